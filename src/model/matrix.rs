@@ -1,0 +1,111 @@
+//! The checked matrix: what to build, under which names. A value of these types is correct;
+//! nothing downstream validates again.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::arch::Arch;
+
+/// What names a variant: the machine and an id that is unique on that machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VariantKey {
+    /// The machine, as in `[machines.<name>]`.
+    pub machine: String,
+    /// The id that `naming.id` yields; several machines may share it.
+    pub id: String,
+}
+
+impl fmt::Display for VariantKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/{}", self.machine, self.id))
+    }
+}
+
+impl Serialize for VariantKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One file that a build deploys and that gets a name and a hash of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Artifact {
+    /// The artifact type, as in `[artifacts.<type>]`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name that no other artifact of the matrix has; valid as a Nix store name.
+    pub unique_name: String,
+    /// The file name in ISAR's deploy directory, which variants may share.
+    pub deploy_name: String,
+    /// The attribute under the variant's `attr_path` in Nix.
+    #[serde(skip)]
+    pub attr: String,
+    /// A missing optional artifact is said; a missing required one fails its variant.
+    pub optional: bool,
+}
+
+/// One image to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Machine and id.
+    pub key: VariantKey,
+    /// The machine's architecture.
+    pub arch: Arch,
+    /// Axis and value, for the axes that are set, in the order of `[axes]`.
+    pub axes: Vec<(String, String)>,
+    /// The kas files in order, relative to the directory of variants.toml, overlays included.
+    pub kas: Vec<String>,
+    /// The path of this variant's attribute set in Nix.
+    pub attr_path: Vec<String>,
+    /// The artifacts in the machine's order.
+    pub artifacts: Vec<Artifact>,
+}
+
+impl Variant {
+    /// The chain as kas takes it: `a.yml:b.yml`.
+    #[must_use]
+    pub fn kas_chain(&self) -> String {
+        self.kas.join(":")
+    }
+
+    /// The value of an axis, where it is set.
+    #[must_use]
+    pub fn axis(&self, name: &str) -> Option<&str> {
+        self.axes
+            .iter()
+            .find(|(axis, _)| axis == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// One file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asset {
+    /// The file name in ISAR's deploy directory.
+    pub deploy_name: String,
+    /// The name under which it is published.
+    pub asset: String,
+    /// Whether a release is complete without it.
+    pub optional: bool,
+}
+
+/// A variant that is published, and its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The variant.
+    pub key: VariantKey,
+    /// The files, in the machine's order.
+    pub assets: Vec<Asset>,
+}
+
+/// Every variant that is to be built, in the order of variants.toml after expansion.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Matrix {
+    /// The names of the axes, in the order of `[axes]`.
+    pub axes: Vec<String>,
+    /// The variants; never empty.
+    pub variants: Vec<Variant>,
+    /// The releases, in the order of `[release].variants`.
+    pub releases: Vec<Release>,
+}

@@ -1,0 +1,11 @@
+//! The pure heart: matrix, plan, ready set, naming, events. Functions of their inputs alone.
+//!
+//! Knows nothing of tokio, processes, the file system, the environment or the clock;
+//! `tests/architecture.rs` fails when one of these is imported here.
+
+pub mod arch;
+pub mod event;
+pub mod matrix;
+pub mod outcome;
+pub mod plan;
+pub mod ready;

@@ -1,0 +1,2 @@
+//! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
+//! scheduled or shown.
