@@ -1,2 +1,137 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::model::matrix::{Variant, VariantKey};
+use crate::model::outcome::Outcome;
+use crate::report::EventSink;
+use crate::settings::Settings;
+
+/// How far a run has been asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum StopLevel {
+    /// It goes on.
+    #[default]
+    Run,
+    /// Running builds stop gracefully; captures and registrations finish.
+    Graceful,
+    /// Everything is killed.
+    Kill,
+}
+
+/// What a step is told when the run is to stop.
+pub type StopSignal = watch::Receiver<StopLevel>;
+
+/// What a step has to work with.
+#[derive(Clone)]
+pub struct StepContext {
+    /// The node's id.
+    pub node: String,
+    /// The run's id.
+    pub run: String,
+    /// The variant.
+    pub variant: Arc<Variant>,
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Where events go.
+    pub events: EventSink,
+    /// When to stop.
+    pub stop: StopSignal,
+    /// What the steps of this run hand on to each other.
+    pub handover: Arc<Handover>,
+}
+
+/// How a step ended, and why where it did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepResult {
+    /// How.
+    pub outcome: Outcome,
+    /// The reason, one sentence, where there is one to give.
+    pub why: Option<String>,
+    /// What to do about it, as a command where there is one.
+    pub hint: Option<String>,
+}
+
+impl StepResult {
+    /// It did what it is for.
+    #[must_use]
+    pub fn succeeded() -> StepResult {
+        StepResult {
+            outcome: Outcome::Succeeded,
+            why: None,
+            hint: None,
+        }
+    }
+
+    /// It did not work.
+    #[must_use]
+    pub fn failed(why: impl Into<String>) -> StepResult {
+        StepResult {
+            outcome: Outcome::Failed,
+            why: Some(why.into()),
+            hint: None,
+        }
+    }
+
+    /// It was stopped.
+    #[must_use]
+    pub fn cancelled() -> StepResult {
+        StepResult {
+            outcome: Outcome::Cancelled,
+            why: None,
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> StepResult {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// An artifact that was captured and waits for registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// The artifact type.
+    pub kind: String,
+    /// The unique name.
+    pub unique_name: String,
+    /// The complete, fsynced file; its base name is the unique name.
+    pub path: PathBuf,
+    /// Apparent size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+}
+
+/// What the steps of a run hand on: the captures of each variant.
+#[derive(Debug, Default)]
+pub struct Handover {
+    captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
+}
+
+impl Handover {
+    /// Leaves a variant's captures for its registration.
+    pub fn put(&self, key: VariantKey, captured: Vec<Captured>) {
+        self.captured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, captured);
+    }
+
+    /// Takes a variant's captures; empty when there are none.
+    pub fn take(&self, key: &VariantKey) -> Vec<Captured> {
+        self.captured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+            .unwrap_or_default()
+    }
+}
