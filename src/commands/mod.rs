@@ -1,1 +1,3 @@
-//! commands
+//! Subcommands, one thin file each.
+
+pub mod list;
