@@ -1,3 +1,4 @@
 //! Subcommands, one thin file each.
 
+pub mod failure;
 pub mod list;
