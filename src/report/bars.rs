@@ -16,6 +16,9 @@ use crate::model::event::Event;
 /// What a terminal that does not say its size is taken for.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
+/// Columns that are kept for the elapsed time at the end of a row.
+const ELAPSED: usize = 8;
+
 /// The live display.
 pub struct Bars {
     screen: Screen,
@@ -140,10 +143,10 @@ impl Layout {
         let count = longest(&|node| node.progress.as_ref().map_or(0, |p| count_text(p).len()));
         Layout {
             columns,
-            key: key.min(columns / 3),
+            key: key.min(columns * 2 / 5),
             bar: match columns {
                 100.. => 20,
-                70.. => 12,
+                70.. => 8,
                 _ => 0,
             },
             count,
@@ -162,10 +165,10 @@ impl Layout {
                 }
                 let count = count_text(progress);
                 middle.push_str(&format!("{count:>width$}  ", width = self.count));
-                if progress.setscene {
-                    middle.push_str("restoring ");
-                }
-                middle.push_str(&clean(&progress.task, Colors::Drop));
+                let room = self
+                    .columns
+                    .saturating_sub(self.key + 2 + width(&middle) + ELAPSED);
+                middle.push_str(&task_text(progress, room));
             }
             None => middle.push_str(match node.step.as_str() {
                 "build" => "starting",
@@ -177,6 +180,21 @@ impl Layout {
         let start = format!("{}  {middle}", paint.bold(&key));
         with_right(&start, &human::stopwatch(seconds), self.columns)
     }
+}
+
+/// The task: with its recipe where there is room, which says less than what is done.
+fn task_text(progress: &Progress, room: usize) -> String {
+    let task = clean(&progress.task, Colors::Drop);
+    let (verb, task) = match task.strip_suffix("_setscene") {
+        Some(task) if progress.setscene => ("restoring ", task.to_owned()),
+        _ => ("", task),
+    };
+    let whole = format!("{verb}{task}");
+    if width(&whole) <= room {
+        return whole;
+    }
+    let short = task.rsplit(':').next().unwrap_or("");
+    format!("{verb}{short}")
 }
 
 fn count_text(progress: &Progress) -> String {

@@ -246,11 +246,14 @@ impl<D: Dialect> Reporter for CiLog<D> {
         let is_run_end = matches!(event.kind, EventKind::RunFinished { .. });
         let lines = self.narrator.tell(&self.model, event);
         let lines = self.render(&lines);
+        let marks = self.marks(event);
+        // A warning's mark is drawn as a line by itself; a failure's does not show its evidence.
+        let is_drawn = matches!(event.kind, EventKind::Warning { .. }) && !marks.is_empty();
         let mut text = String::new();
-        if !is_run_end {
+        if !is_run_end && !is_drawn {
             text.push_str(&lines);
         }
-        text.push_str(&self.marks(event));
+        text.push_str(&marks);
         let mut over: Vec<usize> = self
             .buffers
             .keys()

@@ -10,14 +10,16 @@ use jiff::Timestamp;
 use super::human;
 use super::paint::{Paint, Tone};
 use super::run_model::{NodeView, Phase, Progress, RunModel, past, seconds_between};
-use super::sanitize::{Colors, clean, pad};
-use crate::model::event::{Event, EventKind, How, Stream, Verdict, variant_of};
+use super::sanitize::{Colors, clean, fit, pad};
+use crate::model::event::{Event, EventKind, How, Verdict, variant_of};
 use crate::model::outcome::{Outcome, RunOutcome};
 
 /// Seconds after which a build that goes on says how far it is, percent or not.
 const SPARSE: f64 = 30.0;
 /// Seconds of silence after which a running node says that it is still there.
 const SILENCE: f64 = 60.0;
+/// Columns of each of the last lines of a failed node; the log has them whole.
+const EVIDENCE: usize = 400;
 
 /// One line: whom it is about, what it means, what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,10 +124,13 @@ impl Narrator {
             EventKind::Progress { node, .. } if steps => {
                 lines.extend(self.milestone(model, node, event.time));
             }
-            EventKind::Output { node, stream, line } if self.detail == Detail::Everything => {
-                lines.push(self.child(node, *stream, line));
+            EventKind::Output { node, line, .. } if self.detail == Detail::Everything => {
+                lines.push(self.child(node, line));
             }
-            EventKind::OutputDropped { node, lines: count } if steps => {
+            // Where output is not shown, it is no news that some of it is not.
+            EventKind::OutputDropped { node, lines: count }
+                if self.detail == Detail::Everything =>
+            {
                 lines.push(about(
                     node,
                     Tone::Quiet,
@@ -177,13 +182,13 @@ impl Narrator {
             }
             // A display with moving lines is followed by the summary, which says it.
             EventKind::RunFinished { outcome, .. } if steps => {
-                let (tone, word) = match outcome {
-                    RunOutcome::Succeeded => (Tone::Good, "done"),
-                    RunOutcome::Failed => (Tone::Bad, "failed"),
-                    RunOutcome::Interrupted => (Tone::Warn, "interrupted"),
-                    RunOutcome::Terminated => (Tone::Warn, "terminated"),
+                let (tone, head) = match outcome {
+                    RunOutcome::Succeeded => (Tone::Good, ""),
+                    RunOutcome::Failed => (Tone::Bad, ""),
+                    RunOutcome::Interrupted => (Tone::Warn, "interrupted; "),
+                    RunOutcome::Terminated => (Tone::Warn, "terminated; "),
                 };
-                lines.push(about_run(tone, format!("{word}: {}", model.totals())));
+                lines.push(about_run(tone, format!("{head}{}", model.totals())));
             }
             _ => {}
         }
@@ -253,7 +258,7 @@ impl Narrator {
         Some(about(id, Tone::Quiet, &text))
     }
 
-    fn child(&self, node: &str, _stream: Stream, line: &str) -> StateLine {
+    fn child(&self, node: &str, line: &str) -> StateLine {
         StateLine {
             variant: Some(variant_of(node).to_owned()),
             tone: Tone::Child,
@@ -347,7 +352,11 @@ impl Narrator {
             lines.extend(
                 node.tail
                     .iter()
-                    .map(|line| self.child(&node.id, Stream::Stdout, line)),
+                    .map(|line| self.child(&node.id, line))
+                    .map(|line| StateLine {
+                        text: fit(&line.text, EVIDENCE),
+                        ..line
+                    }),
             );
         }
         if let Some(log) = &node.log {

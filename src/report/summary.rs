@@ -6,7 +6,8 @@
 use std::io;
 
 use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, ContentLineStyle, LineStyle, Table,
+    TableStyle,
 };
 
 use super::paint::{Paint, Tone};
@@ -19,8 +20,9 @@ use crate::model::outcome::RunOutcome;
 const NOTHING: &str = "–";
 
 /// Columns set apart by space alone, so that a line copied out of the table holds no frame.
-const STYLE: TableStyle =
-    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─'));
 
 /// The summary at the end.
 pub struct Summary {
@@ -162,6 +164,9 @@ fn table(model: &RunModel, steps: &[&str], paint: Paint) -> Vec<String> {
         row.push(Cell::new(sizes).set_alignment(CellAlignment::Right));
         row.push(Cell::new(artifacts));
         table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
     table
         .lines()
