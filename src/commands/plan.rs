@@ -27,17 +27,33 @@ pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
 fn text(plan: &Plan) -> String {
     let mut lines = String::new();
     for variant in &plan.variants {
-        lines += &format!("{} ({})\n  kas  {}\n", variant.key, variant.arch, variant.kas_chain());
+        lines += &format!(
+            "{} ({})\n  kas  {}\n",
+            variant.key,
+            variant.arch,
+            variant.kas_chain()
+        );
         for artifact in &variant.artifacts {
-            let optional = if artifact.optional { "  (optional)" } else { "" };
-            lines += &format!("  {}  <-  {}{optional}\n", artifact.unique_name, artifact.deploy_name);
+            let optional = if artifact.optional {
+                "  (optional)"
+            } else {
+                ""
+            };
+            lines += &format!(
+                "  {}  <-  {}{optional}\n",
+                artifact.unique_name, artifact.deploy_name
+            );
         }
     }
     lines += "\nSteps:\n";
     for node in &plan.nodes {
         let lanes: Vec<&str> = node.lanes.keys().map(String::as_str).collect();
         lines += &format!("  {}  takes {}", node.id, lanes.join(", "));
-        let needs: Vec<&str> = node.needs.iter().map(|&need| plan.node(need).id.as_str()).collect();
+        let needs: Vec<&str> = node
+            .needs
+            .iter()
+            .map(|&need| plan.node(need).id.as_str())
+            .collect();
         if !needs.is_empty() {
             lines += &format!("  after {}", needs.join(", "));
         }
@@ -53,8 +69,12 @@ fn text(plan: &Plan) -> String {
 /// Every fault of the matrix, its kas files and the settings.
 pub fn check(context: &Context) -> Result<String, Failure> {
     let project = Project::load(context)?;
-    let artifacts: usize =
-        project.matrix.variants.iter().map(|variant| variant.artifacts.len()).sum();
+    let artifacts: usize = project
+        .matrix
+        .variants
+        .iter()
+        .map(|variant| variant.artifacts.len())
+        .sum();
     Ok(format!(
         "{}{} variants with {artifacts} artifacts: no faults\n",
         project.warnings,

@@ -54,21 +54,33 @@ impl Project {
             overlays: words.overlays.clone(),
             release_version,
         };
-        let faulty = |error: &load::LoadError| {
-            Failure::report(Kind::Configuration, error.render(color))
-        };
+        let faulty =
+            |error: &load::LoadError| Failure::report(Kind::Configuration, error.render(color));
         let path = load::find(&context.working_dir, words.file.as_deref())
             .map_err(|error| faulty(&error))?;
         let loaded = load::load(&path, &options).map_err(|error| faulty(&error))?;
-        let settings = context
-            .settings(LayerFile { path: loaded.path.clone(), text: loaded.source.clone() })?;
+        let settings = context.settings(LayerFile {
+            path: loaded.path.clone(),
+            text: loaded.source.clone(),
+        })?;
         let warnings = loaded.render_warnings(color);
-        let Loaded { matrix, file_name, project_dir, .. } = loaded;
+        let Loaded {
+            matrix,
+            file_name,
+            project_dir,
+            ..
+        } = loaded;
         let all = matrix.variants.clone();
         let matrix = select(matrix, &words.variants, &words.machines).map_err(|faults| {
             Failure::report(Kind::Configuration, faults.render(&file_name, "", color))
         })?;
-        Ok(Project { matrix, all, directory: project_dir, settings, warnings })
+        Ok(Project {
+            matrix,
+            all,
+            directory: project_dir,
+            settings,
+            warnings,
+        })
     }
 
     /// The directories of a variant.
@@ -99,6 +111,9 @@ impl Project {
     /// A path as seen from the project's directory, where it lies below it.
     #[must_use]
     pub fn relative(&self, path: &std::path::Path) -> String {
-        path.strip_prefix(&self.directory).unwrap_or(path).display().to_string()
+        path.strip_prefix(&self.directory)
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 }

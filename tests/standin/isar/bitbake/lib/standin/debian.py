@@ -107,7 +107,7 @@ class Apt:
 
 def unpack(packages, root, only=(), root_owned=True):
     """Unpacks packages into a directory; `only`: patterns of the members that are wanted."""
-    extract = ["tar", "--keep-directory-symlink", "-xpf", "-", "-C", str(root), "--wildcards", "--no-wildcards-match-slash"]
+    extract = ["tar", "--keep-directory-symlink", "-xpf", "-", "-C", str(root), "--wildcards"]
     extract += [f"--exclude={pattern}" for pattern in EXCLUDED]
     sudo = "sudo -n " if root_owned and os.geteuid() else ""
     for package in packages:

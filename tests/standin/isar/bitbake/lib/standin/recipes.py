@@ -180,9 +180,14 @@ class Graph:
         add(recipe, "do_rootfs", "do_rootfs_quality_check")
         add(recipe, "do_rootfs_wicenv", "do_rootfs")
         add(recipe, "do_image_tools", "do_rootfs", self.task("sbuild-chroot-target", "do_build"), apt, *debs)
-        add(recipe, "do_image_wic", "do_image_tools", "do_rootfs_wicenv", action=rootfs.image_wic,
-            inputs=values("ROOTFS_EXTRA", "STANDIN_EQUAL_IMAGE", "STANDIN_WRITE_SECONDS", "STANDIN_ROOT_SECONDS"))
-        add(recipe, "do_image", "do_image_wic")
+        types = data.words("IMAGE_FSTYPES")
+        if any(name.split(".")[0] == "wic" for name in types):
+            add(recipe, "do_image_wic", "do_image_tools", "do_rootfs_wicenv", action=rootfs.image_wic,
+                inputs=values("ROOTFS_EXTRA", "IMAGE_FSTYPES", "STANDIN_EQUAL_IMAGE", "STANDIN_WRITE_SECONDS", "STANDIN_ROOT_SECONDS"))
+        if "tar.gz" in types:
+            add(recipe, "do_image_tar", "do_image_tools", action=rootfs.image_tar)
+        made = [name for name in ("do_image_wic", "do_image_tar") if name in self.made[recipe.pn]]
+        add(recipe, "do_image", *made)
         add(recipe, "do_deploy", "do_image")
         add(recipe, "do_build", "do_rootfs", "do_image_tools", "do_image", "do_deploy", action=None)
 
@@ -223,12 +228,12 @@ def bootstrap(task):
     shell(pack, root, deploy / f"{name}.tar.zst")
     # Unpacked here, once for all variants: the kernel is by far the largest package.
     version = kernel.replace("linux-image-", "")
-    modules = [f"./lib/modules/{version}/kernel/{m}" for m in ("drivers/block", "fs/fuse")]
+    tree = f"*/lib/modules/{version}"  # below /usr or not, depending on the distribution
     scratch = work / "kernel"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     debian.unpack(apt.fetch({kernel: resolved[kernel]}), scratch, root_owned=False,
-                  only=["./boot", *modules, f"./lib/modules/{version}/modules.builtin"])
+                  only=["./boot", f"{tree}/kernel/drivers/block", f"{tree}/kernel/fs/fuse", f"{tree}/modules.builtin"])
     (scratch / "vmlinuz").symlink_to(f"boot/vmlinuz-{version}")
     shell(pack, scratch, deploy / f"{name}.kernel.tar.zst")
     shell('tar -cf - -C "$1" --exclude=cache apt | zstd -q -T0 -3 > "$2"', work, deploy / f"{name}.apt.tar.zst")

@@ -159,8 +159,17 @@ def image_wic(task):
     run(["chown", f"{os.getuid()}:{os.getgid()}", f"{fullname}.wic", f"{fullname}.wic.bmap"], root=True)
     if data.get("STANDIN_EQUAL_IMAGE"):
         _equal_image(fullname, Path(data.get("SSTATE_DIR")) / f"standin-equal-{data.get('MACHINE')}")
+    if "wic.zst" in data.words("IMAGE_FSTYPES"):
+        run(["zstd", "-q", "-f", "-T0", "-3", f"{fullname}.wic", "-o", f"{fullname}.wic.zst"])
     lines = Path(f"{fullname}.manifest").read_text().splitlines()
     Path(f"{fullname}.wic.manifest").write_text("".join(f"{line}\n" for line in sorted(set(lines))))
+
+
+def image_tar(task):
+    """Written in place: whoever holds the old one sees it change."""
+    _, root, fullname = _paths(task)
+    sudo = "sudo -n " if os.geteuid() else ""
+    shell(f'{sudo}tar --sort=name --numeric-owner -cpf - -C "$1" . | gzip -1 > "$2"', root, f"{fullname}.tar.gz")
 
 
 def _equal_image(fullname, kept):
