@@ -1,1 +1,3 @@
 //! store
+pub mod copy;
+pub mod hashing;
