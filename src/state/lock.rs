@@ -76,11 +76,19 @@ impl LockError {
             LockError::Held {
                 holder: Some(holder),
                 ..
-            } if holder.host == host() => {
-                Some(format!("wait for its end, or stop it: kill {}", holder.pid))
+            } => {
+                let place = if holder.host == host() {
+                    String::new()
+                } else {
+                    format!("ssh {} ", holder.host)
+                };
+                Some(format!(
+                    "wait for its end, or stop it: {place}kill {}",
+                    holder.pid
+                ))
             }
             LockError::Held { path, .. } => {
-                Some(format!("find who has it: fuser -v {}", path.display()))
+                Some(format!("see who has it: fuser -v {}", path.display()))
             }
             LockError::Path(error) => error.hint(),
         }

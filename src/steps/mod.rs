@@ -1,6 +1,11 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
 
+pub mod capture;
+pub mod deploy;
+pub mod output;
+pub mod register;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -35,6 +35,12 @@ impl LocalStore {
         LocalStore { dir }
     }
 
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(super) fn path_of(&self, sha256: &[u8; 32], name: &str) -> Result<PathBuf, StoreError> {
         Ok(self.dir.join(flat_base_name(NIX_STORE_DIR, sha256, name)?))
     }

@@ -150,6 +150,28 @@ impl Store {
         }
     }
 
+    /// Turns a link back to where it pointed before [`Store::link`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn turn_back(&self, hold: &Hold, before: &Path, link: &Path) -> Result<(), StoreError> {
+        match self {
+            Store::Nix(store) => store.link(hold, before, link),
+            Store::Local(store) => store.link(before, link),
+        }
+    }
+
+    /// Whether a path without links in it lies in the store.
+    #[must_use]
+    pub fn contains(&self, path: &Path) -> bool {
+        let dir = match self {
+            Store::Nix(store) => &store.store_dir,
+            Store::Local(store) => store.dir(),
+        };
+        let real = std::fs::canonicalize(dir);
+        path.starts_with(dir) || real.is_ok_and(|dir| path.starts_with(dir))
+    }
+
     /// All of it for one file.
     ///
     /// # Errors
