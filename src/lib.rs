@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod exec;
 pub mod kas;
+pub mod load;
 pub mod model;
 pub mod report;
 pub mod scheduler;
