@@ -67,11 +67,15 @@ impl Reporter for Bars {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.model.fold(event);
         let width = self.model.key_width();
-        let lines: Vec<String> = self
-            .narrator
-            .tell(&self.model, event)
+        let told = self.narrator.tell(&self.model, event);
+        // The lines of one event stand together, so the variant's name is said once.
+        let lines: Vec<String> = told
             .iter()
-            .map(|line| line.render(width, self.paint))
+            .enumerate()
+            .map(|(index, line)| match index {
+                0 => line.render(width, self.paint),
+                _ => format!("    {}", self.paint.tone(line.tone, &line.text)),
+            })
             .collect();
         // What only moves a bar waits for the next tick: five pictures a second are enough, and a
         // flood of events costs no drawing.

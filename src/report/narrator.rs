@@ -56,7 +56,8 @@ impl StateLine {
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Ends, artifacts, warnings and failures: for a display that shows what runs by itself.
+    /// Ends, warnings and failures: for a display that shows what runs by itself and is followed by
+    /// the table of artifacts.
     Ends,
     /// Starts and milestones too.
     Steps,
@@ -137,7 +138,7 @@ impl Narrator {
                     &format!("{count} output lines were not shown; the log has them"),
                 ));
             }
-            EventKind::Artifact { .. } => lines.extend(artifact(&event.kind)),
+            EventKind::Artifact { .. } if steps => lines.extend(artifact(&event.kind)),
             EventKind::Gate {
                 node,
                 name,
