@@ -1,1 +1,4 @@
-//! commands
+//! Subcommands, one thin file each.
+
+pub mod failure;
+pub mod list;

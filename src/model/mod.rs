@@ -5,7 +5,11 @@
 
 pub mod arch;
 pub mod event;
+pub mod hashes;
 pub mod matrix;
+pub mod nar;
+pub mod nix32;
 pub mod outcome;
 pub mod plan;
 pub mod ready;
+pub mod store_path;

@@ -1,0 +1,9 @@
+//! The built binary on the real kas-container, podman, sgdisk and nix-store, with the stand-in for ISAR.
+//!
+//! `scripts/setup` provides what these need; where it is missing they fail, they do not skip.
+
+mod image;
+mod matrix;
+mod misbehaviour;
+mod project;
+mod stopping;
