@@ -186,7 +186,10 @@ fn be_a_run(how: &str, dir: &Path) {
 fn watcher_of(parent: u32) -> String {
     let children = format!("/proc/{parent}/task/{parent}/children");
     let mut found = String::new();
-    for pid in std::fs::read_to_string(children).unwrap().split_whitespace() {
+    for pid in std::fs::read_to_string(children)
+        .unwrap()
+        .split_whitespace()
+    {
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         if command.contains(watcher::SUBCOMMAND) {
             pid.clone_into(&mut found);
@@ -283,7 +286,10 @@ fn the_death_of_the_watcher_is_noticed() {
     scene.wait_for("noticed");
     assert!(lives(scene.pid("leader")), "the work goes on");
     let _ = kill_process_group(Pid::from_raw(scene.pid("leader")).unwrap(), Signal::KILL);
-    let _ = kill_process(Pid::from_raw(scene.pid("grandchild")).unwrap(), Signal::KILL);
+    let _ = kill_process(
+        Pid::from_raw(scene.pid("grandchild")).unwrap(),
+        Signal::KILL,
+    );
     run.wait().unwrap();
 }
 
