@@ -130,9 +130,10 @@ impl ExecError {
                 "install `{}` or set its path in the settings (`isar-build-all doctor` shows what is found)",
                 program.display()
             )),
-            ExecError::NotExecutable { program } => {
-                Some(format!("make it executable: chmod +x {}", program.display()))
-            }
+            ExecError::NotExecutable { program } => Some(format!(
+                "make it executable: chmod +x {}",
+                program.display()
+            )),
             ExecError::NoDirectory { .. } => None,
             ExecError::Log { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space on that file system: df -h".to_owned())
