@@ -13,7 +13,7 @@ use serde_json::json;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::suggest;
+use crate::model::suggest;
 
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]

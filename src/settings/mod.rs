@@ -17,7 +17,6 @@ mod kind;
 mod layer;
 mod layout;
 mod resolve;
-mod suggest;
 mod surroundings;
 mod table;
 

@@ -34,14 +34,7 @@ fn faults(user: &str, project: &str, variables: &[(&str, &str)]) -> String {
 }
 
 fn draw(error: SettingsError) -> String {
-    let theme = miette::GraphicalTheme::unicode_nocolor();
-    let mut drawn = String::new();
-    miette::GraphicalReportHandler::new_themed(theme)
-        .with_width(120)
-        .with_links(false)
-        .render_report(&mut drawn, &error)
-        .unwrap();
-    drawn
+    error.render(false)
 }
 
 #[test]
