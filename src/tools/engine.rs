@@ -243,9 +243,12 @@ impl EngineRefusal {
 
 /// What is known of an engine that may be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Candidate {
+pub enum Candidate {
+    /// It is not in PATH.
     Absent,
+    /// It is there, and cannot be used.
     Refused(EngineRefusal),
+    /// It answered.
     Usable(Box<Engine>),
 }
 
@@ -339,6 +342,9 @@ impl Engine {
                 Candidate::Absent => {}
                 Candidate::Refused(refusal) => refusals.push(refusal),
                 Candidate::Usable(mut engine) => {
+                    // podman under docker's name is a convenience, and nobody meant Docker by it.
+                    refusals
+                        .retain(|refusal| !matches!(refusal, EngineRefusal::DockerIsPodman { .. }));
                     engine.passed_over = refusals;
                     return Ok(*engine);
                 }

@@ -31,13 +31,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The line that says why it failed: the last one, for warnings come before it.
+    /// The line that says why it failed: the last one, for warnings come before it. Without the word
+    /// that says that it is an error.
     pub(crate) fn complaint(&self) -> String {
         let last = |text: &str| {
-            text.lines()
-                .map(str::trim)
-                .rfind(|line| !line.is_empty())
-                .map(str::to_owned)
+            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+            let plain = ["Error: ", "error: ", "ERROR: ", "sudo: "]
+                .iter()
+                .find_map(|word| line.strip_prefix(word));
+            Some(plain.unwrap_or(line).to_owned())
         };
         last(&self.stderr)
             .or_else(|| last(&self.stdout))
