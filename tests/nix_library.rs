@@ -1,5 +1,12 @@
 //! `nix/default.nix` under the real Nix evaluator: attribute paths, names, hashes, and what is missing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -4,14 +4,20 @@
 
 use serde::Serialize;
 
-use crate::settings::{Entry, Environment, Fault, Layer, LayerInput, Settings, unknown_variables};
+use crate::cli::Format;
+use crate::settings::{Entry, Environment, Fault, Layer, Resolution, Settings, unknown_variables};
 
+use super::context::Context;
+use super::failure::Failure;
 use super::paint::{Color, paint};
 
-/// Every setting as it counts, and what is wrong or surprising about them.
-#[derive(Debug)]
+/// Every setting as it counts, and what is wrong or surprising about them. As JSON
+/// `{"schema":1,"settings":[…],"faults":[…],"warnings":[…]}`.
+#[derive(Debug, Serialize)]
 pub struct ConfigReport {
+    schema: u32,
     /// The settings, in the table's order.
+    #[serde(rename = "settings")]
     pub entries: Vec<Entry>,
     /// What could not be used, and was passed over.
     pub faults: Vec<Fault>,
@@ -19,13 +25,29 @@ pub struct ConfigReport {
     pub warnings: Vec<String>,
 }
 
-/// Resolves the settings for show.
+/// The text that the command prints, and its exit code.
+///
+/// # Errors
+/// When a settings file exists and cannot be read.
+pub fn run(context: &Context) -> Result<(String, u8), Failure> {
+    let layers = context.layers(context.project_file()?)?;
+    let resolution = Settings::resolve_leniently(&layers);
+    let color = context.colors_output(&resolution.settings);
+    let report = config(resolution, &layers.environment);
+    let text = match context.cli.output.format {
+        Format::Json => super::json(&report)?,
+        Format::Text => report.render(color),
+    };
+    Ok((text, report.exit_code()))
+}
+
+/// The settings for show.
 #[must_use]
-pub fn config(input: &LayerInput) -> ConfigReport {
-    let resolution = Settings::resolve_leniently(input);
+pub fn config(resolution: Resolution, environment: &Environment) -> ConfigReport {
     ConfigReport {
+        schema: 1,
         entries: resolution.settings.entries(),
-        warnings: warnings(&resolution.settings, &input.environment),
+        warnings: warnings(&resolution.settings, environment),
         faults: resolution.faults,
     }
 }
@@ -36,22 +58,6 @@ pub fn warnings(settings: &Settings, environment: &Environment) -> Vec<String> {
     let mut warnings = settings.warnings();
     warnings.extend(unknown_variables(environment));
     warnings
-}
-
-#[derive(Serialize)]
-struct Json<'a> {
-    schema: u32,
-    settings: &'a [Entry],
-    faults: Vec<JsonFault<'a>>,
-    warnings: &'a [String],
-}
-
-#[derive(Serialize)]
-struct JsonFault<'a> {
-    place: String,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
 }
 
 impl ConfigReport {
@@ -109,25 +115,6 @@ impl ConfigReport {
         text
     }
 
-    /// `{"schema":1,"settings":[…],"faults":[…],"warnings":[…]}`.
-    #[must_use]
-    pub fn json(&self) -> String {
-        super::json(&Json {
-            schema: 1,
-            settings: &self.entries,
-            faults: self
-                .faults
-                .iter()
-                .map(|fault| JsonFault {
-                    place: fault.place(),
-                    message: &fault.message,
-                    hint: fault.hint.as_deref(),
-                })
-                .collect(),
-            warnings: &self.warnings,
-        })
-    }
-
     /// 3 where a setting cannot be used. A variants.toml that is no TOML at all is `check`'s to judge.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -163,11 +150,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::settings::{CommandLine, LayerFile};
+    use crate::settings::{CommandLine, LayerFile, LayerInput};
 
     fn report(project: &str) -> ConfigReport {
         let variables = [("DL_DIR", "/tmp/dl"), ("ISAR_BUILD_ALL_JOB", "2")];
-        config(&LayerInput {
+        let layers = LayerInput {
             project_dir: "/src/product".into(),
             working_dir: "/src/product".into(),
             user: Some(LayerFile {
@@ -183,7 +170,8 @@ mod tests {
                 jobs: Some(2),
                 ..CommandLine::default()
             },
-        })
+        };
+        config(Settings::resolve_leniently(&layers), &layers.environment)
     }
 
     const PROJECT: &str = "\
@@ -198,7 +186,7 @@ env = { LANGUAGE = 'two words' }
         let report = report(PROJECT);
         insta::assert_snapshot!(report.render(false));
         assert_eq!(report.exit_code(), 0);
-        insta::assert_snapshot!("config_json", report.json());
+        insta::assert_snapshot!("config_json", crate::commands::json(&report).unwrap());
     }
 
     #[test]
@@ -208,7 +196,7 @@ env = { LANGUAGE = 'two words' }
         let faults: Vec<&str> = text.lines().skip_while(|line| !line.is_empty()).collect();
         insta::assert_snapshot!(faults.join("\n"));
         assert_eq!(report.exit_code(), 3);
-        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        let json: serde_json::Value = serde_json::to_value(&report).unwrap();
         assert_eq!(json["faults"][0]["place"], "variants.toml:2:9");
     }
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Cli, EngineArg, ExecutorArg, StoreArg};
+use crate::load;
 use crate::settings::{
     ColorChoice, CommandLine, EngineChoice, Environment, Executor, LayerFile, LayerInput, Settings,
     StoreChoice, Surroundings,
@@ -36,7 +37,12 @@ impl Context {
         let working_dir = std::env::current_dir().map_err(|error| {
             Failure::environment(format!("the working directory cannot be told: {error}"))
         })?;
-        Ok(Context { cli, environment, surroundings, working_dir })
+        Ok(Context {
+            cli,
+            environment,
+            surroundings,
+            working_dir,
+        })
     }
 
     /// The layers of the settings, with variants.toml where one was read.
@@ -48,15 +54,59 @@ impl Context {
             .as_ref()
             .and_then(|file| file.path.parent())
             .filter(|directory| !directory.as_os_str().is_empty())
-            .map_or_else(|| self.working_dir.clone(), |directory| self.working_dir.join(directory));
+            .map_or_else(
+                || self.working_dir.clone(),
+                |directory| self.working_dir.join(directory),
+            );
         Ok(LayerInput {
             project_dir,
             working_dir: self.working_dir.clone(),
-            user: self.environment.user_file().map(|path| read(&path)).transpose()?.flatten(),
+            user: self
+                .environment
+                .user_file()
+                .map(|path| read(&path))
+                .transpose()?
+                .flatten(),
             project,
             environment: self.environment.clone(),
             command_line: self.command_line(),
         })
+    }
+
+    /// variants.toml as it is, for the commands that work with a broken one; none where none is found
+    /// and none was named.
+    ///
+    /// # Errors
+    /// When the one that was named, or found, cannot be read.
+    pub fn project_file(&self) -> Result<Option<LayerFile>, Failure> {
+        let Ok(path) = load::find(&self.working_dir, self.cli.select.file.as_deref()) else {
+            return Ok(None);
+        };
+        match std::fs::read(&path) {
+            // What is no UTF-8 is no TOML, and is said to be none.
+            Ok(bytes) => Ok(Some(LayerFile {
+                path,
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            })),
+            Err(error) => Err(Failure::new(
+                Kind::Configuration,
+                format!("{} cannot be read: {error}", path.display()),
+            )),
+        }
+    }
+
+    /// Whether standard output takes colours, once the settings are known.
+    #[must_use]
+    pub fn colors_output(&self, settings: &Settings) -> bool {
+        let Surroundings {
+            terminal,
+            terminal_knows_colors,
+            ..
+        } = self.surroundings;
+        settings
+            .color
+            .value
+            .applies_to(terminal.stdout, terminal_knows_colors)
     }
 
     /// The settings for a project.
@@ -64,27 +114,36 @@ impl Context {
     /// # Errors
     /// Everything that is wrong with any layer, rendered.
     pub fn settings(&self, project: LayerFile) -> Result<Settings, Failure> {
-        Settings::resolve(&self.layers(Some(project))?)
-            .map_err(|error| Failure::report(Kind::Configuration, self.render(&error)))
-    }
-
-    /// Faults with their places, as the terminal can show them.
-    #[must_use]
-    pub fn render(&self, diagnostic: &dyn miette::Diagnostic) -> String {
-        crate::model::faults::render_diagnostic(diagnostic, self.colors_stderr())
+        Settings::resolve(&self.layers(Some(project))?).map_err(|error| {
+            Failure::report(Kind::Configuration, error.render(self.colors_stderr()))
+        })
     }
 
     /// Whether standard error takes colours, as far as can be told before the settings are known.
     #[must_use]
     pub fn colors_stderr(&self) -> bool {
+        self.colors(self.surroundings.terminal.stderr)
+    }
+
+    /// Whether standard output takes colours.
+    #[must_use]
+    pub fn colors_stdout(&self) -> bool {
+        self.colors(self.surroundings.terminal.stdout)
+    }
+
+    fn colors(&self, stream_is_terminal: bool) -> bool {
         let choice = if self.cli.output.no_color || self.environment.get("NO_COLOR").is_some() {
             ColorChoice::Never
-        } else if self.environment.text("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        } else if self
+            .environment
+            .text("CLICOLOR_FORCE")
+            .is_some_and(|value| value != "0")
+        {
             ColorChoice::Always
         } else {
             ColorChoice::Auto
         };
-        choice.applies_to(self.surroundings.terminal.stderr, self.surroundings.terminal_knows_colors)
+        choice.applies_to(stream_is_terminal, self.surroundings.terminal_knows_colors)
     }
 
     fn command_line(&self) -> CommandLine {
@@ -114,7 +173,10 @@ impl Context {
 /// A settings file, where it exists.
 fn read(path: &Path) -> Result<Option<LayerFile>, Failure> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(LayerFile { path: path.to_path_buf(), text })),
+        Ok(text) => Ok(Some(LayerFile {
+            path: path.to_path_buf(),
+            text,
+        })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::new(
             Kind::Configuration,

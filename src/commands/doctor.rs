@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::settings::{Ci, Executor, LayerInput, Resolution, Settings, StoreChoice, Surroundings};
+use crate::cli::Format;
+use crate::settings::{Ci, Environment, Executor, Resolution, Settings, StoreChoice, Surroundings};
 use crate::tools::{
     Candidate, Found, Host, NixAccess, NoNix, Program, Survey, ToolError, Version, file_system,
     free_space,
 };
 
 use super::config;
+use super::context::Context;
+use super::failure::Failure;
 use super::paint::{Color, paint};
 
 /// How a check came out.
@@ -87,7 +90,7 @@ impl Check {
     }
 }
 
-/// What was found.
+/// What was found. As JSON `{"schema":1,"checks":[…]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DoctorReport {
     schema: u32,
@@ -95,21 +98,45 @@ pub struct DoctorReport {
     pub checks: Vec<Check>,
 }
 
+/// The text that the command prints, and its exit code.
+///
+/// # Errors
+/// When a settings file exists and cannot be read.
+pub fn run(context: &Context) -> Result<(String, u8), Failure> {
+    let layers = context.layers(context.project_file()?)?;
+    let resolution = Settings::resolve_leniently(&layers);
+    let report = doctor(&resolution, &layers.environment, &context.surroundings);
+    let text = match context.cli.output.format {
+        Format::Json => super::json(&report)?,
+        Format::Text => report.render(context.colors_output(&resolution.settings)),
+    };
+    Ok((text, report.exit_code()))
+}
+
 /// Looks at everything that a build with these settings needs.
 #[must_use]
-pub fn doctor(input: &LayerInput, surroundings: &Surroundings) -> DoctorReport {
-    doctor_on(&Host::capture(&input.environment), input, surroundings)
+pub fn doctor(
+    resolution: &Resolution,
+    environment: &Environment,
+    surroundings: &Surroundings,
+) -> DoctorReport {
+    let host = Host::capture(environment);
+    doctor_on(&host, resolution, environment, surroundings)
 }
 
 /// As [`doctor`], on a host that is already known.
 #[must_use]
-pub fn doctor_on(host: &Host, input: &LayerInput, surroundings: &Surroundings) -> DoctorReport {
-    let resolution = Settings::resolve_leniently(input);
+pub fn doctor_on(
+    host: &Host,
+    resolution: &Resolution,
+    environment: &Environment,
+    surroundings: &Surroundings,
+) -> DoctorReport {
     let settings = &resolution.settings;
-    let survey = Survey::take(settings, &input.environment, host);
+    let survey = Survey::take(settings, environment, host);
     let mut checks = vec![host_check(host), user_check(host)];
     checks.extend(surroundings_checks(surroundings));
-    checks.extend(settings_checks(&resolution, input));
+    checks.extend(settings_checks(resolution, environment));
     checks.extend(runner_checks(settings, &survey));
     checks.push(nix_check(settings.store.value, &survey));
     checks.extend(survey.programs.iter().map(program_check));
@@ -155,7 +182,7 @@ fn surroundings_checks(surroundings: &Surroundings) -> Vec<Check> {
 }
 
 /// No TOML at all is a warning: `check` judges variants.toml, and the settings around it are used.
-fn settings_checks(resolution: &Resolution, input: &LayerInput) -> Vec<Check> {
+fn settings_checks(resolution: &Resolution, environment: &Environment) -> Vec<Check> {
     let faults = resolution.faults.iter().map(|fault| {
         let verdict = if fault.syntax {
             Verdict::Warn
@@ -166,7 +193,7 @@ fn settings_checks(resolution: &Resolution, input: &LayerInput) -> Vec<Check> {
             .says(format!("{}: {}", fault.place(), fault.message))
             .hint(fault.hint.clone())
     });
-    let warnings = config::warnings(&resolution.settings, &input.environment)
+    let warnings = config::warnings(&resolution.settings, environment)
         .into_iter()
         .map(|warning| {
             Check::new("settings", Verdict::Warn)
@@ -297,7 +324,7 @@ const GIB: u64 = 1 << 30;
 /// A build directory takes about 2 GB, an image and its capture another, and the caches as much again.
 const LITTLE_ROOM: u64 = 10 * GIB;
 
-/// A line for each file system, and one for each directory that we may not write to.
+/// A line for each directory that we may not write to, and one for each file system.
 fn directory_checks(settings: &Settings) -> Vec<Check> {
     let directories = [
         ("state-dir", &settings.state_dir.value),
@@ -307,28 +334,46 @@ fn directory_checks(settings: &Settings) -> Vec<Check> {
         ("sstate-dir", &settings.sstate_dir.value),
         ("repo-ref-dir", &settings.repo_ref_dir.value),
     ];
-    let mut file_systems: Vec<(Option<u64>, PathBuf, Vec<&str>)> = Vec::new();
-    let mut checks = Vec::new();
+    let mut file_systems = Groups::new();
+    let mut refused = Groups::new();
     for (name, path) in directories {
-        if let Some(reason) = not_writable(path) {
-            checks.push(
-                Check::new(name, Verdict::Fail)
-                    .says(format!("{} {reason}", path.display()))
-                    .hint(Some(format!(
-                        "make it yours, or set `{name}` to a directory that is"
-                    ))),
-            );
-        }
-        let device = file_system(path);
-        match file_systems.iter_mut().find(|(known, ..)| *known == device) {
-            Some((.., names)) => names.push(name),
-            None => file_systems.push((device, path.clone(), vec![name])),
+        file_systems.add(file_system(path), name, path);
+        if let Some((nearest, reason)) = not_writable(path) {
+            refused.add((nearest.to_path_buf(), reason), name, path);
         }
     }
-    for (_, path, names) in file_systems {
-        checks.push(room_check(&names.join(", "), free_space(&path).ok(), &path));
+    let refused = refused.0.into_iter().map(|((nearest, reason), names, _)| {
+        Check::new("directory", Verdict::Fail)
+            .says(format!(
+                "{} {reason}: {}",
+                nearest.display(),
+                names.join(", ")
+            ))
+            .hint(Some(
+                "make it yours, or move what is to be there by these settings".to_owned(),
+            ))
+    });
+    let room = file_systems
+        .0
+        .into_iter()
+        .map(|(_, names, path)| room_check(&names.join(", "), free_space(&path).ok(), &path));
+    refused.chain(room).collect()
+}
+
+/// Names of settings by what their directories have in common, with one of the directories.
+struct Groups<K>(Vec<(K, Vec<&'static str>, PathBuf)>);
+
+impl<K: PartialEq> Groups<K> {
+    fn new() -> Self {
+        Self(Vec::new())
     }
-    checks
+
+    fn add(&mut self, key: K, name: &'static str, path: &Path) {
+        match self.0.iter_mut().find(|(known, ..)| *known == key) {
+            Some((_, names, _)) => names.push(name),
+            None => self.0.push((key, vec![name], path.to_path_buf())),
+        }
+    }
 }
 
 fn room_check(names: &str, free: Option<u64>, path: &Path) -> Check {
@@ -351,13 +396,13 @@ fn room_check(names: &str, free: Option<u64>, path: &Path) -> Check {
     }
 }
 
-/// Why nothing can be written there. What does not exist yet is made below the nearest that does.
-fn not_writable(path: &Path) -> Option<&'static str> {
+/// Where and why nothing can be written. What does not exist yet is made below the nearest that does.
+fn not_writable(path: &Path) -> Option<(&Path, &'static str)> {
     let nearest = path.ancestors().find(|ancestor| ancestor.exists())?;
     if !nearest.is_dir() {
-        Some("is below something that is no directory")
+        Some((nearest, "is no directory"))
     } else if rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK).is_err() {
-        Some("is not writable for this user")
+        Some((nearest, "is not writable for this user"))
     } else {
         None
     }
@@ -419,12 +464,6 @@ impl DoctorReport {
                 noun(warnings, "warning")
             ),
         }
-    }
-
-    /// `{"schema":1,"checks":[…]}`.
-    #[must_use]
-    pub fn json(&self) -> String {
-        super::json(self)
     }
 
     /// 0 where the host can build, 4 where it lacks something, 3 where only settings are at fault.

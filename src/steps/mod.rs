@@ -1,8 +1,12 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
 
+pub mod capture;
+pub mod deploy;
+pub mod output;
+pub mod register;
+
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -11,6 +15,8 @@ use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
 use crate::report::EventSink;
 use crate::settings::Settings;
+
+pub use crate::store::Captured;
 
 /// How far a run has been asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -94,21 +100,6 @@ impl StepResult {
         self.hint = Some(hint.into());
         self
     }
-}
-
-/// An artifact that was captured and waits for registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captured {
-    /// The artifact type.
-    pub kind: String,
-    /// The unique name.
-    pub unique_name: String,
-    /// The complete, fsynced file; its base name is the unique name.
-    pub path: PathBuf,
-    /// Apparent size in bytes.
-    pub bytes: u64,
-    /// SHA-256 of the bytes.
-    pub sha256: [u8; 32],
 }
 
 /// What the steps of a run hand on: the captures of each variant.
