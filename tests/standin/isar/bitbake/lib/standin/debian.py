@@ -33,14 +33,25 @@ def container_mirrors():
     return archive[0], (security or [None])[0]
 
 
-class Apt:
-    """apt for one architecture and distribution, with all its state in one directory."""
+def container_codename():
+    text = Path("/etc/os-release").read_text()
+    return re.search(r"^VERSION_CODENAME=(\w+)", text, re.MULTILINE).group(1)
 
-    def __init__(self, directory, data, arch):
+
+class Apt:
+    """apt for one architecture and distribution, with all its state in one directory.
+
+    The distribution is the target's, or the container's where its codename is given.
+    """
+
+    def __init__(self, directory, data, arch, codename=None):
         self.directory = Path(directory)
         self.data = data
         self.arch = arch
-        self.cache = Path(data.get("DL_DIR")) / "deb" / data.get("DISTRO")
+        self.cache = Path(data.get("DL_DIR")) / "deb" / (f"debian-{codename}" if codename else data.get("DISTRO"))
+        self.suites, self.security_suites = data.words("BASE_DISTRO_SUITES"), data.words("BASE_DISTRO_SECURITY_SUITES")
+        if codename:
+            self.suites, self.security_suites = [codename, f"{codename}-updates"], [f"{codename}-security"]
 
     def options(self):
         values = {
@@ -63,9 +74,9 @@ class Apt:
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").touch()
         archive, security = container_mirrors()
-        sources = [(archive, suite) for suite in self.data.words("BASE_DISTRO_SUITES")]
+        sources = [(archive, suite) for suite in self.suites]
         if security:
-            sources += [(security, suite) for suite in self.data.words("BASE_DISTRO_SECURITY_SUITES")]
+            sources += [(security, suite) for suite in self.security_suites]
         mirrors = [line.split() for line in self.data.get("DISTRO_APT_PREMIRRORS", "").replace("\\n", "\n").splitlines()]
         for pattern, replacement in (m for m in mirrors if len(m) == 2):
             sources = [(re.sub(pattern, replacement, uri), suite) for uri, suite in sources]

@@ -28,12 +28,12 @@ class Imager:
         libraries += sorted(str(p) for p in Path(self.tools).glob("lib/*-linux-gnu"))
         self.environment = dict(os.environ, MTOOLS_SKIP_CHECK="1")
         self.environment["PATH"] += f":/usr/sbin:/sbin:{self.tools}/sbin:{self.tools}/usr/sbin"
-        if libraries:
-            self.environment["LD_LIBRARY_PATH"] = ":".join(libraries)
+        self.libraries = {"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}
 
     def run(self, *command):
         print("+ " + shlex.join(map(str, command)), flush=True)
-        subprocess.run([str(word) for word in command], check=True, env=self.environment)
+        environment = {**self.environment, **(self.libraries if command[0] == "sgdisk" else {})}
+        subprocess.run([str(word) for word in command], check=True, env=environment)
 
     def esp(self):
         """The EFI system partition: loader, kernel, initial RAM disk."""

@@ -109,12 +109,12 @@ class Graph:
         add(recipe, "do_build", "do_bootstrap", "do_generate_keyrings", action=None)
 
     def _chroot(self, recipe):
-        present = shutil.which("sgdisk") is not None
+        container = [HOST_ARCH, debian.container_codename(), shutil.which("sgdisk") is not None]
         add = self._add
         add(recipe, "do_fetch")
         add(recipe, "do_unpack", "do_fetch")
         add(recipe, "do_rootfs_install", "do_unpack", self.task("isar-mmdebstrap-target", "do_build"),
-            action=chroot_install, inputs=[HOST_ARCH, present], shared=self._shared(recipe, tree="rootfs"))
+            action=chroot_install, inputs=container, shared=self._shared(recipe, tree="rootfs"))
         add(recipe, "do_rootfs_postprocess", "do_unpack", "do_rootfs_install")
         add(recipe, "do_rootfs", "do_rootfs_postprocess")
         add(recipe, "do_sbuildchroot_deploy", "do_rootfs")
@@ -247,9 +247,9 @@ def chroot_install(task):
     run(["rm", "-rf", root], root=True)
     run(["mkdir", "-p", root], root=True)
     if not shutil.which("sgdisk"):
-        apt = debian.Apt(Path(task.recipe.workdir) / "apt", data, HOST_ARCH)
+        apt = debian.Apt(Path(task.recipe.workdir) / "apt", data, HOST_ARCH, debian.container_codename())
         apt.update()
-        debian.unpack(apt.fetch(apt.resolve(["gdisk", "libpopt0", "libuuid1"])), root)
+        debian.unpack(apt.fetch(apt.resolve(["gdisk", "libpopt0"])), root)
 
 
 def local_files(recipe):
