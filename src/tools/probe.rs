@@ -228,16 +228,21 @@ mod tests {
             pids.display()
         );
         let started = Instant::now();
-        let error = prober(&environment, 300)
+        let error = prober(&environment, 1500)
             .ask(Path::new("/bin/sh"), &["-c", &script])
             .unwrap_err();
         assert!(matches!(error, ProbeError::Silent { .. }));
-        assert!(started.elapsed() < Duration::from_secs(3));
+        assert!(started.elapsed() < Duration::from_secs(5));
         let pids = std::fs::read_to_string(pids).unwrap();
-        for pid in pids.split_whitespace() {
+        // A killed process takes a moment to die: gone, or a zombie that its parent has yet to take.
+        let is_dead = |pid: &str| {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // Gone, or a zombie that its parent has yet to take.
-            assert!(state.is_empty() || state.contains(") Z "), "{state}");
+            state.is_empty() || state.contains(") Z ")
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !pids.split_whitespace().all(is_dead) {
+            assert!(Instant::now() < deadline, "{pids}");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
