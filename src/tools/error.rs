@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::engine::EngineRefusal;
 use super::nix::NoNix;
 use super::probe::ProbeError;
+use super::refusal::EngineRefusal;
 use super::version::Version;
 
 /// A host on which nothing can be built.

@@ -12,17 +12,19 @@ mod kas_container;
 mod nix;
 mod podman;
 mod probe;
+mod refusal;
 mod sudo;
 mod survey;
 mod version;
 
-pub use engine::{Candidate, Engine, EngineKind, EngineRefusal};
+pub use engine::{Candidate, Engine, EngineKind};
 pub use error::{EXIT_CODE, ToolError};
 pub use host::{Host, file_system, free_space};
 pub use kas::Kas;
 pub use kas_container::KasContainer;
 pub use nix::{Nix, NixAccess, NoNix};
 pub use probe::{LIMIT, ProbeError};
+pub use refusal::EngineRefusal;
 pub use survey::{Found, Program, Survey};
 pub use version::Version;
 

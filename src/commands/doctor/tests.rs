@@ -1,7 +1,9 @@
 //! What doctor says of hosts made of small scripts.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use super::directories::{GIB, room_check};
 use super::*;
 use crate::model::arch::Arch;
 use crate::settings::{Environment, LayerFile, LayerInput, Terminal};
