@@ -6,20 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::exec::watcher::Watcher;
 use crate::model::matrix::Variant;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
 use crate::report::EventSink;
 use crate::scheduler::Work;
-use crate::settings::{Environment, Settings, VariantDirs, variant_dirs};
-use crate::state::RunDir;
+use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::state::records::{BuildStart, RecordsError};
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::{Provenance, capture};
 use crate::steps::output::take_output;
 use crate::steps::register::{Registry, register};
 use crate::steps::{Handover, StepContext, StepResult, StopSignal};
-use crate::tools::Runner;
 
 /// Everything that the steps of a run share.
 pub struct Job {
@@ -29,18 +26,10 @@ pub struct Job {
     pub scope: Scope,
     /// The run's id.
     pub run: String,
-    /// The directory of variants.toml.
-    pub project_dir: PathBuf,
-    /// Where logs go.
-    pub run_dir: RunDir,
     /// The settings.
     pub settings: Arc<Settings>,
-    /// The environment that children get.
-    pub environment: Environment,
-    /// What runs kas; none where nothing is built.
-    pub runner: Option<Runner>,
-    /// What cleans up after us.
-    pub watcher: Option<Watcher>,
+    /// What a build needs; none where nothing is built.
+    pub build_tools: Option<BuildTools>,
     /// Store and records.
     pub registry: Registry,
     /// Whose the files in a deploy directory are, where they were not built by this run.
@@ -64,7 +53,7 @@ impl Job {
     }
 
     async fn build(&self, ctx: &StepContext, dirs: &VariantDirs) -> StepResult {
-        let Some((runner, watcher)) = self.runner.as_ref().zip(self.watcher.as_ref()) else {
+        let Some(tools) = &self.build_tools else {
             return StepResult::failed("internal fault: a build was planned without tools for it");
         };
         let records = &self.registry.records;
@@ -87,15 +76,7 @@ impl Job {
             Err(error) => return unrecorded(&error),
         };
         let begin = Instant::now();
-        let tools = BuildTools {
-            runner,
-            watcher,
-            environment: &self.environment,
-            project_dir: &self.project_dir,
-            state_dir: &self.settings.state_dir.value,
-        };
-        let log = self.run_dir.log(&ctx.variant.key);
-        let result = build::build(ctx, &tools, dirs, &log).await;
+        let result = build::build(ctx, tools).await;
         let seconds = begin.elapsed().as_secs_f64();
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
@@ -115,8 +96,8 @@ impl Work for Job {
     fn log(&self, node: NodeIx) -> Option<String> {
         let node = self.plan.node(node);
         (node.step == StepKind::Build).then(|| {
-            self.run_dir
-                .log(&self.plan.variant(node.variant).key)
+            let key = &self.plan.variant(node.variant).key;
+            build::log_path(&self.settings, &self.run, key)
                 .display()
                 .to_string()
         })

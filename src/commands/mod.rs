@@ -1,10 +1,13 @@
 //! Subcommands, one thin file each, and the choice among them.
 
+pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod dry_run;
 pub mod failure;
 pub mod job;
 pub mod list;
+mod paint;
 pub mod plan;
 pub mod project;
 pub mod run;
@@ -54,11 +57,19 @@ fn choose(context: &Context) -> Result<u8, Failure> {
                 .map_err(Failure::internal)?;
             show(&String::from_utf8_lossy(&page))
         }
-        Some(Command::Doctor | Command::Config | Command::InternalWatcher { .. }) => Ok(0),
+        Some(Command::Doctor) => show_with(doctor::run(context)?),
+        Some(Command::Config) => show_with(config::run(context)?),
+        // Taken before anything else was looked at.
+        Some(Command::InternalWatcher { .. }) => Ok(0),
         None if context.cli.mode.list => show(&plan::list(context)?),
         None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
         None => run::run(context),
     }
+}
+
+/// Prints a command's result, and goes on to its exit code.
+fn show_with((text, code): (String, u8)) -> Result<u8, Failure> {
+    show(&text).map(|_| code)
 }
 
 /// Prints a command's result. A reader that has gone, as `head` does, is no failure.

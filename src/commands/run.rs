@@ -3,7 +3,6 @@
 //! Puts the parts together and takes them apart again; what happens in between is the scheduler's.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,7 @@ use crate::state::lock::{Holder, LockFile};
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
 use crate::steps::Handover;
+use crate::steps::build::BuildTools;
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
 use crate::store::{LocalStore, NixStore, Store};
@@ -84,11 +84,10 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         plan: Arc::clone(&plan),
         scope,
         run: run.clone(),
-        project_dir: project.directory.clone(),
         settings: Arc::new(project.settings.clone()),
-        environment: context.environment.clone(),
-        runner,
-        watcher: None,
+        build_tools: runner
+            .map(|runner| build_tools(runner, &project, &run_dir))
+            .transpose()?,
         registry: Registry {
             store,
             records: Arc::clone(&records),
@@ -104,7 +103,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             .map(|dir| context.working_dir.join(dir)),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
-        run_dir,
     };
     let outcome = walk(context, job, &plan, &events, &project, notes)?;
     drop(events);
@@ -164,6 +162,18 @@ fn probe(
     }
     let store = tools::Store::probe(settings, environment).map_err(|error| tool_failure(&error))?;
     Ok((None, store, Vec::new()))
+}
+
+/// Starts the watcher, which must be there before anything that it might have to undo.
+fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<BuildTools, Failure> {
+    let program = std::env::current_exe().map_err(environment)?;
+    let log = run_dir.root().join("watcher.log");
+    let watcher = Watcher::start(&program, &log).map_err(environment)?;
+    Ok(BuildTools {
+        runner,
+        watcher: Some(watcher),
+        project_dir: project.directory.clone(),
+    })
 }
 
 fn open(store: tools::Store, state: &StateDir) -> Store {
@@ -257,18 +267,13 @@ fn reporters(
 /// Walks the plan under a runtime of its own, from `run_started` to `run_finished`.
 fn walk(
     context: &Context,
-    mut job: Job,
+    job: Job,
     plan: &Plan,
     events: &EventSink,
     project: &Project,
     notes: Vec<Note>,
 ) -> Result<RunOutcome, Failure> {
     let begin = Instant::now();
-    if job.runner.is_some() {
-        let program = std::env::current_exe().map_err(environment)?;
-        let log: PathBuf = job.run_dir.root().join("watcher.log");
-        job.watcher = Some(Watcher::start(&program, &log).map_err(environment)?);
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
