@@ -6,12 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{
-    artifact_event, blocking, copy_one, fail, killed, of_copy, output_dir, staging,
-};
+use super::capture::{blocking, copy_one, fail, killed, of_copy, output_dir, staging};
 use super::{StepContext, StepResult};
 use crate::files::{PathError, create_dir};
-use crate::model::event::How;
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
 use crate::store::{Captured, Store, StoreError};
@@ -55,11 +52,10 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     }
     let mut captured = Vec::new();
     for (artifact, entry) in found {
-        let (one, how) = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
+        let one = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
             StoreError::Copy(error) => of_copy(&error),
             error => fail(&error, error.hint()),
         })?;
-        ctx.events.emit(artifact_event(ctx, &one, None, how));
         captured.push(one);
     }
     ctx.handover.put(ctx.variant.key.clone(), captured);
@@ -71,7 +67,7 @@ fn take(
     store: &Store,
     artifact: &Artifact,
     entry: &Path,
-) -> Result<(Captured, How), StoreError> {
+) -> Result<Captured, StoreError> {
     let is_link = entry
         .symlink_metadata()
         .is_ok_and(|there| there.is_symlink());
@@ -97,13 +93,13 @@ fn take(
         source: hashed.stamp,
     };
     if !is_link || registered(store, &captured)? {
-        return Ok((captured, How::AlreadyValid));
+        return Ok(captured);
     }
     // It has to be added again, which takes a file of the unique name.
     let staging = staging(ctx);
     create_dir(&staging)?;
     let dest = staging.join(&artifact.unique_name);
-    let (copied, how) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
+    let (copied, _) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
     if copied.sha256 != captured.sha256 {
         return Err(CopyError::Changed {
             path,
@@ -111,7 +107,7 @@ fn take(
         }
         .into());
     }
-    Ok((copied, how))
+    Ok(copied)
 }
 
 /// Whether what a link points to is where the store keeps this very content, and valid.

@@ -156,7 +156,7 @@ impl Store {
     /// See [`StoreError`].
     pub fn turn_back(&self, hold: &Hold, before: &Path, link: &Path) -> Result<(), StoreError> {
         match self {
-            Store::Nix(store) => store.link(hold, before, link),
+            Store::Nix(store) => store.turn_back(hold, before, link),
             Store::Local(store) => store.link(before, link),
         }
     }

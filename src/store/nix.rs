@@ -184,6 +184,19 @@ impl NixStore {
         }
     }
 
+    pub(super) fn turn_back(
+        &self,
+        hold: &Hold,
+        before: &Path,
+        link: &Path,
+    ) -> Result<(), StoreError> {
+        if before.starts_with(&self.store_dir) {
+            self.root(hold, before, link)
+        } else {
+            Ok(replace_link(before, link)?)
+        }
+    }
+
     fn replace_file(&self, hold: &Hold, target: &Path, link: &Path) -> Result<(), StoreError> {
         let kept = with_suffix(link, ".old.part");
         remove(&kept)?;
