@@ -159,7 +159,7 @@ fn a_valid_path_with_other_content_is_refused() {
     let error = store.add(&captured, &link).unwrap_err();
     insta::assert_snapshot!(shown(&nix, &format!("{error}\nhint: {}", error.hint().unwrap())), @"
     DIR/store/HASH-i.wic is valid in the store, but what lies there is 3 bytes instead of 7
-    hint: see `nix-store --verify-path DIR/store/HASH-i.wic`; then nix-store --delete --ignore-liveness DIR/store/HASH-i.wic, and run again
+    hint: take it away and run again: nix-store --delete --ignore-liveness DIR/store/HASH-i.wic
     ");
 }
 
@@ -243,7 +243,7 @@ fn what_goes_wrong_with_nix_is_said() {
     the store has i.wic as /nix/store/00000000000000000000000000000000-i.wic, but its hash says DIR/store/HASH-i.wic
         hint: something wrote to the captured file; end what does and run again
     the store has another hash for DIR/store/HASH-i.wic than the file: 0000000000000000000000000000000000000000000000000000, not 11wa1rsi75lkqc5qnz4dglw9d2brxlcp849fg77rjlkzf7drynp2
-        hint: see `nix-store --verify-path DIR/store/HASH-i.wic`; then nix-store --delete --ignore-liveness DIR/store/HASH-i.wic, and run again
+        hint: take it away and run again: nix-store --delete --ignore-liveness DIR/store/HASH-i.wic
     `tests/support/fake-nix-store -q --hash DIR/store/HASH-i.wic` printed `md5:abc`, which is not a SHA-256 in Nix base32
         hint: 
     `tests/support/fake-nix-store --realise DIR/store/HASH-i.wic --add-root DIR/artifacts/i.wic --indirect` failed (exit status: 1): error: path is not valid

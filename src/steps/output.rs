@@ -27,10 +27,20 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     let dir = output_dir(ctx);
     let mut found = Vec::new();
     let mut missing = Vec::new();
+    let mut gone = Vec::new();
     for artifact in &ctx.variant.artifacts {
         let entry = dir.join(&artifact.unique_name);
         match entry.symlink_metadata() {
-            Ok(_) => found.push((artifact, entry)),
+            Ok(there) => match fs::read_link(&entry) {
+                Ok(target) if there.is_symlink() && !entry.exists() => {
+                    gone.push(format!(
+                        "{} is a link to {}",
+                        entry.display(),
+                        target.display()
+                    ));
+                }
+                _ => found.push((artifact, entry)),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound && artifact.optional => {
                 let message = format!("no {} in {}", artifact.unique_name, dir.display());
                 let hint = Some("it is optional and not registered".to_owned());
@@ -45,8 +55,19 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
             }
         }
     }
-    if !missing.is_empty() {
-        let why = format!("{} has no {}", dir.display(), missing.join(", no "));
+    if !gone.is_empty() || !missing.is_empty() {
+        let mut faults = Vec::new();
+        if !missing.is_empty() {
+            faults.push(format!(
+                "{} has no {}",
+                dir.display(),
+                missing.join(", no ")
+            ));
+        }
+        if !gone.is_empty() {
+            faults.push(format!("{}, which is gone", gone.join(", ")));
+        }
+        let why = faults.join("; ");
         let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
         return Err(fail(why, Some(hint)));
     }
@@ -130,10 +151,7 @@ fn registered(store: &Store, captured: &Captured) -> Result<bool, StoreError> {
         && !same(&store.path_of(&captured.sha256, name)?, target)
     {
         // Registering it would make a fault of the disk official.
-        return Err(StoreError::Damaged {
-            path: target.clone(),
-            what: "not what its name says".to_owned(),
-        });
+        return Err(store.damaged(target, "not what its name says"));
     }
     Ok(false)
 }

@@ -161,6 +161,19 @@ impl Store {
         }
     }
 
+    /// The error for a path whose content is not what its name says.
+    #[must_use]
+    pub fn damaged(&self, path: &Path, what: &str) -> StoreError {
+        StoreError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            remove: match self {
+                Store::Nix(_) => nix::delete_command(path),
+                Store::Local(_) => format!("rm {}", path.display()),
+            },
+        }
+    }
+
     /// Whether a path without links in it lies in the store.
     #[must_use]
     pub fn contains(&self, path: &Path) -> bool {
