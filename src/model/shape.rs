@@ -219,7 +219,8 @@ const WHEN_FIELDS: &[Field] = &[
     ),
 ];
 
-static CHAIN_ENTRY: Type = Type::Either(&[
+/// An element of `kas.chain`.
+pub static CHAIN_ENTRY: Type = Type::Either(&[
     Type::Text,
     table(&[
         required(
@@ -255,7 +256,8 @@ static ADDITION: Type = open_table(
     &AXIS_CHOICE,
 );
 
-static VARIANTS: Type = open_table(
+/// An element of `variants`.
+pub static VARIANTS: Type = open_table(
     &[
         required("machine", NAMES, "The machine, or several."),
         optional(

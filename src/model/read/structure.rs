@@ -31,15 +31,19 @@ pub fn check_root(root: &DeTable<'_>, span: Range<usize>) -> Checked {
         .iter()
         .filter(|field| match root.get(field.name) {
             None => field.required,
-            Some(value) => {
-                let mut within = Faults::new();
-                check(value, &field.ty, field.name, &mut within);
-                !within.is_empty()
-            }
+            Some(value) => !is_sound(value, &field.ty),
         })
         .map(|field| field.name)
         .collect();
     Checked { faults, broken }
+}
+
+/// Whether a value has a shape.
+#[must_use]
+pub fn is_sound(value: &Spanned<DeValue<'_>>, ty: &Type) -> bool {
+    let mut faults = Faults::new();
+    check(value, ty, "", &mut faults);
+    faults.is_empty()
 }
 
 /// Checks a table against its shape. `path` is how the user writes where it is, as `machines.qemu`.
@@ -102,7 +106,7 @@ fn missing_key(field: &Field, span: Range<usize>, path: &str) -> Fault {
         format!("`{path}` lacks `{}`", field.name)
     };
     let label = format!("needs `{}`", field.name);
-    Fault::at(span, message, label).hint(format!("{}: {}", field.name, field.doc))
+    Fault::at(span, message, label).hint(format!("`{}`: {}", field.name, field.doc))
 }
 
 fn check(value: &Spanned<DeValue<'_>>, ty: &Type, path: &str, faults: &mut Faults) {
