@@ -224,7 +224,11 @@ fn describe(ty: &Type) -> String {
         Type::List(Type::Text) => "a list of strings".to_owned(),
         Type::List(_) => "a list".to_owned(),
         Type::Table(_) | Type::Map(_) => "a table".to_owned(),
-        Type::Either(types) => types.iter().map(describe).collect::<Vec<_>>().join(" or "),
+        Type::Either(types) => {
+            let mut all: Vec<String> = types.iter().map(describe).collect();
+            let last = all.pop().unwrap_or_default();
+            format!("{} or {last}", all.join(", "))
+        }
     }
 }
 
