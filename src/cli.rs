@@ -1,1 +1,285 @@
-//! cli
+//! The command line: what can be said, in the words of the script that this tool replaces.
+//!
+//! Knows nothing of what the words do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::arch::Arch;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all done
+  1    internal fault
+  2    usage
+  3    configuration: variants.toml, a kas file, a setting
+  4    environment: a tool, a permission, disk space
+  10   at least one step failed
+  130  stopped by SIGINT     143  stopped by SIGTERM";
+
+const EXAMPLES: &str = "\
+Examples:
+  isar-build-all                                    build and register everything
+  isar-build-all --variant server-simple-server-1   one id, on every machine that has it
+  isar-build-all --variant 'qemuamd64/server-*'     by machine and glob
+  isar-build-all --machine qemuamd64 -j 2 -k        one machine, two builds at a time, go on after failures
+  isar-build-all --list                             what there is
+  isar-build-all --dry-run                          what would be done
+  isar-build-all doctor                             what this host has and lacks";
+
+/// Build, capture and register every image of an ISAR variant matrix.
+///
+/// Reads variants.toml, builds each variant with kas-container, takes what it deployed under a unique
+/// name, adds it to the Nix store and writes its hash to artifact-hashes.nix. While one variant builds,
+/// the one before it is captured and registered.
+#[derive(Debug, Parser)]
+#[command(name = "isar-build-all", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Cli {
+    /// Another thing to do than the main job.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Which variants.
+    #[command(flatten)]
+    pub select: Select,
+    /// Part of the main job instead of all of it.
+    #[command(flatten)]
+    pub mode: Mode,
+    /// How the main job runs.
+    #[command(flatten)]
+    pub run: Run,
+    /// How output looks.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Which matrix, and which variants of it.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Selection")]
+pub struct Select {
+    /// The matrix [default: variants.toml here or in a directory above, up to the repository's root]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+    /// Only this variant: an id (on all machines that have it) or machine/id; globs; repeatable
+    #[arg(long = "variant", value_name = "ID", global = true)]
+    pub variants: Vec<String>,
+    /// Only variants for this machine; globs; repeatable
+    #[arg(long = "machine", value_name = "MACHINE", global = true)]
+    pub machines: Vec<String>,
+    /// Append a kas file to every chain; repeatable
+    #[arg(long = "overlay", value_name = "PATH", global = true)]
+    pub overlays: Vec<PathBuf>,
+}
+
+/// Part of the main job.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Instead of building")]
+pub struct Mode {
+    /// List the variants
+    #[arg(long, conflicts_with_all = ["dry_run", "rename_existing", "hash_only"])]
+    pub list: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not build: take what lies in the deploy directories, where the records say whose it is
+    #[arg(long, conflicts_with = "hash_only")]
+    pub rename_existing: bool,
+    /// With --rename-existing: take files that the records know nothing of as the selected variant's
+    #[arg(long, requires = "rename_existing")]
+    pub adopt: bool,
+    /// With --rename-existing: the deploy directory to take from, instead of the variant's own
+    #[arg(long, value_name = "DIR", requires = "rename_existing")]
+    pub deploy_dir: Option<PathBuf>,
+    /// Do not build or capture: hash and register what lies in the output directory
+    #[arg(long)]
+    pub hash_only: bool,
+}
+
+/// How the main job runs.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Running")]
+pub struct Run {
+    /// Builds at the same time [default: 1]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+    /// After a failure, go on with the other variants
+    #[arg(short, long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// After a failure, stop the builds that run, too (without it they run to their end)
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Where artifacts are registered [default: auto, Nix where it is usable]
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub store: Option<StoreArg>,
+    /// How kas is run [default: kas-container]
+    #[arg(long, value_enum, value_name = "EXECUTOR")]
+    pub executor: Option<ExecutorArg>,
+    /// The container engine [default: auto]
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub engine: Option<EngineArg>,
+    /// Write every event of the run to FILE as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+}
+
+/// How output looks.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// The format of lists and plans
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        global = true,
+        default_value_t
+    )]
+    pub format: Format,
+    /// No colour (NO_COLOR does the same)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Show every line that the builds write
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// Text for people or JSON for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// `--store`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreArg {
+    /// Nix where it is usable, else local
+    Auto,
+    /// The Nix store
+    Nix,
+    /// A content-addressed store in the state directory
+    Local,
+}
+
+/// `--executor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorArg {
+    /// kas in a container of its own
+    KasContainer,
+    /// kas itself, for use inside a kas-isar image
+    Kas,
+}
+
+/// `--engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// The first that works: docker, then podman
+    Auto,
+    /// Docker
+    Docker,
+    /// Podman
+    Podman,
+}
+
+/// What else there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the plan: variants, artifacts, releases, steps and lanes
+    Plan(PlanArgs),
+    /// Check the matrix and every kas file it names
+    Check,
+    /// Show what this host has and lacks
+    Doctor,
+    /// Show every setting, its value and where it comes from
+    Config,
+    /// Print the JSON Schema of variants.toml
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Stops what a killed run left; started by every run for itself.
+    #[command(name = "internal-watcher", hide = true)]
+    InternalWatcher,
+}
+
+/// `plan`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct PlanArgs {
+    /// Plan as on a host of this architecture, or `none` for no native overlays [default: this host's]
+    #[arg(long, value_name = "ARCH", value_parser = host_arch)]
+    pub host_arch: Option<HostArch>,
+    /// The version in the names of release assets [default: release.version, else dev]
+    #[arg(long, value_name = "VERSION")]
+    pub release_version: Option<String>,
+}
+
+/// A host's architecture, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostArch(pub Option<Arch>);
+
+fn host_arch(word: &str) -> Result<HostArch, String> {
+    if word == "none" {
+        return Ok(HostArch(None));
+    }
+    word.parse().map(|arch| HostArch(Some(arch))).map_err(
+        |error: crate::model::arch::UnknownArch| {
+            let known: Vec<&str> = Arch::ALL.into_iter().map(Arch::as_str).collect();
+            format!("{error}; known are {} and none", known.join(", "))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_scripts_options_are_taken() {
+        let cli = Cli::parse_from([
+            "isar-build-all",
+            "--variant",
+            "base",
+            "--variant",
+            "qemuamd64/server-*",
+            "--machine",
+            "qemuamd64",
+            "--overlay",
+            "kas/opt/debian-snapshot.yml",
+            "--dry-run",
+            "--no-color",
+        ]);
+        assert_eq!(cli.select.variants, ["base", "qemuamd64/server-*"]);
+        assert!(cli.mode.dry_run && cli.output.no_color);
+    }
+
+    #[test]
+    fn selection_is_understood_after_a_subcommand() {
+        let cli = Cli::parse_from([
+            "isar-build-all",
+            "plan",
+            "-f",
+            "x.toml",
+            "--host-arch",
+            "aarch64",
+        ]);
+        assert_eq!(cli.select.file, Some("x.toml".into()));
+        let Some(Command::Plan(args)) = cli.command else {
+            panic!("not a plan")
+        };
+        assert_eq!(args.host_arch, Some(HostArch(Some(Arch::Arm64))));
+    }
+}

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod commands;
 pub mod exec;
+pub mod files;
 pub mod kas;
 pub mod load;
 pub mod model;

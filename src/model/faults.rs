@@ -281,7 +281,19 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        insta::assert_snapshot!(faults.render("variants.toml", source, false), @"");
+        insta::assert_snapshot!(faults.render("variants.toml", source, false), @r#"
+         error: wrong type
+          ,-[variants.toml:3:9]
+        2 | [axes]
+        3 | röle = 3
+          :        |
+          :        `-- expected a list
+          `----
+         hint: write `["base"]`
+
+         error: nothing was selected
+         hint: select something
+        "#);
     }
 
     #[test]

@@ -218,6 +218,27 @@ mod tests {
             .map(|name| of(nix_name(name), name))
             .chain(kas.iter().map(|path| of(kas_path(path), path)))
             .collect();
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        "" is empty; give the template some text that is always there
+        "." names a directory, not a file; give the file a name of its own
+        ".." names a directory, not a file; give the file a name of its own
+        "a b" holds a space, which Nix refuses in a name; Nix takes the letters A-Z and a-z, digits, and `+ - . _ ? =`
+        "ä" holds `ä`, which Nix refuses in a name; Nix takes the letters A-Z and a-z, digits, and `+ - . _ ? =`
+        "a/b" would leave its directory: it holds `/`; a name is one file name, without directories
+        "../a" would leave its directory: it holds `/`; a name is one file name, without directories
+        ".a" begins with a dot, which Nix refuses; begin the name with a letter
+        "a\u{7}" holds the control character '\u{7}'; remove it
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" is 212 bytes long; Nix takes at most 211; shorten the template or the values in it
+        "" is empty; name a file
+        "/a.yml" is an absolute path; kas files are given relative to the directory of variants.toml
+        "../a.yml" leaves the directory of variants.toml; put variants.toml above the files that it names, and write their paths without `..`
+        "a/../b.yml" leaves the directory of variants.toml; put variants.toml above the files that it names, and write their paths without `..`
+        "a:b.yml" holds `:`, at which kas-container splits its arguments; rename the file
+        "a b.yml" holds a space, at which kas-container splits its arguments; rename the file
+        "./a.yml" is not in its shortest form; remove `./` and doubled or trailing slashes
+        "a//b.yml" is not in its shortest form; remove `./` and doubled or trailing slashes
+        "a.txt" is not a kas file by its extension; kas reads `.yml`, `.yaml` and `.json`
+        "kas/a.yml" is taken
+        "#);
     }
 }

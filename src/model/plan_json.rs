@@ -22,8 +22,9 @@ pub struct PlanDocument<'p> {
     nodes: Vec<NodeEntry<'p>>,
 }
 
+/// A variant as the document lists it.
 #[derive(Debug, Serialize)]
-struct VariantEntry<'p> {
+pub struct VariantEntry<'p> {
     id: &'p str,
     machine: &'p str,
     arch: Arch,
@@ -62,18 +63,26 @@ struct NodeEntry<'p> {
     lanes: &'p BTreeMap<String, u32>,
 }
 
+/// The variants alone, as the document lists them.
+#[must_use]
+pub fn variants(variants: &[Variant]) -> Vec<VariantEntry<'_>> {
+    variants
+        .iter()
+        .map(|variant| VariantEntry {
+            id: &variant.key.id,
+            machine: &variant.key.machine,
+            arch: variant.arch,
+            axes: Axes(&variant.axes),
+            kas: variant.kas_chain(),
+            attr_path: &variant.attr_path,
+            artifacts: &variant.artifacts,
+        })
+        .collect()
+}
+
 /// The document of a plan and the releases of its matrix.
 #[must_use]
 pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p> {
-    let variant = |variant: &'p Variant| VariantEntry {
-        id: &variant.key.id,
-        machine: &variant.key.machine,
-        arch: variant.arch,
-        axes: Axes(&variant.axes),
-        kas: variant.kas_chain(),
-        attr_path: &variant.attr_path,
-        artifacts: &variant.artifacts,
-    };
     let release = |release: &'p Release| ReleaseEntry {
         id: &release.key.id,
         machine: &release.key.machine,
@@ -92,7 +101,7 @@ pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p>
     };
     PlanDocument {
         schema: PLAN_SCHEMA,
-        variants: plan.variants.iter().map(variant).collect(),
+        variants: variants(&plan.variants),
         releases: releases.iter().map(release).collect(),
         nodes: plan.nodes.iter().map(node).collect(),
     }

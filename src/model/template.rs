@@ -334,7 +334,23 @@ mod tests {
                 .join("\n"),
         })
         .collect();
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        {a             0..1 Unclosed('{')
+        {a[-{b}]       0..2 Unclosed('{')
+        a}             1..2 Unopened('}')
+        a]             1..2 Unopened(']')
+        [a             0..1 Unclosed('[')
+        [a]            0..3 GroupWithoutVariable
+        [{a}[-{b}]]    4..5 NestedGroup
+        [{a}[-{b}]]    0..1 Unclosed('[')
+        [a[b]          2..3 NestedGroup
+        {}             0..2 EmptyVariable
+        {a|}           0..4 EmptyVariable
+        {Foo|a|Bar}    1..4 UnknownVariable("Foo")
+        {Foo|a|Bar}    7..10 UnknownVariable("Bar")
+        {A}{B}         1..2 UnknownVariable("A")
+        {A}{B}         4..5 UnknownVariable("B")
+        "#);
     }
 
     proptest! {

@@ -1,2 +1,112 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
+
+pub mod capture;
+pub mod deploy;
+pub mod output;
+pub mod register;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use crate::exec::{StopLevel, StopSignal};
+use crate::model::matrix::{Variant, VariantKey};
+use crate::model::outcome::Outcome;
+use crate::report::EventSink;
+use crate::settings::Settings;
+
+pub use crate::store::Captured;
+
+/// What a step has to work with.
+#[derive(Clone)]
+pub struct StepContext {
+    /// The node's id.
+    pub node: String,
+    /// The run's id.
+    pub run: String,
+    /// The variant.
+    pub variant: Arc<Variant>,
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// Where events go.
+    pub events: EventSink,
+    /// When to stop.
+    pub stop: StopSignal,
+    /// What the steps of this run hand on to each other.
+    pub handover: Arc<Handover>,
+}
+
+/// How a step ended, and why where it did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepResult {
+    /// How.
+    pub outcome: Outcome,
+    /// The reason, one sentence, where there is one to give.
+    pub why: Option<String>,
+    /// What to do about it, as a command where there is one.
+    pub hint: Option<String>,
+}
+
+impl StepResult {
+    /// It did what it is for.
+    #[must_use]
+    pub fn succeeded() -> StepResult {
+        StepResult {
+            outcome: Outcome::Succeeded,
+            why: None,
+            hint: None,
+        }
+    }
+
+    /// It did not work.
+    #[must_use]
+    pub fn failed(why: impl Into<String>) -> StepResult {
+        StepResult {
+            outcome: Outcome::Failed,
+            why: Some(why.into()),
+            hint: None,
+        }
+    }
+
+    /// It was stopped.
+    #[must_use]
+    pub fn cancelled() -> StepResult {
+        StepResult {
+            outcome: Outcome::Cancelled,
+            why: None,
+            hint: None,
+        }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> StepResult {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What the steps of a run hand on: the captures of each variant.
+#[derive(Debug, Default)]
+pub struct Handover {
+    captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
+}
+
+impl Handover {
+    /// Leaves a variant's captures for its registration.
+    pub fn put(&self, key: VariantKey, captured: Vec<Captured>) {
+        self.captured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, captured);
+    }
+
+    /// Takes a variant's captures; empty when there are none.
+    pub fn take(&self, key: &VariantKey) -> Vec<Captured> {
+        self.captured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+            .unwrap_or_default()
+    }
+}

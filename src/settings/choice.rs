@@ -1,0 +1,74 @@
+//! The settings that are a choice between a few words.
+//!
+//! Knows nothing of what follows from a choice.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How kas is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Executor {
+    /// `kas-container`: kas in a container of its own
+    KasContainer,
+    /// `kas` itself, for use inside a kas-isar image
+    Kas,
+}
+
+/// Which container engine is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// The first that works: docker, then podman (for a rootless container podman, then docker)
+    Auto,
+    /// Docker
+    Docker,
+    /// Podman
+    Podman,
+}
+
+/// In which mode kas-container runs ISAR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum IsarMode {
+    /// A privileged container (`--isar-privileged`, or `--isar` before kas 5.4)
+    Privileged,
+    /// A rootless container (`--isar-rootless`, kas 5.4 and later)
+    Rootless,
+}
+
+/// Where captured artifacts are registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreChoice {
+    /// Nix where it is usable, else local
+    Auto,
+    /// The Nix store
+    Nix,
+    /// A content-addressed store in the state directory
+    Local,
+}
+
+/// Whether output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColorChoice {
+    /// Where the stream is a terminal that knows colours
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether a stream gets colours.
+    #[must_use]
+    pub fn applies_to(self, stream_is_terminal: bool, terminal_knows_colors: bool) -> bool {
+        match self {
+            ColorChoice::Auto => stream_is_terminal && terminal_knows_colors,
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        }
+    }
+}

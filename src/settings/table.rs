@@ -1,0 +1,307 @@
+//! The table of settings: the one place where a setting is added.
+//!
+//! A line gives the key, its kind, its default, and the variables of other programs that set it, too.
+//! Everything else (the struct, reading each layer, `config`, the JSON Schema) comes out of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::choice::{ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
+use super::kind::{Choice, Kind, Mounts, Number, Place, Program, Variables, Word, Words};
+use super::layer::{Layer, Sourced};
+use super::resolve::{LayerInput, Resolver};
+
+/// How a variable of another program is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Its text is the setting's value.
+    Value,
+    /// Whatever it is set to, the setting is this.
+    Presence(&'static str),
+    /// Set to anything but `0`, the setting is this.
+    Switch(&'static str),
+}
+
+/// A variable of another program that sets one of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Alias {
+    pub(crate) name: &'static str,
+    pub(crate) reading: Reading,
+}
+
+const fn also(name: &'static str) -> Alias {
+    Alias {
+        name,
+        reading: Reading::Value,
+    }
+}
+
+/// What can be said of a setting without resolving it.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key in files.
+    pub key: &'static str,
+    /// What it is, in Markdown, from the field's documentation.
+    pub doc: &'static str,
+    /// The option that sets it, for messages.
+    pub(crate) option: &'static str,
+    pub(crate) aliases: &'static [Alias],
+    pub(crate) schema: fn() -> serde_json::Value,
+}
+
+impl Setting {
+    /// The variable of our own: `ISAR_BUILD_ALL_` and the key in capitals.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.key.replace('-', "_").to_uppercase())
+    }
+
+    /// Every variable that sets it, the strongest first.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        let aliases = self.aliases.iter().map(|alias| alias.name.to_owned());
+        std::iter::once(self.variable()).chain(aliases).collect()
+    }
+}
+
+/// What the names of our variables begin with.
+pub(crate) const PREFIX: &str = "ISAR_BUILD_ALL_";
+
+/// Variables with our prefix that are no settings.
+pub(crate) const OTHER_VARIABLES: &[&str] = &["ISAR_BUILD_ALL_LOG"];
+
+/// A setting as `config` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// The key.
+    pub key: &'static str,
+    /// The value, as text for people.
+    #[serde(skip)]
+    pub shown: String,
+    /// The value.
+    pub value: serde_json::Value,
+    /// The layer that set it.
+    pub layer: Layer,
+    /// The file and line, the variable, or the option.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What it overrides, the nearest layer first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverriddenEntry>,
+}
+
+/// An overridden value as `config` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverriddenEntry {
+    /// The value, as text for people.
+    #[serde(skip)]
+    pub shown: String,
+    /// The value.
+    pub value: serde_json::Value,
+    /// The layer that set it.
+    pub layer: Layer,
+    /// The file and line, or the variable.
+    pub place: String,
+}
+
+fn entry<K: Kind>(key: &'static str, sourced: &Sourced<K::Value>) -> Entry
+where
+    K::Value: Serialize,
+{
+    // None of the kinds can fail to become JSON.
+    let json = |value: &K::Value| serde_json::to_value(value).unwrap_or_default();
+    Entry {
+        key,
+        shown: K::show(&sourced.value),
+        value: json(&sourced.value),
+        layer: sourced.layer,
+        place: sourced.place.clone(),
+        overrides: sourced
+            .overrides
+            .iter()
+            .map(|overridden| OverriddenEntry {
+                shown: K::show(&overridden.value),
+                value: json(&overridden.value),
+                layer: overridden.layer,
+                place: overridden.place.clone(),
+            })
+            .collect(),
+    }
+}
+
+macro_rules! settings {
+    (
+        |$input:ident|
+        $(
+            $(#[doc = $doc:literal])+
+            $field:ident: $value:ty = $key:literal as $kind:ty,
+                default $default:expr
+                $(, option $option:literal)?
+                $(, aliases [$($alias:expr),+])?;
+        )+
+    ) => {
+        /// Every setting. Paths are absolute: a relative one is taken from the directory of the file
+        /// that sets it (that of variants.toml for a default, the working directory for a variable or
+        /// an option), and a leading `~/` is the home directory. A list or table replaces that of
+        /// the layer below, it does not add to it.
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub struct Settings {
+            $(
+                $(#[doc = $doc])+
+                pub $field: Sourced<$value>,
+            )+
+        }
+
+        /// What the command line sets. Relative paths are taken from the working directory.
+        #[derive(Debug, Clone, Default)]
+        pub struct CommandLine {
+            $(
+                $(#[doc = $doc])+
+                pub $field: Option<$value>,
+            )+
+        }
+
+        /// Every setting, in the order in which `config` lists them.
+        pub const SETTINGS: &[Setting] = &[
+            $(
+                Setting {
+                    key: $key,
+                    doc: concat!($($doc, "\n"),+),
+                    option: first_of!($($option,)? concat!("--", $key)),
+                    aliases: &[$($($alias),+)?],
+                    schema: <$kind as Kind>::schema,
+                },
+            )+
+        ];
+
+        impl Settings {
+            /// Takes every setting from the layers. What is at fault is left out and recorded.
+            pub(crate) fn take($input: &LayerInput, resolver: &mut Resolver<'_>) -> Self {
+                $(
+                    let $field: Sourced<$value> = resolver.take::<$kind>(
+                        $key,
+                        $input.command_line.$field.clone(),
+                        $default,
+                    );
+                )+
+                Self { $($field),+ }
+            }
+
+            /// Every setting as `config` shows it.
+            #[must_use]
+            pub fn entries(&self) -> Vec<Entry> {
+                vec![$(entry::<$kind>($key, &self.$field)),+]
+            }
+        }
+    };
+}
+
+macro_rules! first_of {
+    ($first:expr $(, $rest:expr)* $(,)?) => {
+        $first
+    };
+}
+
+settings! {
+    |input|
+
+    /// Where journal, locks, records and logs are kept. Default `.isar-build-all` beside variants.toml.
+    state_dir: PathBuf = "state-dir" as Place,
+        default input.project_dir.join(".isar-build-all");
+    /// The directory of the work and build directories of the variants. Default `build` in the state directory.
+    build_root: PathBuf = "build-root" as Place,
+        default state_dir.value.join("build");
+    /// Where captured artifacts go. Default `artifacts` beside variants.toml.
+    output_dir: PathBuf = "output-dir" as Place,
+        default input.project_dir.join("artifacts");
+    /// The hashes file. Default `artifact-hashes.nix` beside variants.toml.
+    hashes_file: PathBuf = "hashes-file" as Place,
+        default input.project_dir.join("artifact-hashes.nix");
+    /// The directory of the download caches, one an architecture. Default `~/.cache/yocto/downloads`.
+    dl_dir: PathBuf = "dl-dir" as Place,
+        default input.cache_dir().join("downloads"),
+        aliases [also("DL_DIR")];
+    /// The shared state cache. Default `~/.cache/yocto/sstate`.
+    sstate_dir: PathBuf = "sstate-dir" as Place,
+        default input.cache_dir().join("sstate"),
+        aliases [also("SSTATE_DIR")];
+    /// Reference clones that the builds share. Default `repos` in the state directory.
+    repo_ref_dir: PathBuf = "repo-ref-dir" as Place,
+        default state_dir.value.join("repos"),
+        aliases [also("KAS_REPO_REF_DIR")];
+    /// How kas is run: `kas-container`, or `kas` inside a kas-isar image. Default `kas-container`.
+    executor: Executor = "executor" as Choice<Executor>,
+        default Executor::KasContainer;
+    /// The container engine: `docker`, `podman`, or `auto`, the first that works. Default `auto`.
+    engine: EngineChoice = "engine" as Choice<EngineChoice>,
+        default EngineChoice::Auto,
+        aliases [also("KAS_CONTAINER_ENGINE"), also("KAS_DOCKER_ENGINE")];
+    /// The mode of the container: `privileged`, or `rootless` with kas 5.4 and later. Default `privileged`.
+    isar_mode: IsarMode = "isar-mode" as Choice<IsarMode>,
+        default IsarMode::Privileged;
+    /// The container image. Unset, kas-container chooses.
+    image: Option<String> = "image" as Word,
+        default None,
+        aliases [also("KAS_CONTAINER_IMAGE")];
+    /// The kas-container program: a name looked up in PATH, or a path. Default `kas-container`.
+    kas_container: PathBuf = "kas-container" as Program,
+        default PathBuf::from("kas-container");
+    /// The kas program, for executor `kas`. Default `kas`.
+    kas: PathBuf = "kas" as Program,
+        default PathBuf::from("kas");
+    /// Further mounts, `HOST:CONTAINER` or `HOST:CONTAINER:ro`.
+    mounts: Vec<String> = "mounts" as Mounts,
+        default Vec::new();
+    /// Further arguments for the container engine's `run`. kas-container splits them at white space.
+    runtime_args: Vec<String> = "runtime-args" as Words,
+        default Vec::new();
+    /// Further arguments for `kas build`.
+    kas_args: Vec<String> = "kas-args" as Words,
+        default Vec::new();
+    /// Variables that are set in the container.
+    env: BTreeMap<String, String> = "env" as Variables,
+        default BTreeMap::new();
+    /// Where artifacts are registered: `nix`, `local`, or `auto`, Nix where it is usable. Default `auto`.
+    store: StoreChoice = "store" as Choice<StoreChoice>,
+        default StoreChoice::Auto;
+    /// Builds at the same time. Default 1.
+    jobs: u32 = "jobs" as Number<u32, 1, 1024>,
+        default 1;
+    /// How many seconds a build may take to stop before it is killed. Default 30.
+    stop_timeout: u64 = "stop-timeout" as Number<u64, 0, 86_400>,
+        default 30;
+    /// Colour: `always`, `never`, or `auto`, on a terminal. Default `auto`.
+    color: ColorChoice = "color" as Choice<ColorChoice>,
+        default ColorChoice::Auto,
+        option "--no-color",
+        aliases [
+            Alias { name: "NO_COLOR", reading: Reading::Presence("never") },
+            Alias { name: "CLICOLOR_FORCE", reading: Reading::Switch("always") }
+        ];
+}
+
+/// The setting of a key.
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The JSON Schema of the user's file, which is also that of `[settings]` in variants.toml.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    let properties: serde_json::Map<String, serde_json::Value> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let mut schema = (setting.schema)();
+            schema["description"] = setting.doc.trim().into();
+            (setting.key.to_owned(), schema)
+        })
+        .collect();
+    serde_json::json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties
+    })
+}

@@ -1,0 +1,447 @@
+//! Records of runs, builds and registrations in one SQLite database. Knows nothing of what is done
+//! with them. Blocking; one connection behind a lock, and several processes may write.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use thiserror::Error;
+
+use crate::model::matrix::VariantKey;
+use crate::model::outcome::Outcome;
+use crate::model::store_path::hex;
+use crate::store::Captured;
+
+/// The schema, one text a version; version N is that of the first N. A published text never changes.
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+
+/// How long a write waits for another process's.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Why records were not read or written.
+#[derive(Debug, Error)]
+pub enum RecordsError {
+    /// SQLite's answer.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// The answer.
+        source: rusqlite::Error,
+    },
+    /// A later version of this tool wrote it.
+    #[error(
+        "{} has schema version {found}; this version of isar-build-all knows {}",
+        path.display(),
+        MIGRATIONS.len()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+    },
+    /// A path that cannot be recorded.
+    #[error("{} is not valid UTF-8", .0.display())]
+    NotUtf8(PathBuf),
+}
+
+impl RecordsError {
+    /// What to do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            RecordsError::Newer { .. } => {
+                Some("use the version that wrote it, or another --state-dir".to_owned())
+            }
+            RecordsError::Sqlite { path, source } => match source.sqlite_error_code()? {
+                rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase => {
+                    Some(format!(
+                        "move it away; only history is lost: mv {0} {0}.broken",
+                        path.display()
+                    ))
+                }
+                rusqlite::ErrorCode::DiskFull => {
+                    Some(format!("make room: df -h {}", path.display()))
+                }
+                _ => None,
+            },
+            RecordsError::NotUtf8(_) => None,
+        }
+    }
+}
+
+/// What is known when a build starts.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildStart<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// The variant.
+    pub variant: &'a VariantKey,
+    /// KAS_BUILD_DIR.
+    pub build_dir: &'a Path,
+    /// The chain as kas takes it.
+    pub kas: &'a str,
+    /// The names that it may deploy.
+    pub deploy_names: &'a [String],
+    /// When.
+    pub started: Timestamp,
+}
+
+/// Names a build in the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildId(i64);
+
+/// What was registered under one unique name.
+#[derive(Debug, Clone, Copy)]
+pub struct Registered<'a> {
+    /// What was captured.
+    pub captured: &'a Captured,
+    /// Where it is now.
+    pub store_path: &'a Path,
+}
+
+/// The last registration of a unique name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactRecord {
+    /// The variant that it belongs to.
+    pub variant: VariantKey,
+    /// The run that registered it.
+    pub run: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+    /// Where it is.
+    pub store_path: PathBuf,
+    /// When it was registered.
+    pub registered_at: Timestamp,
+    /// The inode of the file that was captured.
+    pub source_inode: u64,
+    /// When that file last changed in any way: seconds and nanoseconds since 1970.
+    pub source_ctime: (i64, i64),
+}
+
+/// The records.
+#[derive(Debug)]
+pub struct Records {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
+
+impl Records {
+    /// Opens the database, making it or bringing its schema up to date.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    pub fn open(path: &Path) -> Result<Records, RecordsError> {
+        let fault = |source| RecordsError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(fault)?;
+        connection.busy_timeout(BUSY).map_err(fault)?;
+        // Where a file system cannot do WAL, SQLite answers with the mode that it keeps; it works too.
+        connection
+            .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+            .and_then(|()| {
+                connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+            })
+            .map_err(fault)?;
+        let found = migrate(&mut connection).map_err(fault)?;
+        if found > MIGRATIONS.len() {
+            return Err(RecordsError::Newer {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        Ok(Records {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+        })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self) -> impl Fn(rusqlite::Error) -> RecordsError + '_ {
+        |source| RecordsError::Sqlite {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// A run begins.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn record_run_started(
+        &self,
+        run: &str,
+        command: &str,
+        at: Timestamp,
+    ) -> Result<(), RecordsError> {
+        self.connection()
+            .execute(
+                "INSERT INTO runs (id, command, started) VALUES (?1, ?2, ?3)",
+                params![run, command, at.to_string()],
+            )
+            .map(drop)
+            .map_err(self.fault())
+    }
+
+    /// A run has ended; `outcome` as it stands in its last event.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn record_run_finished(
+        &self,
+        run: &str,
+        outcome: &str,
+        at: Timestamp,
+    ) -> Result<(), RecordsError> {
+        self.connection()
+            .execute(
+                "UPDATE runs SET finished = ?2, outcome = ?3 WHERE id = ?1",
+                params![run, at.to_string(), outcome],
+            )
+            .map(drop)
+            .map_err(self.fault())
+    }
+
+    /// A build begins. From now on nobody owns what it may deploy.
+    ///
+    /// # Errors
+    /// SQLite's, and a build directory that is not UTF-8.
+    pub fn record_build_started(&self, start: &BuildStart<'_>) -> Result<BuildId, RecordsError> {
+        let build_dir = text(start.build_dir)?;
+        let mut connection = self.connection();
+        let insert = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "INSERT INTO builds (run, machine, variant, build_dir, kas, started)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    start.run,
+                    start.variant.machine,
+                    start.variant.id,
+                    build_dir,
+                    start.kas,
+                    start.started.to_string()
+                ],
+            )?;
+            let id = transaction.last_insert_rowid();
+            for name in start.deploy_names {
+                transaction.execute(
+                    "INSERT OR IGNORE INTO build_deploys (build, deploy_name) VALUES (?1, ?2)",
+                    params![id, name],
+                )?;
+            }
+            transaction.commit()?;
+            Ok(BuildId(id))
+        };
+        insert(&mut connection).map_err(self.fault())
+    }
+
+    /// A build has ended, after so many seconds.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn record_build_finished(
+        &self,
+        build: BuildId,
+        outcome: Outcome,
+        seconds: f64,
+        at: Timestamp,
+    ) -> Result<(), RecordsError> {
+        self.connection()
+            .execute(
+                "UPDATE builds SET finished = ?2, outcome = ?3, seconds = ?4 WHERE id = ?1",
+                params![build.0, at.to_string(), outcome.as_str(), seconds],
+            )
+            .map(drop)
+            .map_err(self.fault())
+    }
+
+    /// The artifacts of a variant were registered, all of them or none.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn record_registered(
+        &self,
+        run: &str,
+        variant: &VariantKey,
+        artifacts: &[Registered<'_>],
+        at: Timestamp,
+    ) -> Result<(), RecordsError> {
+        let mut connection = self.connection();
+        let insert = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for Registered {
+                captured,
+                store_path,
+            } in artifacts
+            {
+                transaction.execute(
+                    "INSERT INTO artifacts (run, machine, variant, type, unique_name, deploy_name,
+                        bytes, sha256, store_path, registered, source_inode, source_ctime,
+                        source_ctime_ns)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    params![
+                        run,
+                        variant.machine,
+                        variant.id,
+                        captured.kind,
+                        captured.unique_name,
+                        captured.deploy_name,
+                        captured.bytes.cast_signed(),
+                        hex(&captured.sha256),
+                        store_path.to_string_lossy(),
+                        at.to_string(),
+                        captured.source.inode.cast_signed(),
+                        captured.source.ctime.0,
+                        captured.source.ctime.1,
+                    ],
+                )?;
+            }
+            transaction.commit()
+        };
+        insert(&mut connection).map_err(self.fault())
+    }
+
+    /// Whose file lies under `deploy_name` in a build directory: the variant whose build was the last
+    /// there that may have deployed it, provided that it ended well. A build that failed or never
+    /// ended may have written a part of its files, so after one it is nobody's.
+    ///
+    /// # Errors
+    /// SQLite's, and a build directory that is not UTF-8.
+    pub fn owner_of_deploy(
+        &self,
+        build_dir: &Path,
+        deploy_name: &str,
+    ) -> Result<Option<VariantKey>, RecordsError> {
+        let build_dir = text(build_dir)?;
+        let last = self
+            .connection()
+            .query_row(
+                "SELECT machine, variant, outcome FROM builds
+                 JOIN build_deploys ON build_deploys.build = builds.id
+                 WHERE build_dir = ?1 AND deploy_name = ?2 ORDER BY builds.id DESC LIMIT 1",
+                params![build_dir, deploy_name],
+                |row| {
+                    let key = VariantKey {
+                        machine: row.get(0)?,
+                        id: row.get(1)?,
+                    };
+                    Ok((key, row.get::<_, Option<String>>(2)?))
+                },
+            )
+            .optional()
+            .map_err(self.fault())?;
+        Ok(last
+            .filter(|(_, outcome)| outcome.as_deref() == Some(Outcome::Succeeded.as_str()))
+            .map(|(key, _)| key))
+    }
+
+    /// How long the last build of each variant took that ended well, in seconds.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn last_durations(&self) -> Result<BTreeMap<VariantKey, f64>, RecordsError> {
+        let connection = self.connection();
+        let read = || {
+            connection
+                .prepare(
+                    "SELECT machine, variant, seconds FROM builds
+                     WHERE outcome = ?1 AND seconds IS NOT NULL ORDER BY id",
+                )?
+                .query_map([Outcome::Succeeded.as_str()], |row| {
+                    let key = VariantKey {
+                        machine: row.get(0)?,
+                        id: row.get(1)?,
+                    };
+                    Ok((key, row.get(2)?))
+                })?
+                .collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(self.fault())
+    }
+
+    /// The last registration of a unique name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn last_registered(
+        &self,
+        unique_name: &str,
+    ) -> Result<Option<ArtifactRecord>, RecordsError> {
+        self.connection()
+            .query_row(
+                "SELECT machine, variant, run, bytes, sha256, store_path, registered,
+                    source_inode, source_ctime, source_ctime_ns
+                 FROM artifacts WHERE unique_name = ?1 ORDER BY id DESC LIMIT 1",
+                [unique_name],
+                |row| {
+                    let registered_at: String = row.get(6)?;
+                    Ok(ArtifactRecord {
+                        variant: VariantKey {
+                            machine: row.get(0)?,
+                            id: row.get(1)?,
+                        },
+                        run: row.get(2)?,
+                        bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+                        sha256: row.get(4)?,
+                        store_path: row.get::<_, String>(5)?.into(),
+                        registered_at: registered_at.parse().map_err(|error| {
+                            rusqlite::Error::FromSqlConversionFailure(
+                                6,
+                                rusqlite::types::Type::Text,
+                                Box::<jiff::Error>::new(error),
+                            )
+                        })?,
+                        source_inode: row.get::<_, i64>(7)?.cast_unsigned(),
+                        source_ctime: (row.get(8)?, row.get(9)?),
+                    })
+                },
+            )
+            .optional()
+            .map_err(self.fault())
+    }
+}
+
+/// Brings the schema up to date and answers its version, which is higher than ours where a later tool
+/// made it.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
+    let version = |connection: &Connection| {
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+    };
+    let as_count = |version: i64| usize::try_from(version).unwrap_or(0);
+    if as_count(version(connection)?) >= MIGRATIONS.len() {
+        return version(connection).map(as_count);
+    }
+    // Another process may be about the same: whoever comes second finds it done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = as_count(version(&transaction)?);
+    for (version, sql) in (1_i64..).zip(MIGRATIONS).skip(found) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()?;
+    version(connection).map(as_count)
+}
+
+fn text(path: &Path) -> Result<&str, RecordsError> {
+    path.to_str()
+        .ok_or_else(|| RecordsError::NotUtf8(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

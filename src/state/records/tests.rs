@@ -1,0 +1,185 @@
+use super::*;
+use crate::store::copy::Stamp;
+
+fn key(id: &str) -> VariantKey {
+    VariantKey {
+        machine: "qemuamd64".to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_780_000_000 + second).unwrap()
+}
+
+fn build(records: &Records, id: &str, dir: &str, outcome: Option<Outcome>, seconds: f64) {
+    let names = ["image.wic".to_owned(), "image-vmlinuz".to_owned()];
+    let variant = key(id);
+    let start = BuildStart {
+        run: "r1",
+        variant: &variant,
+        build_dir: Path::new(dir),
+        kas: "a.yml:b.yml",
+        deploy_names: &names,
+        started: at(0),
+    };
+    let build = records.record_build_started(&start).unwrap();
+    if let Some(outcome) = outcome {
+        records
+            .record_build_finished(build, outcome, seconds, at(5))
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_last_build_that_ended_well_owns_what_it_deployed() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
+    let owner = |dir: &str, name: &str| records.owner_of_deploy(Path::new(dir), name).unwrap();
+    assert_eq!(owner("/b", "image.wic"), None);
+    build(&records, "one", "/b", Some(Outcome::Succeeded), 1.0);
+    build(&records, "two", "/other", Some(Outcome::Succeeded), 1.0);
+    assert_eq!(owner("/b", "image.wic"), Some(key("one")));
+    assert_eq!(owner("/other", "image-vmlinuz"), Some(key("two")));
+    assert_eq!(owner("/b", "unknown"), None);
+    // A build that failed may have deployed half of its files.
+    build(&records, "three", "/b", Some(Outcome::Failed), 1.0);
+    assert_eq!(owner("/b", "image.wic"), None);
+    build(&records, "three", "/b", Some(Outcome::Succeeded), 1.0);
+    assert_eq!(owner("/b", "image.wic"), Some(key("three")));
+    // As may one that has not ended, or was killed.
+    build(&records, "one", "/b", None, 0.0);
+    assert_eq!(owner("/b", "image.wic"), None);
+}
+
+#[test]
+fn durations_are_those_of_the_last_good_builds() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
+    build(&records, "one", "/b", Some(Outcome::Succeeded), 100.0);
+    build(&records, "one", "/b", Some(Outcome::Succeeded), 80.0);
+    build(&records, "one", "/b", Some(Outcome::Failed), 3.0);
+    build(&records, "two", "/b", Some(Outcome::Cancelled), 4.0);
+    assert_eq!(
+        records.last_durations().unwrap(),
+        BTreeMap::from([(key("one"), 80.0)])
+    );
+}
+
+#[test]
+fn registrations_are_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.sqlite");
+    let captured = Captured {
+        kind: "wic".to_owned(),
+        unique_name: "one.wic".to_owned(),
+        deploy_name: "image.wic".to_owned(),
+        path: PathBuf::from("/a/one.wic"),
+        bytes: u64::MAX >> 1,
+        sha256: [0xab; 32],
+        nar_sha256: None,
+        staged: true,
+        source: Stamp {
+            device: 1,
+            inode: u64::MAX,
+            bytes: 5,
+            mtime: (1, 2),
+            ctime: (3, 4),
+        },
+    };
+    {
+        let records = Records::open(&path).unwrap();
+        records
+            .record_run_started("r1", "isar-build-all -k", at(0))
+            .unwrap();
+        for (place, second) in [("/s/old", 1), ("/s/new", 2)] {
+            let registered = Registered {
+                captured: &captured,
+                store_path: Path::new(place),
+            };
+            records
+                .record_registered("r1", &key("one"), &[registered], at(second))
+                .unwrap();
+        }
+        records
+            .record_run_finished("r1", "succeeded", at(9))
+            .unwrap();
+    }
+    let records = Records::open(&path).unwrap();
+    assert_eq!(records.last_registered("two.wic").unwrap(), None);
+    assert_eq!(
+        records.last_registered("one.wic").unwrap(),
+        Some(ArtifactRecord {
+            variant: key("one"),
+            run: "r1".to_owned(),
+            bytes: u64::MAX >> 1,
+            sha256: "ab".repeat(32),
+            store_path: PathBuf::from("/s/new"),
+            registered_at: at(2),
+            source_inode: u64::MAX,
+            source_ctime: (3, 4),
+        })
+    );
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.sqlite");
+    drop(Records::open(&path).unwrap());
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let newer = Records::open(&path).unwrap_err();
+    let text = dir.path().join("text");
+    std::fs::write(
+        &text,
+        "not a database, but long enough to look at ".repeat(40),
+    )
+    .unwrap();
+    let broken = Records::open(&text).unwrap_err();
+    let absent = Records::open(&dir.path().join("absent/r.sqlite")).unwrap_err();
+    let out = [newer, broken, absent]
+        .map(|error| format!("{error}\nhint: {:?}", error.hint()))
+        .join("\n");
+    insta::assert_snapshot!(out.replace(dir.path().to_str().unwrap(), "DIR"), @r#"
+    DIR/r.sqlite has schema version 99; this version of isar-build-all knows 1
+    hint: Some("use the version that wrote it, or another --state-dir")
+    DIR/text: file is not a database
+    hint: Some("move it away; only history is lost: mv DIR/text DIR/text.broken")
+    DIR/absent/r.sqlite: unable to open database file: DIR/absent/r.sqlite
+    hint: None
+    "#);
+}
+
+#[test]
+fn many_may_open_and_write_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.sqlite");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let path = &path;
+            scope.spawn(move || {
+                let records = Records::open(path).unwrap();
+                for _ in 0..10 {
+                    build(
+                        &records,
+                        &format!("v{thread}"),
+                        "/b",
+                        Some(Outcome::Succeeded),
+                        1.0,
+                    );
+                }
+            });
+        }
+    });
+    assert_eq!(
+        Records::open(&path)
+            .unwrap()
+            .last_durations()
+            .unwrap()
+            .len(),
+        8
+    );
+}

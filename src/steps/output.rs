@@ -1,0 +1,148 @@
+//! Takes what lies in the output directory under unique names, in place of a capture (`--hash-only`).
+//! Needs no build; leaves in the handover what it found, hashed anew.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::capture::{
+    artifact_event, blocking, copy_one, fail, killed, of_copy, output_dir, staging,
+};
+use super::{StepContext, StepResult};
+use crate::files::{PathError, create_dir};
+use crate::model::event::How;
+use crate::model::matrix::Artifact;
+use crate::store::copy::{self, CopyError};
+use crate::store::{Captured, Store, StoreError};
+
+/// Hashes every output entry of the variant. A file is registered from where it is; a link stands for
+/// what it points to.
+pub async fn take_output(ctx: &StepContext, store: &Arc<Store>) -> StepResult {
+    let (ctx, store) = (ctx.clone(), Arc::clone(store));
+    match blocking(move || take_all(&ctx, &store)).await {
+        Ok(Ok(())) => StepResult::succeeded(),
+        Ok(Err(failure)) | Err(failure) => failure,
+    }
+}
+
+fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
+    let dir = output_dir(ctx);
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for artifact in &ctx.variant.artifacts {
+        let entry = dir.join(&artifact.unique_name);
+        match entry.symlink_metadata() {
+            Ok(_) => found.push((artifact, entry)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && artifact.optional => {
+                let message = format!("no {} in {}", artifact.unique_name, dir.display());
+                let hint = Some("it is optional and not registered".to_owned());
+                ctx.events.warn(Some(&ctx.node), message, hint);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.push(artifact.unique_name.as_str());
+            }
+            Err(error) => {
+                let error = PathError::on("read", &entry)(error);
+                return Err(fail(&error, error.hint()));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let why = format!("{} has no {}", dir.display(), missing.join(", no "));
+        let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
+        return Err(fail(why, Some(hint)));
+    }
+    let mut captured = Vec::new();
+    for (artifact, entry) in found {
+        let (one, how) = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
+            StoreError::Copy(error) => of_copy(&error),
+            error => fail(&error, error.hint()),
+        })?;
+        ctx.events.emit(artifact_event(ctx, &one, None, how));
+        captured.push(one);
+    }
+    ctx.handover.put(ctx.variant.key.clone(), captured);
+    Ok(())
+}
+
+fn take(
+    ctx: &StepContext,
+    store: &Store,
+    artifact: &Artifact,
+    entry: &Path,
+) -> Result<(Captured, How), StoreError> {
+    let is_link = entry
+        .symlink_metadata()
+        .is_ok_and(|there| there.is_symlink());
+    let path = if is_link {
+        fs::canonicalize(entry).map_err(PathError::on("follow the link", entry))?
+    } else {
+        entry.to_owned()
+    };
+    let hashed = copy::hash(&path, store.want(), &killed(ctx))?;
+    if hashed.stamp.bytes == 0 {
+        let empty = io::Error::new(io::ErrorKind::InvalidData, "it is empty");
+        return Err(PathError::on("take", &path)(empty).into());
+    }
+    let captured = Captured {
+        kind: artifact.kind.clone(),
+        unique_name: artifact.unique_name.clone(),
+        deploy_name: artifact.deploy_name.clone(),
+        path: path.clone(),
+        bytes: hashed.stamp.bytes,
+        sha256: hashed.sums.sha256,
+        nar_sha256: hashed.sums.nar_sha256,
+        staged: false,
+        source: hashed.stamp,
+    };
+    if !is_link || registered(store, &captured)? {
+        return Ok((captured, How::AlreadyValid));
+    }
+    // It has to be added again, which takes a file of the unique name.
+    let staging = staging(ctx);
+    create_dir(&staging)?;
+    let dest = staging.join(&artifact.unique_name);
+    let (copied, how) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
+    if copied.sha256 != captured.sha256 {
+        return Err(CopyError::Changed {
+            path,
+            what: "its content",
+        }
+        .into());
+    }
+    Ok((copied, how))
+}
+
+/// Whether what a link points to is where the store keeps this very content, and valid.
+fn registered(store: &Store, captured: &Captured) -> Result<bool, StoreError> {
+    let target = &captured.path;
+    if same(
+        &store.path_of(&captured.sha256, &captured.unique_name)?,
+        target,
+    ) {
+        let hold = store.hold()?;
+        return store.has(&hold, &captured.sha256, &captured.unique_name);
+    }
+    let own_name = target
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.split_once('-'))
+        .map(|(_, name)| name);
+    if let Some(name) = own_name
+        && store.contains(target)
+        && !same(&store.path_of(&captured.sha256, name)?, target)
+    {
+        // Registering it would make a fault of the disk official.
+        return Err(StoreError::Damaged {
+            path: target.clone(),
+            what: "not what its name says".to_owned(),
+        });
+    }
+    Ok(false)
+}
+
+fn same(computed: &Path, target: &Path) -> bool {
+    let real: Option<PathBuf> = fs::canonicalize(computed).ok();
+    computed == target || real.as_deref() == Some(target)
+}

@@ -1,0 +1,182 @@
+//! Register: puts what was captured into the store and writes its hashes. Needs the handover; leaves
+//! valid store paths, output entries that point to them, the hashes file and a record.
+//!
+//! The order keeps every instant safe: all files into the store, which changes nothing that was there;
+//! then, under the lock of the hashes file, the new text is made and with it everything that can be
+//! refused is known; then the output entries turn to the new paths; then the file is replaced. When
+//! one of these fails, the entries are turned back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::capture::{artifact_event, blocking, fail, output_dir, staging};
+use super::{StepContext, StepResult};
+use crate::files::{create_dir, remove};
+use crate::model::hashes::VariantHashes;
+use crate::report::Clock;
+use crate::state::lock::Holder;
+use crate::state::records::{Records, Registered};
+use crate::store::hashes_file::{HashesFile, WAIT};
+use crate::store::{Added, Captured, Hold, Store};
+
+/// What registrations of a run share.
+#[derive(Clone)]
+pub struct Registry {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The records.
+    pub records: Arc<Records>,
+    /// The time.
+    pub clock: Clock,
+    /// This run's command line, for those who wait for our locks.
+    pub command: String,
+}
+
+/// Registers what was captured of the variant, all of it or nothing.
+pub async fn register(ctx: &StepContext, registry: &Registry) -> StepResult {
+    let (ctx, registry) = (ctx.clone(), registry.clone());
+    match blocking(move || register_all(&ctx, &registry)).await {
+        Ok(Ok(())) => StepResult::succeeded(),
+        Ok(Err(failure)) | Err(failure) => failure,
+    }
+}
+
+fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult> {
+    let key = &ctx.variant.key;
+    let captured = ctx.handover.take(key);
+    if captured.is_empty() {
+        return if ctx
+            .variant
+            .artifacts
+            .iter()
+            .all(|artifact| artifact.optional)
+        {
+            Ok(())
+        } else {
+            Err(StepResult::failed("nothing was captured"))
+        };
+    }
+    let store = &registry.store;
+    let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
+    let hold = store.hold().map_err(of_store)?;
+    let mut added = Vec::with_capacity(captured.len());
+    for one in &captured {
+        added.push(store.insert(&hold, one).map_err(of_store)?);
+    }
+
+    let of_file = |error: crate::store::hashes_file::HashesFileError| fail(&error, error.hint());
+    let holder = Holder::this(&registry.command, (registry.clock)());
+    let file = HashesFile::lock(&ctx.settings.hashes_file.value, &holder, WAIT).map_err(of_file)?;
+    let replacement = file.with(&[hashes_of(ctx, &captured)]).map_err(of_file)?;
+    let dir = output_dir(ctx);
+    create_dir(&dir).map_err(|error| fail(&error, error.hint()))?;
+    let mut turned = Turned::new(store, &hold);
+    for (one, added) in captured.iter().zip(&added) {
+        turned
+            .turn(&dir.join(&one.unique_name), added)
+            .map_err(of_store)?;
+    }
+    file.write(&replacement).map_err(of_file)?;
+    turned.keep();
+    drop(file);
+    drop(hold);
+
+    record(ctx, registry, &captured, &added);
+    clear_staging(ctx, &captured);
+    for (one, added) in captured.iter().zip(&added) {
+        ctx.events
+            .emit(artifact_event(ctx, one, Some(&added.store_path), added.how));
+    }
+    Ok(())
+}
+
+fn hashes_of(ctx: &StepContext, captured: &[Captured]) -> VariantHashes {
+    VariantHashes {
+        key: ctx.variant.key.clone(),
+        names: ctx
+            .variant
+            .artifacts
+            .iter()
+            .map(|artifact| artifact.unique_name.clone())
+            .collect(),
+        entries: captured
+            .iter()
+            .map(|one| (one.unique_name.clone(), one.sha256))
+            .collect(),
+    }
+}
+
+/// Store and hashes are right at this point, so what is missing here costs a rebuild at most.
+fn record(ctx: &StepContext, registry: &Registry, captured: &[Captured], added: &[Added]) {
+    let registered: Vec<Registered<'_>> = captured
+        .iter()
+        .zip(added)
+        .map(|(captured, added)| Registered {
+            captured,
+            store_path: &added.store_path,
+        })
+        .collect();
+    let recorded = registry.records.record_registered(
+        &ctx.run,
+        &ctx.variant.key,
+        &registered,
+        (registry.clock)(),
+    );
+    if let Err(error) = recorded {
+        let message = format!("registered, but not recorded: {error}");
+        ctx.events.warn(Some(&ctx.node), message, error.hint());
+    }
+}
+
+fn clear_staging(ctx: &StepContext, captured: &[Captured]) {
+    for one in captured.iter().filter(|one| one.staged) {
+        if let Err(error) = remove(&one.path) {
+            ctx.events
+                .warn(Some(&ctx.node), error.to_string(), error.hint());
+        }
+    }
+    // Other variants of the machine may have captures there.
+    let _ = fs::remove_dir(staging(ctx));
+}
+
+/// Output entries that were turned to new store paths, and where they pointed before.
+struct Turned<'a> {
+    store: &'a Store,
+    hold: &'a Hold,
+    before: Vec<(PathBuf, Option<PathBuf>)>,
+}
+
+impl<'a> Turned<'a> {
+    fn new(store: &'a Store, hold: &'a Hold) -> Turned<'a> {
+        Turned {
+            store,
+            hold,
+            before: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, link: &Path, added: &Added) -> Result<(), crate::store::StoreError> {
+        let before = fs::read_link(link).ok();
+        self.store.link(self.hold, added, link)?;
+        self.before.push((link.to_owned(), before));
+        Ok(())
+    }
+
+    /// They stay as they are now.
+    fn keep(mut self) {
+        self.before.clear();
+    }
+}
+
+impl Drop for Turned<'_> {
+    fn drop(&mut self) {
+        for (link, before) in self.before.drain(..) {
+            // This runs because something else failed, and that is what is told.
+            let _ = match before {
+                Some(store_path) => self.store.turn_back(self.hold, &store_path, &link),
+                None => remove(&link).map_err(Into::into),
+            };
+        }
+    }
+}

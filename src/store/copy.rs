@@ -1,0 +1,314 @@
+//! One read of a file: copy and SHA-256 in the same pass. Knows nothing of what the file is.
+//!
+//! - A reflink where the file system can; the source is then read once for its hash (the clone's pages
+//!   would come from the disk).
+//! - Holes are kept and cost no reads.
+//! - Only regular files, symbolic links are not followed, and a source that changes while it is read
+//!   is an error.
+//! - The copy appears under its name when it is complete and on the disk, or not at all.
+//!
+//! Blocking; memory is bounded (see [`super::hashing`]).
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, SeekFrom, ioctl_ficlone, seek};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::hashing::{CHUNK, Hashing, Sums, Want};
+use crate::files::{PartFile, PathError, is_at};
+use crate::model::event::How;
+
+/// What tells one state of a file from another. Times are seconds and nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The device that it lies on.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Its apparent size in bytes.
+    pub bytes: u64,
+    /// When its content last changed, as far as that can be trusted.
+    pub mtime: (i64, i64),
+    /// When it last changed in any way.
+    pub ctime: (i64, i64),
+}
+
+impl Stamp {
+    /// That of a file.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+            ctime: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file that was read to its end without a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashed {
+    /// Its hashes.
+    pub sums: Sums,
+    /// Its state while it was read.
+    pub stamp: Stamp,
+}
+
+/// Why a file was not copied or hashed.
+#[derive(Debug, Error)]
+pub enum CopyError {
+    /// The source is no regular file.
+    #[error("{} is {what}, not a file", path.display())]
+    NotAFile {
+        /// The source.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The source changed while it was read.
+    #[error("{} changed while it was read ({what})", path.display())]
+    Changed {
+        /// The source.
+        path: PathBuf,
+        /// What changed.
+        what: &'static str,
+    },
+    /// We were asked to stop.
+    #[error("{} was not read to its end: stopped", .0.display())]
+    Stopped(PathBuf),
+    /// The system's answer.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl CopyError {
+    /// What to do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            CopyError::Changed { .. } => Some(
+                "something else writes it, such as a second build in the same directory; wait for \
+                 its end and run again"
+                    .to_owned(),
+            ),
+            CopyError::Path(error) => error.hint(),
+            CopyError::NotAFile { .. } | CopyError::Stopped(_) => None,
+        }
+    }
+}
+
+/// Asked between chunks; true ends the work with [`CopyError::Stopped`].
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Copies `source` to `dest` (replacing what is there) with this mode, or 0644 less the umask.
+///
+/// # Errors
+/// See [`CopyError`]; `dest` is then as it was and nothing is left beside it.
+pub fn copy(
+    source: &Path,
+    dest: &Path,
+    mode: Option<u32>,
+    want: Want,
+    stop: Stop<'_>,
+) -> Result<(Hashed, How), CopyError> {
+    let (file, before) = open(source)?;
+    let part = PartFile::create(dest)?;
+    let how = if ioctl_ficlone(part.file(), &file).is_ok() {
+        How::Reflinked
+    } else {
+        How::Copied
+    };
+    let written = match how {
+        How::Reflinked => None,
+        _ => {
+            // Sets the size, and with it every hole that is not written to.
+            part.file()
+                .set_len(before.bytes)
+                .map_err(PathError::on("write", part.path()))?;
+            Some(&part)
+        }
+    };
+    let hashed = read(source, &file, before, written, want, stop)?;
+    part.commit(mode)?;
+    Ok((hashed, how))
+}
+
+/// Hashes a file.
+///
+/// # Errors
+/// See [`CopyError`].
+pub fn hash(source: &Path, want: Want, stop: Stop<'_>) -> Result<Hashed, CopyError> {
+    let (file, before) = open(source)?;
+    read(source, &file, before, None, want, stop)
+}
+
+fn open(source: &Path) -> Result<(File, Stamp), CopyError> {
+    // NONBLOCK: opening a named pipe that nobody writes to would otherwise never return.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let opened = i32::try_from(flags)
+        .map_err(io::Error::other)
+        .and_then(|flags| {
+            OpenOptions::new()
+                .read(true)
+                .custom_flags(flags)
+                .open(source)
+        });
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            // Opening a link fails with ELOOP, a socket with ENXIO: say what it is instead.
+            if let Ok(metadata) = source.symlink_metadata() {
+                regular(source, &metadata)?;
+            }
+            return Err(PathError::on("open", source)(error).into());
+        }
+    };
+    let metadata = file.metadata().map_err(PathError::on("read", source))?;
+    regular(source, &metadata)?;
+    Ok((file, Stamp::of(&metadata)))
+}
+
+/// Refuses what is no regular file.
+///
+/// # Errors
+/// [`CopyError::NotAFile`].
+pub fn regular(path: &Path, metadata: &Metadata) -> Result<(), CopyError> {
+    let kind = metadata.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_block_device() {
+        "a block device"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else {
+        "a socket"
+    };
+    Err(CopyError::NotAFile {
+        path: path.to_owned(),
+        what,
+    })
+}
+
+fn read(
+    source: &Path,
+    file: &File,
+    before: Stamp,
+    written: Option<&PartFile>,
+    want: Want,
+    stop: Stop<'_>,
+) -> Result<Hashed, CopyError> {
+    let changed = |what| CopyError::Changed {
+        path: source.to_owned(),
+        what,
+    };
+    let sums = std::thread::scope(|scope| {
+        let mut hashing = Hashing::start(scope, want, before.bytes)
+            .map_err(PathError::on("start a thread to hash", source))?;
+        let mut at = 0;
+        while at < before.bytes {
+            let (data, end) =
+                next_data(file, at, before.bytes).map_err(PathError::on("read", source))?;
+            if data > at {
+                hole(&mut hashing, data - at, source, stop)?;
+                at = data;
+            }
+            while at < end {
+                if stop() {
+                    return Err(CopyError::Stopped(source.to_owned()));
+                }
+                let most = usize::try_from(end - at).map_or(CHUNK, |left| left.min(CHUNK));
+                let length = hashing.data(|space| -> Result<usize, CopyError> {
+                    let length = read_at(file, &mut space[..most], at)
+                        .map_err(PathError::on("read", source))?;
+                    if let Some(part) = written {
+                        part.file()
+                            .write_all_at(&space[..length], at)
+                            .map_err(PathError::on("write", part.path()))?;
+                    }
+                    Ok(length)
+                })?;
+                if length == 0 {
+                    return Err(changed("it became shorter"));
+                }
+                at += length as u64;
+            }
+        }
+        let sums = hashing.finish().map_err(PathError::on("hash", source))?;
+        Ok(sums)
+    })?;
+    let after = Stamp::of(&file.metadata().map_err(PathError::on("read", source))?);
+    if after.bytes != before.bytes {
+        return Err(changed("its size"));
+    }
+    if after.mtime != before.mtime || after.ctime != before.ctime {
+        return Err(changed("its times"));
+    }
+    if !is_at(file, source).map_err(PathError::on("read", source))? {
+        return Err(changed("it was replaced"));
+    }
+    Ok(Hashed {
+        sums,
+        stamp: before,
+    })
+}
+
+/// Zeros in portions, so that a stop is heard in a file of terabytes of nothing.
+fn hole(
+    hashing: &mut Hashing<'_>,
+    mut length: u64,
+    source: &Path,
+    stop: Stop<'_>,
+) -> Result<(), CopyError> {
+    const PORTION: u64 = 64 * 1024 * 1024;
+    while length > 0 {
+        if stop() {
+            return Err(CopyError::Stopped(source.to_owned()));
+        }
+        let portion = length.min(PORTION);
+        hashing.hole(portion);
+        length -= portion;
+    }
+    Ok(())
+}
+
+/// Where the next data after `at` begins and ends; both are `size` where only a hole follows. On a
+/// file system that does not know holes everything is data.
+fn next_data(file: &File, at: u64, size: u64) -> io::Result<(u64, u64)> {
+    let data = match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data.min(size),
+        Err(Errno::NXIO) => return Ok((size, size)),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok((at, size)),
+        Err(error) => return Err(error.into()),
+    };
+    let end = match seek(file, SeekFrom::Hole(data)) {
+        Ok(end) => end.min(size),
+        // The file became shorter in between; the read finds its end.
+        Err(Errno::NXIO) => size,
+        Err(error) => return Err(error.into()),
+    };
+    Ok((data, end))
+}
+
+fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(space, at) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

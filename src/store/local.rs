@@ -1,0 +1,119 @@
+//! A content-addressed directory in place of Nix, under the state directory. Knows nothing of the
+//! hashes file.
+//!
+//! Base names are those that Nix gives in an ordinary installation: the store directory that goes into
+//! their hash is `/nix/store`, wherever this one lies, so that a file has the same name in both. An
+//! entry appears by a link or a rename, complete, and has mode 0444. What lies there is still read and
+//! compared before it is trusted, since nothing keeps others from writing to it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::copy::{self, Stop};
+use super::error::StoreError;
+use super::hashing::Want;
+use super::{Added, Captured};
+use crate::files::{self, PathError, create_dir, replace_link, sync_dir};
+use crate::model::event::How;
+use crate::model::store_path::{NIX_STORE_DIR, flat_base_name};
+
+/// The mode of an entry, as in Nix's store.
+const MODE: u32 = 0o444;
+
+/// A store in a directory of ours.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    dir: PathBuf,
+}
+
+impl LocalStore {
+    /// The store in this directory, which is made when something is added.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> LocalStore {
+        LocalStore { dir }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn path_of(&self, sha256: &[u8; 32], name: &str) -> Result<PathBuf, StoreError> {
+        Ok(self.dir.join(flat_base_name(NIX_STORE_DIR, sha256, name)?))
+    }
+
+    /// Whether what lies there is a file with these bytes; reads it.
+    pub(super) fn has(&self, path: &Path, sha256: &[u8; 32]) -> Result<bool, StoreError> {
+        match path.symlink_metadata() {
+            Ok(there) if there.is_file() => {
+                Ok(copy::hash(path, Want::Flat, NEVER)?.sums.sha256 == *sha256)
+            }
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(PathError::on("read", path)(error).into()),
+        }
+    }
+
+    pub(super) fn insert(&self, captured: &Captured) -> Result<Added, StoreError> {
+        let store_path = self.path_of(&captured.sha256, &captured.unique_name)?;
+        let same_size = store_path
+            .symlink_metadata()
+            .is_ok_and(|there| there.len() == captured.bytes);
+        if captured.path == store_path || (same_size && self.has(&store_path, &captured.sha256)?) {
+            return Ok(Added {
+                store_path,
+                how: How::AlreadyValid,
+            });
+        }
+        create_dir(&self.dir)?;
+        if !(captured.staged && self.take(captured, &store_path)?) {
+            self.copy(captured, &store_path)?;
+        }
+        Ok(Added {
+            store_path,
+            how: How::Added,
+        })
+    }
+
+    /// Gives a staged capture its second name in the store. The first stays until the registration
+    /// has ended, so that it can be tried again. False where the file system does not do that.
+    fn take(&self, captured: &Captured, store_path: &Path) -> Result<bool, StoreError> {
+        let staged = &captured.path;
+        fs::set_permissions(staged, fs::Permissions::from_mode(MODE))
+            .map_err(PathError::on("set the mode of", staged))?;
+        let linked = match fs::hard_link(staged, store_path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // What is there was found to be no good.
+                fs::rename(staged, store_path).map_err(PathError::on("replace", store_path))?;
+                true
+            }
+            answer => answer.is_ok(),
+        };
+        if linked {
+            sync_dir(&self.dir)?;
+        }
+        Ok(linked)
+    }
+
+    fn copy(&self, captured: &Captured, store_path: &Path) -> Result<(), StoreError> {
+        let (hashed, _) = copy::copy(&captured.path, store_path, Some(MODE), Want::Flat, NEVER)?;
+        if hashed.sums.sha256 == captured.sha256 {
+            return Ok(());
+        }
+        files::remove(store_path)?;
+        Err(StoreError::CaptureChanged(captured.path.clone()))
+    }
+
+    pub(super) fn link(&self, target: &Path, link: &Path) -> Result<(), StoreError> {
+        if link.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+            return Err(StoreError::InTheWay(link.to_owned()));
+        }
+        let target = std::path::absolute(target).map_err(PathError::on("read", target))?;
+        Ok(replace_link(&target, link)?)
+    }
+}
+
+const NEVER: Stop<'static> = &|| false;

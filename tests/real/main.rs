@@ -1,0 +1,16 @@
+//! The built binary on the real kas-container, podman, sgdisk and nix-store, with the stand-in for ISAR.
+//!
+//! `scripts/setup` provides what these need; where it is missing they fail, they do not skip.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod image;
+mod matrix;
+mod misbehaviour;
+mod project;
+mod stopping;

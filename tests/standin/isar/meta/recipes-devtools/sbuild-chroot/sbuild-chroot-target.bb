@@ -1,0 +1,2 @@
+# What is built is in bitbake/lib/standin/recipes.py; this file gives the recipe its place.
+DESCRIPTION = "sbuild-chroot-target"

@@ -1,0 +1,95 @@
+//! What several integration tests need.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test support: each test binary uses a part of it"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A Nix store of the test's own, away from `/nix`, gone with its directory.
+pub struct PrivateNix {
+    dir: tempfile::TempDir,
+}
+
+impl PrivateNix {
+    /// Makes one; none where Nix is not installed.
+    pub fn new() -> Option<PrivateNix> {
+        if which::which("nix-store").is_err() {
+            eprintln!("nix-store is not installed: nothing was tested");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("store")).unwrap();
+        std::fs::create_dir(dir.path().join("conf")).unwrap();
+        // As root Nix would look for a group of build users, which a store for files does not need.
+        std::fs::write(dir.path().join("conf/nix.conf"), "build-users-group =\n").unwrap();
+        Some(PrivateNix { dir })
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn store_dir(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("var/nix")
+    }
+
+    /// The variables that make Nix's programs use this store.
+    pub fn env(&self) -> Vec<(OsString, OsString)> {
+        [
+            ("NIX_STORE_DIR", "store"),
+            ("NIX_STATE_DIR", "var/nix"),
+            ("NIX_LOCALSTATE_DIR", "var"),
+            ("NIX_LOG_DIR", "var/log"),
+            ("NIX_CONF_DIR", "conf"),
+            ("HOME", "home"),
+        ]
+        .map(|(name, path)| (name.into(), self.dir.path().join(path).into()))
+        .into_iter()
+        .chain([("NIX_REMOTE".into(), OsString::new())])
+        .collect()
+    }
+
+    /// What a Nix program prints.
+    pub fn output<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> String {
+        let output = Command::new(program)
+            .args(args)
+            .envs(self.env())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Whether a Nix program succeeds.
+    pub fn succeeds<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> bool {
+        Command::new(program)
+            .args(args)
+            .envs(self.env())
+            .output()
+            .unwrap()
+            .status
+            .success()
+    }
+}
