@@ -89,9 +89,14 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
-    /// Something is wrong in these files; those of variants.toml come first.
-    #[error("{}", count(.0))]
-    Faulty(Vec<FileFaults>),
+    /// Something is wrong in these files.
+    #[error("{}", count(files))]
+    Faulty {
+        /// The faults; those of variants.toml come first.
+        files: Vec<FileFaults>,
+        /// The text of variants.toml, which other rooms read, too.
+        text: String,
+    },
 }
 
 fn why(error: &io::Error) -> String {
@@ -123,7 +128,7 @@ impl LoadError {
                 io::ErrorKind::InvalidData => "save it as UTF-8".to_owned(),
                 _ => "check that it is a file and its permissions".to_owned(),
             }),
-            LoadError::Faulty(_) => None,
+            LoadError::Faulty { .. } => None,
         }
     }
 
@@ -131,7 +136,7 @@ impl LoadError {
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         match self {
-            LoadError::Faulty(files) => {
+            LoadError::Faulty { files, .. } => {
                 let each: Vec<String> = files.iter().map(|file| file.render(color)).collect();
                 format!("{}\nerror: {self}\n", each.join("\n"))
             }
@@ -219,7 +224,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         _ => {
             let own = FileFaults {
                 file_name,
-                source,
+                source: source.clone(),
                 faults,
             };
             let given = FileFaults {
@@ -228,9 +233,10 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
                 faults: overlay_faults,
             };
             let files = [own, given].into_iter().chain(faulty);
-            Err(LoadError::Faulty(
-                files.filter(|file| !file.faults.is_empty()).collect(),
-            ))
+            Err(LoadError::Faulty {
+                files: files.filter(|file| !file.faults.is_empty()).collect(),
+                text: source,
+            })
         }
     }
 }
