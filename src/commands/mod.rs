@@ -3,11 +3,14 @@
 pub mod config;
 pub mod context;
 pub mod doctor;
+pub mod dry_run;
 pub mod failure;
+pub mod job;
 pub mod list;
 mod paint;
 pub mod plan;
 pub mod project;
+pub mod run;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,7 +18,9 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
+use crate::exec::watcher;
 use crate::model::schema::schema;
+use crate::settings;
 
 use context::Context;
 use failure::Failure;
@@ -23,6 +28,9 @@ use failure::Failure;
 /// Does what the command line says and returns the exit code of the process.
 #[must_use]
 pub fn dispatch(cli: Cli) -> ExitCode {
+    if let Some(Command::InternalWatcher { arguments }) = &cli.command {
+        return watcher::main(arguments);
+    }
     match Context::capture(cli).and_then(|context| choose(&context)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -37,7 +45,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
     match &context.cli.command {
         Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
         Some(Command::Check) => show(&plan::check(context)?),
-        Some(Command::Schema) => show(&json(&schema())?),
+        Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "isar-build-all", &mut script);
@@ -52,8 +60,11 @@ fn choose(context: &Context) -> Result<u8, Failure> {
         }
         Some(Command::Doctor) => show_with(doctor::run(context)?),
         Some(Command::Config) => show_with(config::run(context)?),
-        Some(Command::InternalWatcher) => Ok(0),
-        None => show(&plan::list(context)?),
+        // Taken before anything else was looked at.
+        Some(Command::InternalWatcher { .. }) => Ok(0),
+        None if context.cli.mode.list => show(&plan::list(context)?),
+        None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
+        None => run::run(context),
     }
 }
 
