@@ -5,6 +5,7 @@ KAS_VERSION=5.5
 PREFIX=/opt/isar-build-all
 KAS_IMAGE=localhost/isar-build-all/kas-isar:$KAS_VERSION
 BUILD_USER=isar
+SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The other scripts use it.
 # shellcheck disable=SC2034
@@ -31,11 +32,13 @@ build_user() {
 	if is_root; then echo "$BUILD_USER"; else id -un; fi
 }
 
-# Run a command as the build user, in its home's environment.
+# Run a command as the build user; nothing of root's own home goes with it.
 as_build_user() {
 	if is_root; then
-		runuser -u "$BUILD_USER" -- env HOME="$(home_of "$BUILD_USER")" USER="$BUILD_USER" \
-			LOGNAME="$BUILD_USER" SHELL=/bin/bash PATH="$PATH" "$@"
+		runuser -u "$BUILD_USER" -- env -u TMPDIR -u XDG_RUNTIME_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME \
+			-u XDG_DATA_HOME -u XDG_STATE_HOME -u CARGO_HOME -u CARGO_TARGET_DIR -u RUSTUP_HOME \
+			HOME="$(home_of "$BUILD_USER")" USER="$BUILD_USER" LOGNAME="$BUILD_USER" SHELL=/bin/bash \
+			PATH="$PREFIX/bin:$SYSTEM_PATH" "$@"
 	else
 		"$@"
 	fi
@@ -43,12 +46,16 @@ as_build_user() {
 
 home_of() { getent passwd "$1" | cut -d: -f6; }
 
-# What a build with kas-container needs in its environment.
+# What a build with kas-container needs in its environment. A value that is set already stays.
 build_env() {
-	export PATH="$PREFIX/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}"
+	export PATH="$PREFIX/bin:$PATH:$SYSTEM_PATH"
 	export KAS_CONTAINER_IMAGE="${KAS_CONTAINER_IMAGE:-$KAS_IMAGE}"
 	export KAS_CONTAINER_ENGINE="${KAS_CONTAINER_ENGINE:-podman}"
 }
+
+# Where cargo puts what it builds, and cargo itself where rustup installed it for this user.
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+PATH=$PATH:$HOME/.cargo/bin
 
 # Brings the build user's copy of this checkout up to date and prints where it is.
 # root's own checkout is of no use to that user: it may lie in root's home.
@@ -65,4 +72,41 @@ sync_checkout() {
 		as_build_user git -C "$copy" init --quiet
 	fi
 	echo "$copy"
+}
+
+# Builds the tool and prints the directory where the build user can run it: this
+# checkout, or that user's copy, which then has the binary at the same place.
+release_tree() {
+	local tree=$ROOT
+	(cd "$ROOT" && cargo build --release --locked --quiet) || return
+	if is_root; then
+		tree=$(sync_checkout)
+		install -d -o "$BUILD_USER" -g "$BUILD_USER" "$tree/target" "$tree/target/release"
+		install -m 755 "$TARGET/release/isar-build-all" "$tree/target/release/isar-build-all"
+	elif [ "$TARGET" != "$ROOT/target" ]; then
+		install -D -m 755 "$TARGET/release/isar-build-all" "$tree/target/release/isar-build-all"
+	fi
+	echo "$tree"
+}
+
+# Builds at the same time: most of a build is serial, memory and disk are not free.
+builds_at_once() {
+	local cores
+	cores=$(nproc)
+	if [ "$cores" -gt 4 ]; then echo 4; else echo "$cores"; fi
+}
+
+# Makes the stand-in repository below the state directory of a tree and points kas at
+# it; its commit is pinned by an overlay of its own. It gets caches of its own: they must not mix with those of real builds.
+standin_env() {
+	local tree=$1 place
+	place=$tree/.isar-build-all/standin
+	as_build_user mkdir -p "$place/downloads" "$place/sstate"
+	as_build_user "$tree/tests/standin/make-repo" "$place/isar.git" > /dev/null
+	export KAS_PREMIRRORS="https://github.com/ilbers/isar file:///standin/isar.git"
+	export ISAR_BUILD_ALL_MOUNTS="$place/isar.git:/standin/isar.git:ro"
+	export DL_DIR="$place/downloads" SSTATE_DIR="$place/sstate"
+	# The caller passes them to the tool.
+	# shellcheck disable=SC2034
+	STANDIN_OPTIONS=(--overlay tests/standin/standin.yml)
 }

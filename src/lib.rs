@@ -9,6 +9,7 @@ pub mod commands;
 pub mod exec;
 pub mod files;
 pub mod kas;
+pub mod load;
 pub mod model;
 pub mod report;
 pub mod scheduler;

@@ -1,5 +1,11 @@
-//! The binary: parses the command line, dispatches, and turns errors into messages and exit codes.
+//! The binary: parses the command line, dispatches, and turns failures into messages and exit codes.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+use clap::Parser;
+use isar_build_all::cli::Cli;
+use isar_build_all::commands;
+
+fn main() -> ExitCode {
+    commands::dispatch(Cli::parse())
 }

@@ -1,5 +1,12 @@
 //! The rooms keep to themselves: what `src/model` must not know, and who may read the environment.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

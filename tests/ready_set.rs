@@ -1,5 +1,12 @@
 //! Properties of the ready set over random plans: order, lanes, termination, and who is kept from running.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use isar_build_all::model::arch::Arch;

@@ -1,5 +1,12 @@
 //! The scheduler over scripted steps: policies after a failure, both signals, panics, event order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,91 @@
-//! Subcommands, one thin file each.
+//! Subcommands, one thin file each, and the choice among them.
 
+pub mod config;
+pub mod context;
+pub mod doctor;
+pub mod dry_run;
 pub mod failure;
+pub mod job;
 pub mod list;
+mod paint;
+pub mod plan;
+pub mod project;
+pub mod run;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::exec::watcher;
+use crate::model::schema::schema;
+use crate::settings;
+
+use context::Context;
+use failure::Failure;
+
+/// Does what the command line says and returns the exit code of the process.
+#[must_use]
+pub fn dispatch(cli: Cli) -> ExitCode {
+    if let Some(Command::InternalWatcher { arguments }) = &cli.command {
+        return watcher::main(arguments);
+    }
+    match Context::capture(cli).and_then(|context| choose(&context)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            // A closed stderr leaves nobody to tell; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}
+
+fn choose(context: &Context) -> Result<u8, Failure> {
+    match &context.cli.command {
+        Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
+        Some(Command::Check) => show(&plan::check(context)?),
+        Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "isar-build-all", &mut script);
+            show(&String::from_utf8_lossy(&script))
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(Failure::internal)?;
+            show(&String::from_utf8_lossy(&page))
+        }
+        Some(Command::Doctor) => show_with(doctor::run(context)?),
+        Some(Command::Config) => show_with(config::run(context)?),
+        // Taken before anything else was looked at.
+        Some(Command::InternalWatcher { .. }) => Ok(0),
+        None if context.cli.mode.list => show(&plan::list(context)?),
+        None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
+        None => run::run(context),
+    }
+}
+
+/// Prints a command's result, and goes on to its exit code.
+fn show_with((text, code): (String, u8)) -> Result<u8, Failure> {
+    show(&text).map(|_| code)
+}
+
+/// Prints a command's result. A reader that has gone, as `head` does, is no failure.
+fn show(text: &str) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::environment(
+            format!("standard output cannot be written: {error}"),
+        )),
+        _ => Ok(0),
+    }
+}
+
+/// Indented JSON with a line end.
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(Failure::internal)
+}

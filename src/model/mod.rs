@@ -4,12 +4,24 @@
 //! `tests/architecture.rs` fails when one of these is imported here.
 
 pub mod arch;
+pub mod console;
 pub mod event;
+pub mod faults;
 pub mod hashes;
+pub mod kas_tree;
 pub mod matrix;
+pub mod names;
 pub mod nar;
 pub mod nix32;
 pub mod outcome;
+pub mod pattern;
 pub mod plan;
+pub mod plan_json;
+pub mod read;
 pub mod ready;
+pub mod schema;
+pub mod select;
+pub mod shape;
 pub mod store_path;
+pub mod suggest;
+pub mod template;

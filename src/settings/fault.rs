@@ -1,30 +1,28 @@
 //! What can be wrong with a setting, and where.
 //!
-//! Knows nothing of how faults are drawn, beyond what `miette` needs to underline them.
+//! Faults of files are drawn as those of the matrix are (`model::faults`).
 
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::model::faults::{Fault as FileFault, Faults};
 
 /// The text of a settings file, and the name under which messages show it.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     name: String,
     text: Arc<str>,
-    shown: NamedSource<Arc<str>>,
 }
 
 impl Source {
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        let name = path.display().to_string();
-        let text: Arc<str> = text.into();
         Self {
-            shown: NamedSource::new(&name, Arc::clone(&text)),
-            name,
-            text,
+            name: path.display().to_string(),
+            text: text.into(),
         }
     }
 
@@ -122,27 +120,40 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-impl Diagnostic for Fault {
-    fn severity(&self) -> Option<miette::Severity> {
-        Some(miette::Severity::Error)
+impl Serialize for Fault {
+    /// `{"place","message","hint"}`; without a hint where there is none.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("place", &self.place())?;
+        fields.serialize_entry("message", &self.message)?;
+        if let Some(hint) = &self.hint {
+            fields.serialize_entry("hint", hint)?;
+        }
+        fields.end()
     }
+}
 
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.hint
-            .as_ref()
-            .map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
+impl Fault {
+    /// The fault as text: its line underlined where it is a file's, and its hint.
+    fn render(&self, color: bool) -> String {
         match &self.place {
-            Place::File { source, .. } => Some(&source.shown),
-            Place::Named(_) => None,
+            Place::File { source, span } => {
+                let fault = FileFault::at(span.clone(), &self.message, "");
+                self.hinted(fault).render(&source.name, &source.text, color)
+            }
+            Place::Named(_) => {
+                let fault = FileFault::nowhere(self.to_string());
+                self.hinted(fault).render("", "", color)
+            }
         }
     }
 
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.span()?;
-        Some(Box::new(std::iter::once(LabeledSpan::underline(span))))
+    fn hinted(&self, fault: FileFault) -> Faults {
+        let fault = match &self.hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        };
+        Faults::from_iter([fault])
     }
 }
 
@@ -161,10 +172,15 @@ fn summary(count: usize) -> String {
     }
 }
 
-impl Diagnostic for SettingsError {
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(
-            self.faults.iter().map(|fault| fault as &dyn Diagnostic),
-        ))
+impl SettingsError {
+    /// Every fault as text, and how many there are.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let each: Vec<String> = self
+            .faults
+            .iter()
+            .map(|fault| fault.render(color))
+            .collect();
+        format!("{}\nerror: {self}\n", each.join("\n"))
     }
 }

@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Source};
-use super::suggest;
 use super::table::SETTINGS;
+use crate::model::suggest;
 
 /// The settings of one file, as written.
 pub(crate) struct SettingsFile<'a> {

@@ -9,8 +9,8 @@ use super::fault::{Fault, SettingsError, Source};
 use super::file::SettingsFile;
 use super::kind::{Base, Kind};
 use super::layer::{Layer, Sourced};
-use super::suggest;
 use super::table::{self, CommandLine, OTHER_VARIABLES, PREFIX, Reading, SETTINGS, Settings};
+use crate::model::suggest;
 
 /// A settings file that was read.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
 
+pub mod build;
 pub mod capture;
 pub mod deploy;
 pub mod output;
@@ -9,29 +10,13 @@ pub mod register;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
-
+pub use crate::exec::{StopLevel, StopSignal};
 use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
 use crate::report::EventSink;
 use crate::settings::Settings;
 
 pub use crate::store::Captured;
-
-/// How far a run has been asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum StopLevel {
-    /// It goes on.
-    #[default]
-    Run,
-    /// Running builds stop gracefully; captures and registrations finish.
-    Graceful,
-    /// Everything is killed.
-    Kill,
-}
-
-/// What a step is told when the run is to stop.
-pub type StopSignal = watch::Receiver<StopLevel>;
 
 /// What a step has to work with.
 #[derive(Clone)]

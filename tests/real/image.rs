@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::project::output;
 
 /// The text of a file in the root file system of an image: the last ext4 partition of its GPT.
-pub fn read(image: &Path, file: &str) -> String {
+pub(crate) fn read(image: &Path, file: &str) -> String {
     let table = output(Command::new("sfdisk").arg("--json").arg(image));
     let table: serde_json::Value = serde_json::from_str(&table).unwrap();
     assert_eq!(table["partitiontable"]["label"], "gpt");

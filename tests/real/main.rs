@@ -2,6 +2,13 @@
 //!
 //! `scripts/setup` provides what these need; where it is missing they fail, they do not skip.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod image;
 mod matrix;
 mod misbehaviour;

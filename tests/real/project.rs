@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The root of this repository, also where the tests run from an archive.
 #[allow(clippy::disallowed_methods)] // cargo and nextest say it in the environment
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
 }
 
@@ -23,7 +23,7 @@ fn environment(name: &str) -> String {
 }
 
 /// Runs a program to its end and returns its output, or fails with what it said.
-pub fn output(command: &mut Command) -> String {
+pub(crate) fn output(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -37,7 +37,7 @@ pub fn output(command: &mut Command) -> String {
 }
 
 /// A checkout that is removed at the end, root-owned build directories included.
-pub struct Project {
+pub(crate) struct Project {
     directory: Option<TempDir>,
     standin: PathBuf,
     caches: PathBuf,
@@ -45,7 +45,7 @@ pub struct Project {
 
 impl Project {
     /// A checkout with the root matrix.
-    pub fn new() -> Project {
+    pub(crate) fn new() -> Project {
         let uid = rustix::process::getuid();
         assert!(
             !uid.is_root(),
@@ -77,7 +77,7 @@ impl Project {
     }
 
     /// The checkout.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory
             .as_ref()
             .expect("it lives until drop")
@@ -86,7 +86,7 @@ impl Project {
     }
 
     /// Writes a kas file and appends it to the chain of the variants for which `when` holds.
-    pub fn overlay(&self, name: &str, when: &str, local_conf: &str) {
+    pub(crate) fn overlay(&self, name: &str, when: &str, local_conf: &str) {
         let file = format!("kas/opt/{name}.yml");
         let lines: String = local_conf
             .lines()
@@ -109,7 +109,7 @@ impl Project {
     }
 
     /// The built binary in this checkout, on the stand-in.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("isar-build-all"));
         command
             .current_dir(self.path())
@@ -134,7 +134,7 @@ impl Project {
     }
 
     /// Runs the tool to its end.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let output = self.command(args).output().unwrap();
         println!("{}", String::from_utf8_lossy(&output.stdout));
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -142,7 +142,7 @@ impl Project {
     }
 
     /// Starts the tool in a process group of its own, its output in `tool.log` of the checkout.
-    pub fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         let log = fs::File::create(self.path().join("tool.log")).unwrap();
         self.command(args)
             .stdout(log.try_clone().unwrap())
@@ -153,7 +153,7 @@ impl Project {
     }
 
     /// The events in a file of the checkout.
-    pub fn events(&self, file: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, file: &str) -> Vec<Value> {
         fs::read_to_string(self.path().join(file))
             .unwrap_or_default()
             .lines()
@@ -162,14 +162,14 @@ impl Project {
     }
 
     /// Waits until an event of the file pleases `wanted`.
-    pub fn wait_for(&self, file: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
+    pub(crate) fn wait_for(&self, file: &str, what: &str, wanted: impl Fn(&Value) -> bool) {
         wait_until(Duration::from_secs(300), what, || {
             self.events(file).iter().any(&wanted)
         });
     }
 
     /// The names of the containers that this checkout's builds have, running or not.
-    pub fn containers(&self) -> Vec<String> {
+    pub(crate) fn containers(&self) -> Vec<String> {
         let label = format!(
             "label=isar-build-all.state={}",
             self.path().join(".isar-build-all").display()
@@ -190,7 +190,7 @@ impl Project {
     }
 
     /// The entries of the hashes file: unique name and hash.
-    pub fn hashes(&self) -> Vec<(String, String)> {
+    pub(crate) fn hashes(&self) -> Vec<(String, String)> {
         fs::read_to_string(self.path().join("artifact-hashes.nix"))
             .unwrap_or_default()
             .lines()
@@ -215,7 +215,7 @@ impl Drop for Project {
 }
 
 /// Waits until `holds`, or fails after `limit`.
-pub fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
@@ -224,7 +224,7 @@ pub fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) 
 }
 
 /// Whether a path exists, without following it.
-pub fn is_link(path: &Path) -> bool {
+pub(crate) fn is_link(path: &Path) -> bool {
     path.symlink_metadata()
         .is_ok_and(|metadata| metadata.file_type().is_symlink())
 }

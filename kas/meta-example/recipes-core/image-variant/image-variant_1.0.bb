@@ -6,19 +6,20 @@ MAINTAINER = "isar-build-all <isar-build-all@example.org>"
 IMAGE_HOSTNAME ??= "isar"
 IMAGE_MARKER ??= ""
 # "dhcp", "static" with NETWORK_ADDRESS, or empty for no network at all.
+# systemd-networkd, which reads the result, is enabled by Debian's presets.
 NETWORK_PROFILE ??= ""
 NETWORK_ADDRESS ??= ""
 
 inherit dpkg-raw
 
 do_install() {
-    install -d ${D}/etc/systemd/network ${D}/etc/systemd/system/multi-user.target.wants
+    install -d ${D}/etc
     echo "${IMAGE_HOSTNAME}" > ${D}/etc/hostname
     echo "${IMAGE_MARKER}" > ${D}/etc/image-variant
 
     case "${NETWORK_PROFILE}" in
     "")
-        return
+        setting=""
         ;;
     dhcp)
         setting="DHCP=yes"
@@ -30,8 +31,9 @@ do_install() {
         bbfatal "NETWORK_PROFILE is \"${NETWORK_PROFILE}\": neither dhcp nor static"
         ;;
     esac
-    printf '[Match]\nType=ether\n\n[Network]\n%s\n' "$setting" \
-        > ${D}/etc/systemd/network/20-wired.network
-    ln -s /lib/systemd/system/systemd-networkd.service \
-        ${D}/etc/systemd/system/multi-user.target.wants/systemd-networkd.service
+    if [ -n "$setting" ]; then
+        install -d ${D}/etc/systemd/network
+        printf '[Match]\nType=ether\n\n[Network]\n%s\n' "$setting" \
+            > ${D}/etc/systemd/network/20-wired.network
+    fi
 }

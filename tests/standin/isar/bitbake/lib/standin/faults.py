@@ -13,34 +13,38 @@ from pathlib import Path
 E_MACHINE = {"amd64": 62, "arm64": 183}
 
 
-class Hang(Exception):
-    """Never raised further than the task; a name for the endless sleep."""
-
-
 class TaskFaults:
+    """A task is named as `do_x`, in any recipe but the build chroot's, or as `recipe:do_x`."""
+
     def __init__(self, data):
         self.fail = set(data.words("STANDIN_FAIL_TASK"))
         self.hang = set(data.words("STANDIN_HANG_TASK"))
         self.slow = {}
         for word in data.words("STANDIN_SLOW_TASK"):
-            task, _, seconds = word.partition(":")
-            self.slow[task] = float(seconds or 10)
+            task, _, seconds = word.rpartition(":")
+            self.slow[task] = float(seconds)
+
+    @staticmethod
+    def _names(task):
+        names = {f"{task.recipe.pn}:{task.name}"}
+        return names if task.recipe.pn.startswith("sbuild-chroot") else names | {task.name}
 
     def taints(self, task):
         """Such a task always runs for real: neither its stamp nor shared state satisfies it."""
-        return task in self.fail or task in self.hang or task in self.slow
+        return bool(self._names(task) & (self.fail | self.hang | set(self.slow)))
 
     def before(self, task):
-        if task in self.slow:
-            print(f"standin: {task} takes {self.slow[task]:g} s longer", flush=True)
-            time.sleep(self.slow[task])
-        if task in self.hang:
-            print(f"standin: {task} hangs", flush=True)
-            while True:
-                time.sleep(3600)
+        for name in self._names(task):
+            if name in self.slow:
+                print(f"standin: {name} takes {self.slow[name]:g} s longer", flush=True)
+                time.sleep(self.slow[name])
+            if name in self.hang:
+                print(f"standin: {name} hangs", flush=True)
+                while True:
+                    time.sleep(3600)
 
     def fails(self, task):
-        return task in self.fail
+        return bool(self._names(task) & self.fail)
 
 
 def foreign_elf(arch):

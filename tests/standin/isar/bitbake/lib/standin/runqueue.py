@@ -17,13 +17,12 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import sstate
 from .tools import TaskError
 
 PR_SET_PDEATHSIG = 1
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     recipe: object  # recipes.Recipe
     name: str  # do_…
@@ -48,19 +47,25 @@ class Task:
         return Path(f"{self.recipe.stamp}.{self.name}{suffix}.{self.hash}")
 
     def stamped(self):
-        return self.stamp().exists() or (self.shared is not None and self.stamp(True).exists())
+        return self.stamp().exists() or self.restored()
 
-    def mark(self, setscene=False):
-        stamp = self.stamp(setscene)
-        stamp.parent.mkdir(parents=True, exist_ok=True)
+    def restored(self):
+        return self.shared is not None and self.stamp(True).exists()
+
+    def unmark(self):
+        stamp = self.stamp()
         for kind in ("", "_setscene"):
             for old in stamp.parent.glob(f"{Path(self.recipe.stamp).name}.{self.name}{kind}.*"):
-                old.unlink()
-        stamp.touch()
+                old.unlink(missing_ok=True)
+
+    def mark(self, setscene=False):
+        self.stamp(setscene).parent.mkdir(parents=True, exist_ok=True)
+        self.unmark()
+        self.stamp(setscene).touch()
 
 
 def order(targets):
-    """All tasks below the targets, needed ones first, with their hashes."""
+    """All tasks below the targets, needed ones first."""
     done, result = set(), []
 
     def visit(task):
@@ -78,7 +83,7 @@ def order(targets):
 
 def hash_tasks(tasks, faults, code):
     for task in tasks:
-        task.tainted = faults.taints(task.name) and task.action is not None
+        task.tainted = faults.taints(task) and task.action is not None
         parts = [code, task.recipe.pn, task.name, task.inputs, [n.hash for n in task.needs]]
         if task.tainted:
             parts.append(time.time_ns())
@@ -104,16 +109,29 @@ class RunQueue:
     # What to do
 
     def plan(self):
-        """Sorts the tasks into stamped, restorable and to be run, and prints the summary of it."""
+        """Sorts the tasks into current, restorable and to be run, and prints the summary of it."""
+        current = {}
+
+        def is_current(task):
+            """Stamped, and no task before it in its recipe ran later or is missing."""
+            if id(task) not in current:
+                valid = task.stamped() and not task.tainted
+                if valid and not task.restored():
+                    own = task.stamp().stat().st_mtime_ns
+                    for needed in (n for n in task.needs if n.recipe is task.recipe):
+                        valid = valid and is_current(needed) and needed.stamp(needed.restored()).stat().st_mtime_ns <= own
+                current[id(task)] = valid
+            return current[id(task)]
+
         shared = [t for t in self.tasks if t.shared is not None]
-        current = [t for t in shared if t.stamped() and not t.tainted]
-        wanted = [t for t in shared if t not in current]
+        wanted = [t for t in shared if not is_current(t)]
         found = [t for t in wanted if not t.tainted and t.shared.archive(t).exists()]
-        match = len(found) / len(wanted) * 100 if wanted else 0
-        complete = (len(found) + len(current)) / len(shared) * 100 if current else 0
+        have = len(shared) - len(wanted)
+        match = int(len(found) / len(wanted) * 100) if wanted else 0
+        complete = int((len(found) + have) / len(shared) * 100) if have else 0
         self.console.message(
             f"Sstate summary: Wanted {len(wanted)} Local {len(found)} Mirrors 0 Missed {len(wanted) - len(found)} "
-            f"Current {len(current)} ({match:.0f}% match, {complete:.0f}% complete)")
+            f"Current {have} ({match}% match, {complete}% complete)")
         self.restore, self.run_for_real = [], []
         seen = set()
 
@@ -121,7 +139,7 @@ class RunQueue:
             if id(task) in seen:
                 return
             seen.add(id(task))
-            if task.stamped() and not task.tainted:
+            if is_current(task):
                 return
             if task in found:
                 self.restore.append(task)
@@ -135,6 +153,8 @@ class RunQueue:
         self.scenes = len(shared)
         self.scenes_done = len(shared) - len(self.restore)
         self.skipped = len(self.tasks) - len(self.run_for_real)
+        self.completed = len([t for t in self.tasks if is_current(t)])
+        self.uncounted = self.skipped - self.completed - len(self.restore)
 
     # Doing it
 
@@ -148,7 +168,8 @@ class RunQueue:
         waiting = [t for t in self.tasks if t in self.run_for_real]
         scenes = list(self.restore)
         ready_numbers = {id(t): i for i, t in enumerate(self.tasks)}
-        self.completed = self.skipped
+        if not scenes:
+            self.completed = self.skipped
         selector = selectors.DefaultSelector()
         quiet_since = time.monotonic()
         scene_number = 0
@@ -240,8 +261,11 @@ class RunQueue:
         name = task.name + ("_setscene" if setscene else "")
         if code == 0:
             self.console.note(f"recipe {task.recipe.pf}: task {name}: Succeeded")
-            if not setscene:
-                self.completed += 1
+            self.completed += 1
+            if setscene and not any(scene for _, _, scene in self.running.values()):
+                # What only the restored tasks needed is done with: here the numbers skip.
+                self.completed += self.uncounted
+                self.uncounted = 0
             return task, 0
         log = logfile(task, setscene, pid)
         self.console.error(f"Logfile of failure stored in: {log}")
@@ -294,10 +318,11 @@ def run_in_child(task, writer, faults, setscene):
         if setscene:
             task.shared.restore(task)
         else:
+            task.unmark()
             if task.shared is not None:
                 task.shared.clean(task)
-            faults.before(task.name)
-            task.fails = faults.fails(task.name)
+            faults.before(task)
+            task.fails = faults.fails(task)
             task.action(task)
             if task.fails:
                 raise TaskError(f"standin: {task.name} was told to fail")

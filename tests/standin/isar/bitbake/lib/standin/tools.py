@@ -31,9 +31,9 @@ def output(command, **options):
 
 
 def shell(script, *arguments, root=False):
-    """Runs a script of /bin/sh -e; its arguments are $1, $2, …"""
+    """Runs a bash script that stops at the first failure; its arguments are $1, $2, …"""
     sys.stdout.flush()
-    command = (ROOT if root else []) + ["sh", "-e", "-c", script, "standin", *map(str, arguments)]
+    command = (ROOT if root else []) + ["bash", "-e", "-o", "pipefail", "-c", script, "standin", *map(str, arguments)]
     done = subprocess.run(command)
     if done.returncode:
         raise TaskError(f"script failed with exit code {done.returncode}: {script.strip().splitlines()[0]}")

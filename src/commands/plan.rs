@@ -1,0 +1,95 @@
+//! `plan`, `check` and `--list`: what there is and what would be done. Nothing is run.
+
+use crate::cli::{Format, HostArch, PlanArgs};
+use crate::model::arch::Arch;
+use crate::model::plan::{Plan, Scope};
+use crate::model::plan_json;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::project::Project;
+use super::{json, list};
+
+/// The plan as JSON, or as text: a line a node with what it needs and takes.
+///
+/// # Errors
+/// Faults of the matrix.
+pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
+    let host = args.host_arch.unwrap_or(HostArch(Arch::host()));
+    let project = Project::load_for(context, host, args.release_version.clone())?;
+    let plan = project.plan(Scope::Full);
+    match context.cli.output.format {
+        Format::Json => json(&plan_json::document(&plan, &project.matrix.releases)),
+        Format::Text => Ok(text(&plan)),
+    }
+}
+
+fn text(plan: &Plan) -> String {
+    let mut lines = String::new();
+    for variant in &plan.variants {
+        lines += &format!(
+            "{} ({})\n  kas  {}\n",
+            variant.key,
+            variant.arch,
+            variant.kas_chain()
+        );
+        for artifact in &variant.artifacts {
+            let optional = if artifact.optional {
+                "  (optional)"
+            } else {
+                ""
+            };
+            lines += &format!(
+                "  {}  <-  {}{optional}\n",
+                artifact.unique_name, artifact.deploy_name
+            );
+        }
+    }
+    lines += "\nSteps:\n";
+    for node in &plan.nodes {
+        let lanes: Vec<&str> = node.lanes.keys().map(String::as_str).collect();
+        lines += &format!("  {}  takes {}", node.id, lanes.join(", "));
+        let needs: Vec<&str> = node
+            .needs
+            .iter()
+            .map(|&need| plan.node(need).id.as_str())
+            .collect();
+        if !needs.is_empty() {
+            lines += &format!("  after {}", needs.join(", "));
+        }
+        lines += "\n";
+    }
+    let (variants, nodes) = (plan.variants.len(), plan.nodes.len());
+    lines + &format!("\nTotal: {variants} variants, {nodes} steps\n")
+}
+
+/// Checks everything and says that it is well.
+///
+/// # Errors
+/// Every fault of the matrix, its kas files and the settings.
+pub fn check(context: &Context) -> Result<String, Failure> {
+    let project = Project::load(context)?;
+    let artifacts: usize = project
+        .matrix
+        .variants
+        .iter()
+        .map(|variant| variant.artifacts.len())
+        .sum();
+    Ok(format!(
+        "{}{} variants with {artifacts} artifacts: no faults\n",
+        project.warnings,
+        project.matrix.variants.len()
+    ))
+}
+
+/// The list of variants.
+///
+/// # Errors
+/// Faults of the matrix.
+pub fn list(context: &Context) -> Result<String, Failure> {
+    let project = Project::load(context)?;
+    match context.cli.output.format {
+        Format::Text => Ok(list::text(&project.matrix)),
+        Format::Json => json(&plan_json::variants(&project.matrix.variants)),
+    }
+}

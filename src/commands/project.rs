@@ -1,0 +1,152 @@
+//! The project that a command works on: its matrix, selected and checked, and its settings.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::HostArch;
+use crate::load::{self, LoadOptions, Loaded};
+use crate::model::arch::Arch;
+use crate::model::matrix::{Matrix, Variant};
+use crate::model::plan::{Plan, Resources, Scope};
+use crate::model::select::select;
+use crate::settings::{LayerFile, Settings, VariantDirs, variant_dirs};
+
+use super::context::Context;
+use super::failure::{Failure, Kind};
+
+/// The failure to load a matrix, together with what is wrong with the settings: all faults of a file
+/// are told at once.
+fn with_settings(
+    context: &Context,
+    path: &Path,
+    error: &load::LoadError,
+    mut failure: Failure,
+) -> Failure {
+    let load::LoadError::Faulty { text, .. } = error else {
+        return failure;
+    };
+    let file = LayerFile {
+        path: path.to_owned(),
+        text: text.clone(),
+    };
+    let wrong = context
+        .layers(Some(file))
+        .ok()
+        .and_then(|layers| Settings::resolve(&layers).err());
+    if let Some(mut wrong) = wrong {
+        // That the file is not TOML was said.
+        wrong.faults.retain(|fault| !fault.syntax);
+        if !wrong.faults.is_empty() {
+            failure.message.push('\n');
+            failure
+                .message
+                .push_str(&wrong.render(context.colors_stderr()));
+        }
+    }
+    failure
+}
+
+/// A checked project.
+#[derive(Debug)]
+pub struct Project {
+    /// The selected part of the matrix.
+    pub matrix: Matrix,
+    /// Every variant of the file, selected or not.
+    pub all: Vec<Variant>,
+    /// The directory of variants.toml, absolute.
+    pub directory: PathBuf,
+    /// The settings.
+    pub settings: Settings,
+    /// Faults to be of kas files, rendered; empty when there are none.
+    pub warnings: String,
+}
+
+impl Project {
+    /// Loads, checks and selects what the command line names, as on a host of this architecture.
+    ///
+    /// # Errors
+    /// Every fault of the matrix, its kas files and the settings, rendered.
+    pub fn load(context: &Context) -> Result<Project, Failure> {
+        Project::load_for(context, HostArch(Arch::host()), None)
+    }
+
+    /// As [`Project::load`], for another host or release.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_for(
+        context: &Context,
+        host: HostArch,
+        release_version: Option<String>,
+    ) -> Result<Project, Failure> {
+        let color = context.colors_stderr();
+        let words = &context.cli.select;
+        let options = LoadOptions {
+            cwd: context.working_dir.clone(),
+            host: host.0,
+            overlays: words.overlays.clone(),
+            release_version,
+        };
+        let faulty =
+            |error: &load::LoadError| Failure::report(Kind::Configuration, error.render(color));
+        let path = load::find(&context.working_dir, words.file.as_deref())
+            .map_err(|error| faulty(&error))?;
+        let loaded = load::load(&path, &options)
+            .map_err(|error| with_settings(context, &path, &error, faulty(&error)))?;
+        let settings = context.settings(LayerFile {
+            path: loaded.path.clone(),
+            text: loaded.source.clone(),
+        })?;
+        let warnings = loaded.render_warnings(color);
+        let Loaded {
+            matrix,
+            file_name,
+            project_dir,
+            ..
+        } = loaded;
+        let all = matrix.variants.clone();
+        let matrix = select(matrix, &words.variants, &words.machines).map_err(|faults| {
+            Failure::report(Kind::Configuration, faults.render(&file_name, "", color))
+        })?;
+        Ok(Project {
+            matrix,
+            all,
+            directory: project_dir,
+            settings,
+            warnings,
+        })
+    }
+
+    /// The directories of a variant.
+    #[must_use]
+    pub fn dirs(&self, variant: &Variant) -> VariantDirs {
+        let key = &variant.key;
+        variant_dirs(&self.settings, &key.machine, &key.id, variant.arch)
+    }
+
+    /// Plans the selected variants.
+    #[must_use]
+    pub fn plan(&self, scope: Scope) -> Plan {
+        let build_dirs = self
+            .matrix
+            .variants
+            .iter()
+            .map(|variant| self.relative(&self.dirs(variant).build))
+            .collect();
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let resources = Resources {
+            builds: self.settings.jobs.value,
+            captures: u32::try_from(cores.min(4)).unwrap_or(1),
+            build_dirs,
+        };
+        Plan::new(self.matrix.variants.clone(), scope, &resources)
+    }
+
+    /// A path as seen from the project's directory, where it lies below it.
+    #[must_use]
+    pub fn relative(&self, path: &std::path::Path) -> String {
+        path.strip_prefix(&self.directory)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}

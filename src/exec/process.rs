@@ -1,0 +1,549 @@
+//! One running program: a process group of its own, its output in lines, its limits, its end.
+//!
+//! A step never talks to a pipe or a signal: it gives a [`Spec`] and listens.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+
+use super::group;
+use super::lines::Lines;
+use super::logfile::LogFile;
+use super::stop::{StopLevel, StopSignal, more_than};
+use crate::model::event::Stream;
+
+/// How long output is still read after the process has ended while something else holds its pipes.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a killed process may take to end before it is given up as unkillable.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// A path, or a name that is looked up in PATH.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// The working directory; ours where unset.
+    pub dir: Option<PathBuf>,
+    /// Changes to our environment: set to a value, or removed.
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// The file that gets every line. It is made anew, with its directory.
+    pub log: Option<PathBuf>,
+    /// After how long the process is stopped.
+    pub time_limit: Option<Duration>,
+    /// How long it may take to stop before it is killed.
+    pub stop_timeout: Duration,
+}
+
+impl Spec {
+    /// A program without arguments, limits or log, and 30 s to stop.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Spec {
+        Spec {
+            program: program.into(),
+            args: Vec::new(),
+            dir: None,
+            env: Vec::new(),
+            log: None,
+            time_limit: None,
+            stop_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// The same with these arguments added.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Spec {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// The same with a variable set.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Spec {
+        self.env.push((name.into(), Some(value.into())));
+        self
+    }
+}
+
+/// Why a program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// There is no such program.
+    #[error("cannot run `{}`: no such program", .program.display())]
+    NotFound {
+        /// The program as it was asked for.
+        program: PathBuf,
+    },
+    /// There is such a file, but the interpreter in its first line is missing, as after a Python
+    /// environment was moved.
+    #[error("cannot run `{}`: the interpreter that its first line names does not exist", .program.display())]
+    NoInterpreter {
+        /// The program as it was asked for.
+        program: PathBuf,
+    },
+    /// There is such a file, but it cannot be executed.
+    #[error("cannot run `{}`: permission denied", .program.display())]
+    NotExecutable {
+        /// The program as it was asked for.
+        program: PathBuf,
+    },
+    /// The working directory is missing or not a directory.
+    #[error("cannot run `{}` in {}: not a directory", .program.display(), .dir.display())]
+    NoDirectory {
+        /// The program as it was asked for.
+        program: PathBuf,
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The log cannot be made.
+    #[error("cannot write the log {}: {source}", .path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else: no process ids or no memory left, an executable in a foreign format.
+    #[error("cannot run `{}`: {source}", .program.display())]
+    Spawn {
+        /// The program as it was asked for.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ExecError {
+    /// What to do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ExecError::NotFound { program } if program.components().count() > 1 => {
+                Some(format!("check the path: ls -l {}", program.display()))
+            }
+            ExecError::NotFound { program } => Some(format!(
+                "install `{}` or set its path in the settings (`isar-build-all doctor` shows what is found)",
+                program.display()
+            )),
+            ExecError::NoInterpreter { program } => Some(format!(
+                "install it again; see: head -n 1 {}",
+                program.display()
+            )),
+            ExecError::NotExecutable { program } => Some(format!(
+                "make it executable: chmod +x {}",
+                program.display()
+            )),
+            ExecError::NoDirectory { .. } => None,
+            ExecError::Log { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space on that file system: df -h".to_owned())
+            }
+            ExecError::Log { .. } => Some("check who owns the state directory".to_owned()),
+            ExecError::Spawn { .. } => None,
+        }
+    }
+}
+
+/// What a process has to say.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A line, without its end; bytes that are not UTF-8 are replaced.
+    Line(Stream, &'a str),
+    /// The log does not take any more lines; said once, and the process goes on.
+    LogFailed(&'a Path, &'a io::Error),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself with this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// Not at all: it was killed and is still there, as a process in uninterruptible sleep is.
+    Unkillable,
+}
+
+/// Why a process was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// The run was asked to stop.
+    Asked,
+    /// Its own time limit.
+    TimeLimit,
+}
+
+/// How a process ended, and what we did to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finish {
+    /// How.
+    pub ended: Ended,
+    /// Whether we told it to, and why.
+    pub stopped: Option<StopCause>,
+    /// Whether it had to be killed.
+    pub killed: bool,
+}
+
+impl Finish {
+    /// Whether it ended by itself, with exit code 0.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.ended == Ended::Exited(0) && self.stopped.is_none()
+    }
+}
+
+type ActionFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// What else stops the process, next to the signals to its group.
+pub type StopAction<'a> = Box<dyn Fn(StopLevel) -> ActionFuture<'a> + Send + Sync + 'a>;
+
+/// How a running process is told to stop.
+pub struct Control<'a> {
+    stop: StopSignal,
+    action: Option<StopAction<'a>>,
+}
+
+impl<'a> Control<'a> {
+    /// Listens to `stop`.
+    #[must_use]
+    pub fn new(stop: StopSignal) -> Control<'a> {
+        Control { stop, action: None }
+    }
+
+    /// The same with a further way to stop it, called once a level, such as stopping its container.
+    /// The action for [`StopLevel::Kill`] replaces one for [`StopLevel::Graceful`] that still runs.
+    #[must_use]
+    pub fn with_action(mut self, action: StopAction<'a>) -> Control<'a> {
+        self.action = Some(action);
+        self
+    }
+
+    fn act(&self, level: StopLevel) -> Option<ActionFuture<'a>> {
+        self.action.as_ref().map(|action| action(level))
+    }
+}
+
+/// A running process. Dropping it kills its group.
+pub struct Process {
+    child: Child,
+    group: OwnGroup,
+    log: Option<LogFile>,
+    time_limit: Option<Instant>,
+    stop_timeout: Duration,
+}
+
+/// Kills the group unless its leader's end was seen: after that the number may belong to others.
+struct OwnGroup {
+    pgid: i32,
+    alive: bool,
+}
+
+impl OwnGroup {
+    fn signal(&self, signal: Signal) {
+        if self.alive {
+            group::signal_group(self.pgid, signal);
+        }
+    }
+}
+
+impl Drop for OwnGroup {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+impl Process {
+    /// Starts a program in a process group of its own, with no input and both outputs on pipes.
+    /// `PYTHONUNBUFFERED=1` is always set: kas and BitBake are Python, and a line must come when it is
+    /// written.
+    ///
+    /// # Errors
+    /// When the program cannot be started or its log cannot be made.
+    pub fn spawn(spec: Spec) -> Result<Process, ExecError> {
+        if let Some(dir) = &spec.dir
+            && !dir.is_dir()
+        {
+            return Err(ExecError::NoDirectory {
+                program: spec.program,
+                dir: dir.clone(),
+            });
+        }
+        let log = match &spec.log {
+            Some(path) => Some(LogFile::create(path).map_err(|source| ExecError::Log {
+                path: path.clone(),
+                source,
+            })?),
+            None => None,
+        };
+        let mut command = Command::new(&spec.program);
+        command
+            .args(&spec.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .env("PYTHONUNBUFFERED", "1");
+        if let Some(dir) = &spec.dir {
+            command.current_dir(dir);
+        }
+        for (name, value) in &spec.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let program = spec.program.clone();
+        let child = command.spawn().map_err(|source| match source.kind() {
+            // A name without a slash is looked up in PATH, where this look at a file would be wrong.
+            io::ErrorKind::NotFound if program.components().count() > 1 && program.exists() => {
+                ExecError::NoInterpreter { program }
+            }
+            io::ErrorKind::NotFound => ExecError::NotFound { program },
+            io::ErrorKind::PermissionDenied => ExecError::NotExecutable { program },
+            _ => ExecError::Spawn { program, source },
+        })?;
+        let pgid = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .unwrap_or(0);
+        Ok(Process {
+            child,
+            group: OwnGroup { pgid, alive: true },
+            log,
+            time_limit: spec.time_limit.map(|limit| Instant::now() + limit),
+            stop_timeout: spec.stop_timeout,
+        })
+    }
+
+    /// The process group's id, which is the process's own.
+    #[must_use]
+    pub fn pgid(&self) -> i32 {
+        self.group.pgid
+    }
+
+    /// Runs it to its end, telling every line as it comes.
+    pub async fn run(
+        mut self,
+        mut on_output: impl FnMut(Output<'_>),
+        mut control: Control<'_>,
+    ) -> Finish {
+        let mut out = Pipe::new(Stream::Stdout, self.child.stdout.take());
+        let mut err = Pipe::new(Stream::Stderr, self.child.stderr.take());
+        let mut state = State {
+            level: StopLevel::Run,
+            stopped: None,
+            ended: None,
+            deadline: self.time_limit,
+        };
+        let mut action: Option<ActionFuture<'_>> = None;
+        loop {
+            if state.ended.is_some() && !out.is_open() && !err.is_open() && action.is_none() {
+                break;
+            }
+            let may_read = self.log.as_ref().is_none_or(|log| !log.is_full());
+            let deadline = state.deadline;
+            tokio::select! {
+                level = more_than(&mut control.stop, state.level),
+                    if state.level < StopLevel::Kill
+                        && (state.ended.is_none() || action.is_some()) =>
+                {
+                    action = self.stop(level, StopCause::Asked, &mut state, &control);
+                }
+                () = wait_for(deadline) => match state.ended {
+                    Some(_) => break,
+                    None if state.level == StopLevel::Run => {
+                        action = self.stop(
+                            StopLevel::Graceful,
+                            StopCause::TimeLimit,
+                            &mut state,
+                            &control,
+                        );
+                    }
+                    None if state.level == StopLevel::Graceful => {
+                        action = self.stop(
+                            StopLevel::Kill,
+                            StopCause::Asked,
+                            &mut state,
+                            &control,
+                        );
+                    }
+                    None => {
+                        state.ended = Some(Ended::Unkillable);
+                        break;
+                    }
+                },
+                () = run_action(&mut action) => {
+                    action = None;
+                    if state.ended.is_some() {
+                        state.deadline = Some(Instant::now() + DRAIN);
+                    }
+                }
+                status = self.child.wait(), if state.ended.is_none() => {
+                    self.group.alive = false;
+                    state.ended = Some(status.map_or(Ended::Unkillable, ended));
+                    // A stop action that still runs has its own limit; it is not cut short by the
+                    // process being the faster one.
+                    if action.is_none() || state.deadline.is_none() {
+                        state.deadline = Some(Instant::now() + DRAIN);
+                    }
+                }
+                () = out.read(), if may_read && out.is_open() => {
+                    out.hand_on(&mut self.log, &mut on_output);
+                }
+                () = err.read(), if may_read && err.is_open() => {
+                    err.hand_on(&mut self.log, &mut on_output);
+                }
+                failed = log_work(&mut self.log) => tell(failed, &self.log, &mut on_output),
+            }
+        }
+        if out.is_open() || err.is_open() {
+            // Something that was left behind still holds a pipe. While it lives the number of its group
+            // cannot have been given to others.
+            group::signal_group(self.group.pgid, Signal::KILL);
+        }
+        out.finish(&mut self.log, &mut on_output);
+        err.finish(&mut self.log, &mut on_output);
+        if let Some(log) = self.log.take() {
+            let path = log.path().to_owned();
+            if let Some(error) = log.close().await {
+                on_output(Output::LogFailed(&path, &error));
+            }
+        }
+        Finish {
+            ended: state.ended.unwrap_or(Ended::Unkillable),
+            stopped: state.stopped,
+            killed: state.level == StopLevel::Kill,
+        }
+    }
+
+    fn stop<'a>(
+        &self,
+        level: StopLevel,
+        cause: StopCause,
+        state: &mut State,
+        control: &Control<'a>,
+    ) -> Option<ActionFuture<'a>> {
+        state.level = level;
+        state.stopped.get_or_insert(cause);
+        let (signal, limit) = match level {
+            StopLevel::Kill => (Signal::KILL, KILL_LIMIT),
+            _ => (Signal::TERM, self.stop_timeout),
+        };
+        state.deadline = Some(Instant::now() + limit);
+        self.group.signal(signal);
+        control.act(level)
+    }
+}
+
+struct State {
+    level: StopLevel,
+    stopped: Option<StopCause>,
+    ended: Option<Ended>,
+    /// What it means depends on the rest: time limit, end of patience, end of the drain.
+    deadline: Option<Instant>,
+}
+
+async fn wait_for(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn run_action(action: &mut Option<ActionFuture<'_>>) {
+    match action {
+        Some(action) => action.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn log_work(log: &mut Option<LogFile>) -> Option<io::Error> {
+    match log {
+        Some(log) => log.work().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(failed: Option<io::Error>, log: &Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+    if let (Some(error), Some(log)) = (failed, log) {
+        on_output(Output::LogFailed(log.path(), &error));
+    }
+}
+
+fn ended(status: ExitStatus) -> Ended {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Exited(code),
+        (None, Some(signal)) => Ended::Signalled(signal),
+        (None, None) => Ended::Unkillable,
+    }
+}
+
+/// One of the two outputs.
+struct Pipe<R> {
+    stream: Stream,
+    pipe: Option<R>,
+    lines: Lines,
+    buffer: Box<[u8]>,
+    filled: usize,
+}
+
+impl<R: AsyncRead + Unpin> Pipe<R> {
+    fn new(stream: Stream, pipe: Option<R>) -> Pipe<R> {
+        Pipe {
+            stream,
+            pipe,
+            lines: Lines::default(),
+            buffer: vec![0; 16 * 1024].into_boxed_slice(),
+            filled: 0,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    async fn read(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read(&mut self.buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(filled) => self.filled = filled,
+        }
+    }
+
+    fn hand_on(&mut self, log: &mut Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+        let stream = self.stream;
+        let filled = std::mem::take(&mut self.filled);
+        self.lines.push(&self.buffer[..filled], |line| {
+            one_line(stream, line, log, on_output);
+        });
+    }
+
+    fn finish(&mut self, log: &mut Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+        let stream = self.stream;
+        self.lines
+            .finish(|line| one_line(stream, line, log, on_output));
+    }
+}
+
+fn one_line(
+    stream: Stream,
+    line: &[u8],
+    log: &mut Option<LogFile>,
+    on_output: &mut impl FnMut(Output<'_>),
+) {
+    if let Some(log) = log {
+        log.line(line);
+    }
+    on_output(Output::Line(stream, &String::from_utf8_lossy(line)));
+}

@@ -1,0 +1,196 @@
+//! The watcher's own side: a process that outlives us by a few seconds, to undo what we left.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::protocol::{Answer, Request};
+use crate::exec::{Limits, Undo};
+
+/// Everything is undone within 10 s of our death; half a second of it is for noticing.
+const LIMITS: Limits = Limits {
+    settle: Duration::from_secs(4),
+    total: Duration::from_millis(9_000),
+};
+
+/// The watcher's whole life: the hidden subcommand [`super::SUBCOMMAND`] of the binary. `args` is the
+/// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
+///
+/// Call it before anything else in `main`: it closes every descriptor that is not its own, for it must
+/// not keep open a pipe whose end somebody waits for.
+#[must_use]
+pub fn main(args: &[String]) -> ExitCode {
+    close_inherited();
+    // It fails only where we already lead a session, which is just as good.
+    let _ = rustix::process::setsid();
+    let log = Log::open(args.first().map(Path::new));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(watch(log));
+            // A read of stdin may still block a thread of the runtime; nobody waits for it.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            log.say(&format!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn close_inherited() {
+    let descriptors: Vec<i32> = std::fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&descriptor| descriptor > 2)
+        .collect();
+    for descriptor in descriptors {
+        // The one that listed the directory is in the list and closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+async fn watch(log: Log) -> ExitCode {
+    let handlers = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+    ]
+    .map(signal);
+    if let Some(error) = handlers.iter().find_map(|handler| handler.as_ref().err()) {
+        log.say(&format!("cannot ignore a signal: {error}"));
+        return ExitCode::FAILURE;
+    }
+    answer(&Answer {
+        ready: true,
+        ack: None,
+    });
+    let mut undoing = JoinSet::new();
+    let left = listen(tokio::io::stdin(), &mut undoing, &log).await;
+    if !left.is_empty() {
+        log.say(&format!("the run is gone; undoing {}", names(&left)));
+    }
+    for (id, undo) in left {
+        undoing.spawn(undo_one(id, undo, log.clone()));
+    }
+    let mut all_gone = true;
+    let everything = async {
+        while let Some(result) = undoing.join_next().await {
+            all_gone &= result.unwrap_or(false);
+        }
+    };
+    // Each has its own limit; this one only makes sure that nothing keeps the watcher for ever.
+    let ended = timeout(LIMITS.total + Duration::from_secs(1), everything).await;
+    if ended.is_ok() && all_gone {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Keeps the list until we say goodbye or the pipe breaks; returns what is then to be undone.
+async fn listen(
+    input: impl AsyncRead + Unpin,
+    undoing: &mut JoinSet<bool>,
+    log: &Log,
+) -> BTreeMap<String, Undo> {
+    let mut guarded: BTreeMap<String, Undo> = BTreeMap::new();
+    let mut lines = BufReader::new(input).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let request: Request = match serde_json::from_str(&line) {
+            Ok(request) => request,
+            Err(error) => {
+                log.say(&format!("not understood: {error}: {line}"));
+                continue;
+            }
+        };
+        if let Some(id) = request.guard {
+            guarded.entry(id.clone()).or_default().merge(request.undo);
+            answer(&Answer {
+                ready: false,
+                ack: Some(id),
+            });
+        }
+        if let Some(id) = request.release {
+            guarded.remove(&id);
+        }
+        if let Some(id) = request.now
+            && let Some(undo) = guarded.remove(&id)
+        {
+            undoing.spawn(undo_one(id, undo, log.clone()));
+        }
+        if request.bye {
+            guarded.clear();
+            break;
+        }
+    }
+    guarded
+}
+
+async fn undo_one(id: String, undo: Undo, log: Log) -> bool {
+    let undone = undo.run(LIMITS).await;
+    for note in &undone.notes {
+        log.say(&format!("{id}: {note}"));
+    }
+    log.say(&format!(
+        "{id}: {}{}",
+        if undone.gone { "gone" } else { "NOT gone" },
+        if undone.removed {
+            ", its container was removed"
+        } else {
+            ""
+        },
+    ));
+    undone.gone
+}
+
+fn names(left: &BTreeMap<String, Undo>) -> String {
+    left.keys()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn answer(answer: &Answer) {
+    // When we are gone nobody reads answers, and the end of stdin says so.
+    if let Ok(mut line) = serde_json::to_string(answer) {
+        line.push('\n');
+        let mut stdout = io::stdout().lock();
+        let _ = stdout.write_all(line.as_bytes());
+        let _ = stdout.flush();
+    }
+}
+
+/// Where the watcher says what it did; nowhere where the file cannot be opened.
+#[derive(Clone)]
+struct Log(Option<std::sync::Arc<File>>);
+
+impl Log {
+    fn open(path: Option<&Path>) -> Log {
+        Log(path
+            .and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok())
+            .map(std::sync::Arc::new))
+    }
+
+    fn say(&self, message: &str) {
+        if let Some(file) = &self.0 {
+            let now = jiff::Timestamp::now();
+            // A full disk must not keep the watcher from its work.
+            let _ = (&**file).write_all(format!("{now:.0} {message}\n").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The document that `plan --format json` prints: variants, releases and nodes, in the order of
+//! variants.toml after expansion. Knows nothing of how it is printed.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::arch::Arch;
+use super::matrix::{Artifact, Asset, Release, Variant, VariantKey};
+use super::plan::{Node, Plan, StepKind};
+
+/// The version of the document.
+pub const PLAN_SCHEMA: u32 = 1;
+
+/// The document. What is unset is left out; nothing is null.
+#[derive(Debug, Serialize)]
+pub struct PlanDocument<'p> {
+    schema: u32,
+    variants: Vec<VariantEntry<'p>>,
+    releases: Vec<ReleaseEntry<'p>>,
+    nodes: Vec<NodeEntry<'p>>,
+}
+
+/// A variant as the document lists it.
+#[derive(Debug, Serialize)]
+pub struct VariantEntry<'p> {
+    id: &'p str,
+    machine: &'p str,
+    arch: Arch,
+    axes: Axes<'p>,
+    kas: String,
+    attr_path: &'p [String],
+    artifacts: &'p [Artifact],
+}
+
+#[derive(Debug)]
+struct Axes<'p>(&'p [(String, String)]);
+
+impl Serialize for Axes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (axis, value) in self.0 {
+            map.serialize_entry(axis, value)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ReleaseEntry<'p> {
+    id: &'p str,
+    machine: &'p str,
+    assets: &'p [Asset],
+}
+
+#[derive(Debug, Serialize)]
+struct NodeEntry<'p> {
+    id: &'p str,
+    step: StepKind,
+    variant: &'p VariantKey,
+    needs: Vec<&'p str>,
+    lanes: &'p BTreeMap<String, u32>,
+}
+
+/// The variants alone, as the document lists them.
+#[must_use]
+pub fn variants(variants: &[Variant]) -> Vec<VariantEntry<'_>> {
+    variants
+        .iter()
+        .map(|variant| VariantEntry {
+            id: &variant.key.id,
+            machine: &variant.key.machine,
+            arch: variant.arch,
+            axes: Axes(&variant.axes),
+            kas: variant.kas_chain(),
+            attr_path: &variant.attr_path,
+            artifacts: &variant.artifacts,
+        })
+        .collect()
+}
+
+/// The document of a plan and the releases of its matrix.
+#[must_use]
+pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p> {
+    let release = |release: &'p Release| ReleaseEntry {
+        id: &release.key.id,
+        machine: &release.key.machine,
+        assets: &release.assets,
+    };
+    let node = |node: &'p Node| NodeEntry {
+        id: &node.id,
+        step: node.step,
+        variant: &plan.variant(node.variant).key,
+        needs: node
+            .needs
+            .iter()
+            .map(|need| plan.node(*need).id.as_str())
+            .collect(),
+        lanes: &node.lanes,
+    };
+    PlanDocument {
+        schema: PLAN_SCHEMA,
+        variants: variants(&plan.variants),
+        releases: releases.iter().map(release).collect(),
+        nodes: plan.nodes.iter().map(node).collect(),
+    }
+}

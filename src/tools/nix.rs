@@ -1,0 +1,149 @@
+//! The Nix store: where its tool is, and whether we may add to it.
+//!
+//! Knows nothing of what is added. That Nix is missing is no error here: there is a store of our own.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::probe::Prober;
+use super::version::Version;
+
+/// A Nix store that we can add to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nix {
+    /// The absolute path of `nix-store`.
+    pub program: PathBuf,
+    /// Its version.
+    pub version: Version,
+    /// The store's directory: `/nix/store`, or `NIX_STORE_DIR`.
+    pub store_dir: PathBuf,
+    /// Nix's own state: `/nix/var/nix`, or `NIX_STATE_DIR`.
+    pub state_dir: PathBuf,
+    /// Who writes into it.
+    pub access: NixAccess,
+}
+
+/// Who writes into a Nix store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NixAccess {
+    /// We ourselves: store and database belong to us.
+    SingleUser,
+    /// The Nix daemon, on our behalf.
+    Daemon,
+}
+
+/// Why a Nix store cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoNix {
+    /// It is not installed.
+    #[error("`nix-store` is not in PATH")]
+    Absent,
+    /// It is installed, and does not answer, or may not be written to.
+    #[error("{} cannot be used: {why}", .program.display())]
+    Unusable {
+        /// The path of `nix-store`.
+        program: PathBuf,
+        /// Why, in its own words where it has some.
+        why: String,
+    },
+    /// It does not say its version.
+    #[error("`{} --version` says no version: `{said}`", .program.display())]
+    NoVersion {
+        /// The path of `nix-store`.
+        program: PathBuf,
+        /// What it said.
+        said: String,
+    },
+}
+
+impl NoNix {
+    /// What to do; none where Nix is not installed, which needs nothing.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            NoNix::Absent => None,
+            NoNix::Unusable { why, .. } if why.contains("cannot connect") => Some(
+                "start the daemon: `sudo systemctl start nix-daemon.socket`".to_owned(),
+            ),
+            NoNix::NoVersion { .. } => Some("put Nix's own `nix-store` first in PATH".to_owned()),
+            NoNix::Unusable { .. } => Some(
+                "make the store yours (`sudo chown -R $USER /nix` for a single user), or run the Nix daemon"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl Nix {
+    pub(crate) fn probe(prober: Prober<'_>) -> Result<Self, NoNix> {
+        let program = prober.find("nix-store").ok_or(NoNix::Absent)?;
+        let unusable = |why: String| NoNix::Unusable {
+            program: program.clone(),
+            why,
+        };
+        let answer = prober
+            .ask(&program, &["--version"])
+            .map_err(|error| unusable(error.to_string()))?;
+        let version = Version::find(answer.first_line()).ok_or(NoNix::NoVersion {
+            program: program.clone(),
+            said: answer.first_line().to_owned(),
+        })?;
+        let directory = |name: &str, usual: &str| {
+            PathBuf::from(prober.environment.get(name).unwrap_or(usual.as_ref()))
+        };
+        let store_dir = directory("NIX_STORE_DIR", "/nix/store");
+        let state_dir = directory("NIX_STATE_DIR", "/nix/var/nix");
+        // Asked first, for Nix makes its database when it is first used.
+        ask_the_store(prober, &program, &store_dir).map_err(unusable)?;
+        let remote = prober
+            .environment
+            .text("NIX_REMOTE")
+            .filter(|remote| !matches!(*remote, "auto" | "local"));
+        let is_ours = is_writable(&store_dir) && is_writable(&state_dir.join("db"));
+        let access = if remote.is_none() && is_ours {
+            NixAccess::SingleUser
+        } else {
+            NixAccess::Daemon
+        };
+        // A store that may only be read answers questions as well.
+        let daemon_is_there = remote.is_some() || daemon_socket(prober, &state_dir).exists();
+        if access == NixAccess::Daemon && !daemon_is_there {
+            return Err(unusable(format!(
+                "{} is not writable for this user, and there is no daemon",
+                store_dir.display()
+            )));
+        }
+        Ok(Self {
+            program,
+            version,
+            store_dir,
+            state_dir,
+            access,
+        })
+    }
+}
+
+/// Makes nix-store open the store, or connect to the daemon, with a question about a path that cannot be.
+fn ask_the_store(prober: Prober<'_>, program: &Path, store_dir: &Path) -> Result<(), String> {
+    let nobody = store_dir.join("00000000000000000000000000000000-isar-build-all-probe");
+    let answer = prober
+        .ask(program, &["--check-validity".as_ref(), nobody.as_os_str()])
+        .map_err(|error| error.to_string())?;
+    if answer.ok || answer.stderr.contains("is not valid") {
+        return Ok(());
+    }
+    Err(answer.complaint())
+}
+
+fn daemon_socket(prober: Prober<'_>, state_dir: &Path) -> PathBuf {
+    prober
+        .environment
+        .get("NIX_DAEMON_SOCKET_PATH")
+        .map_or_else(|| state_dir.join("daemon-socket/socket"), PathBuf::from)
+}
+
+fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()
+}

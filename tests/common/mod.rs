@@ -1,0 +1,58 @@
+//! What several integration tests need: fake programs that are real executables, and a patient eye.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Writes an executable script. It is copied into place by a process of its own: a descriptor that is
+/// open for writing here could be inherited by what another test starts meanwhile, and the kernel
+/// refuses to execute a file that anybody has open for writing.
+pub fn script(dir: &Path, name: &str, body: &str) -> PathBuf {
+    let source = dir.join(format!("{name}.source"));
+    let path = dir.join(name);
+    std::fs::write(&source, body).unwrap();
+    let status = Command::new("install")
+        .args(["-m", "755"])
+        .arg(&source)
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    path
+}
+
+/// Waits until `condition` holds, at most `limit`; returns whether it did.
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a process lives; a zombie does not.
+pub fn lives(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    })
+}
+
+/// The process id in a file, once it is there.
+pub fn pid_in(path: &Path) -> i32 {
+    let mut pid = None;
+    eventually(Duration::from_secs(10), || {
+        pid = std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        pid.is_some()
+    });
+    pid.unwrap()
+}

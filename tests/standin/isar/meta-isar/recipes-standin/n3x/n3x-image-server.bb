@@ -1,0 +1,4 @@
+# Of examples/n3x, whose project has it in a layer of its own.
+DESCRIPTION = "n3x image: server"
+IMAGE_INSTALL += "n3x-identity"
+inherit image
