@@ -1,6 +1,13 @@
 //! The watcher, shown by killing those who need it: this program is started again as a run that is
 //! killed, and as the watcher that undoes what it left. Containers are files that a fake engine keeps.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod common;
 
 use std::io::{Read, Write};
