@@ -70,7 +70,7 @@ const HINT_HASH: &str = "take it from `nix-hash --type sha256 --flat --base32 FI
 const HINT_SET: &str = "the file is one attribute set: `{`, entries, `}`";
 const HINT_TWICE: &str = "remove one of the two lines";
 const HINT_NAME: &str =
-    "rename it as naming.artifact in variants.toml names it, or remove the line";
+    "rename it as naming.unique_name in variants.toml names it, or remove the line";
 
 /// Reads a file.
 ///
