@@ -1,12 +1,19 @@
 //! One real process: lines, limits and ends, with programs that misbehave in every way we know.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{eventually, lives, pid_in};
+use common::{eventually, lives, pid_in, script};
 use isar_build_all::exec::{
     Control, Ended, ExecError, Finish, MAX_LINE, Output, Process, Spec, StopCause, StopLevel,
 };
@@ -96,10 +103,7 @@ async fn death_by_a_signal_is_told_as_such() {
 #[tokio::test]
 async fn the_environment_is_changed_as_asked_and_python_is_unbuffered() {
     let mut spec = shell("echo $A-$HOME-$PYTHONUNBUFFERED; test -t 0 || readlink /proc/self/fd/0");
-    spec.env = vec![
-        ("A".into(), Some("1 2".into())),
-        ("HOME".into(), None),
-    ];
+    spec.env = vec![("A".into(), Some("1 2".into())), ("HOME".into(), None)];
     assert_eq!(run(spec).await.texts(), ["1 2--1", "/dev/null"]);
 }
 
@@ -108,9 +112,10 @@ async fn a_python_line_comes_when_it_is_written() {
     let start = Instant::now();
     let (_sender, stop) = watch::channel(StopLevel::Run);
     let mut first = None;
-    let finish = Process::spawn(
-        Spec::new("python3").args(["-c", "import time; print('now'); time.sleep(3); print('later')"]),
-    )
+    let finish = Process::spawn(Spec::new("python3").args([
+        "-c",
+        "import time; print('now'); time.sleep(3); print('later')",
+    ]))
     .unwrap()
     .run(
         |output| {
@@ -140,7 +145,10 @@ async fn a_flood_arrives_complete_and_in_order() {
         .map(|(_, text)| text.parse().unwrap())
         .collect();
     assert!(numbers.iter().copied().eq(1..=300_000));
-    assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), 300_001);
+    assert_eq!(
+        std::fs::read_to_string(log).unwrap().lines().count(),
+        300_001
+    );
 }
 
 #[tokio::test]
@@ -167,13 +175,17 @@ async fn a_grandchild_that_keeps_the_pipe_does_not_hold_us_and_does_not_stay() {
 #[tokio::test]
 async fn a_graceful_stop_lets_it_finish_what_it_does_at_the_signal() {
     let spec = shell("trap 'echo bye; exit 143' TERM; echo up; while :; do sleep 0.05; done");
-    let run = run_with(spec, Control::new(stop_after(&[(500, StopLevel::Graceful)]))).await;
+    let run = run_with(
+        spec,
+        Control::new(stop_after(&[(500, StopLevel::Graceful)])),
+    )
+    .await;
     assert_eq!(run.finish.ended, Ended::Exited(143));
     assert_eq!(run.finish.stopped, Some(StopCause::Asked));
     assert!(!run.finish.killed);
     // The shell may say "Terminated" for the sleep that the group's signal ended.
     assert_eq!(run.texts().first(), Some(&"up"));
-    assert_eq!(run.texts().last(), Some(&"bye"));
+    assert!(run.texts().contains(&"bye"));
 }
 
 #[tokio::test]
@@ -194,7 +206,11 @@ async fn the_signal_reaches_the_whole_group() {
 async fn who_ignores_the_signal_is_killed_after_the_stop_timeout() {
     let mut spec = shell("trap '' TERM; echo up; while :; do sleep 0.05; done");
     spec.stop_timeout = Duration::from_millis(700);
-    let run = run_with(spec, Control::new(stop_after(&[(300, StopLevel::Graceful)]))).await;
+    let run = run_with(
+        spec,
+        Control::new(stop_after(&[(300, StopLevel::Graceful)])),
+    )
+    .await;
     assert_eq!(run.finish.ended, Ended::Signalled(9));
     assert!(run.finish.killed);
     assert!(run.took >= Duration::from_millis(1000));
@@ -317,11 +333,30 @@ fn a_program_that_cannot_be_started_says_why_and_what_to_do() {
             say(Spec::new("no-such-program-anywhere")),
             say(Spec::new(dir.path().join("missing"))),
             say(Spec::new(&plain)),
+            say(Spec::new(script(dir.path(), "moved", "#!/gone/python3\n"))),
             say(nowhere),
             say(no_log),
         ]
         .join("\n\n"),
-        @""
+        @r"
+    cannot run `no-such-program-anywhere`: no such program
+    hint: install `no-such-program-anywhere` or set its path in the settings (`isar-build-all doctor` shows what is found)
+
+    cannot run `DIR/missing`: no such program
+    hint: check the path: ls -l DIR/missing
+
+    cannot run `DIR/plain`: permission denied
+    hint: make it executable: chmod +x DIR/plain
+
+    cannot run `DIR/moved`: the interpreter that its first line names does not exist
+    hint: install it again; see: head -n 1 DIR/moved
+
+    cannot run `true` in DIR/missing: not a directory
+    hint: 
+
+    cannot write the log DIR/plain/log: File exists (os error 17)
+    hint: check who owns the state directory
+    "
     );
     assert!(matches!(
         Process::spawn(Spec::new(Path::new("no-such-program-anywhere"))),

@@ -8,8 +8,14 @@ use crate::model::matrix::Matrix;
 /// have shows as `-`.
 #[must_use]
 pub fn text(matrix: &Matrix) -> String {
-    let clash = matrix.axes.iter().any(|axis| axis.eq_ignore_ascii_case("variant"));
-    let mut header = vec![if clash { "ID" } else { "VARIANT" }.to_owned(), "MACHINE".to_owned()];
+    let clash = matrix
+        .axes
+        .iter()
+        .any(|axis| axis.eq_ignore_ascii_case("variant"));
+    let mut header = vec![
+        if clash { "ID" } else { "VARIANT" }.to_owned(),
+        "MACHINE".to_owned(),
+    ];
     header.extend(matrix.axes.iter().map(|axis| axis.to_uppercase()));
     let rows = matrix.variants.iter().map(|variant| {
         let mut row = vec![variant.key.id.as_str(), variant.key.machine.as_str()];

@@ -53,10 +53,10 @@ pub(super) fn look_at_one(number: i32) -> Met {
     pid(number).map_or(Met::Nobody, |pid| met(test_kill_process(pid)))
 }
 
-/// Every process that was started with one of `marks` (`NAME=value`) in its environment, and all its
-/// descendants, ourselves excepted. kas and BitBake put what they start into groups and sessions of its
-/// own, where no signal to a group finds it. The environment of another user's process cannot be read;
-/// such a process is found where it descends from one of ours.
+/// Every process that was started with one of `marks` as an argument or (`NAME=value`) in its
+/// environment, and all its descendants, ourselves excepted. kas and BitBake put what they start into
+/// groups and sessions of its own, where no signal to a group finds it. The environment of another
+/// user's process cannot be read; such a process is found where it descends from one of ours.
 pub(super) fn marked(marks: &[String]) -> Vec<i32> {
     if marks.is_empty() {
         return Vec::new();
@@ -89,10 +89,12 @@ pub(super) fn marked(marks: &[String]) -> Vec<i32> {
 }
 
 fn is_marked(process: &Path, marks: &[String]) -> bool {
-    fs::read(process.join("environ")).is_ok_and(|environ| {
-        environ
-            .split(|byte| *byte == 0)
-            .any(|entry| marks.iter().any(|mark| mark.as_bytes() == entry))
+    ["environ", "cmdline"].iter().any(|file| {
+        fs::read(process.join(file)).is_ok_and(|words| {
+            words
+                .split(|byte| *byte == 0)
+                .any(|word| marks.iter().any(|mark| mark.as_bytes() == word))
+        })
     })
 }
 

@@ -86,6 +86,13 @@ pub enum ExecError {
         /// The program as it was asked for.
         program: PathBuf,
     },
+    /// There is such a file, but the interpreter in its first line is missing, as after a Python
+    /// environment was moved.
+    #[error("cannot run `{}`: the interpreter that its first line names does not exist", .program.display())]
+    NoInterpreter {
+        /// The program as it was asked for.
+        program: PathBuf,
+    },
     /// There is such a file, but it cannot be executed.
     #[error("cannot run `{}`: permission denied", .program.display())]
     NotExecutable {
@@ -130,9 +137,14 @@ impl ExecError {
                 "install `{}` or set its path in the settings (`isar-build-all doctor` shows what is found)",
                 program.display()
             )),
-            ExecError::NotExecutable { program } => {
-                Some(format!("make it executable: chmod +x {}", program.display()))
-            }
+            ExecError::NoInterpreter { program } => Some(format!(
+                "install it again; see: head -n 1 {}",
+                program.display()
+            )),
+            ExecError::NotExecutable { program } => Some(format!(
+                "make it executable: chmod +x {}",
+                program.display()
+            )),
             ExecError::NoDirectory { .. } => None,
             ExecError::Log { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space on that file system: df -h".to_owned())
@@ -293,6 +305,10 @@ impl Process {
         }
         let program = spec.program.clone();
         let child = command.spawn().map_err(|source| match source.kind() {
+            // A name without a slash is looked up in PATH, where this look at a file would be wrong.
+            io::ErrorKind::NotFound if program.components().count() > 1 && program.exists() => {
+                ExecError::NoInterpreter { program }
+            }
             io::ErrorKind::NotFound => ExecError::NotFound { program },
             io::ErrorKind::PermissionDenied => ExecError::NotExecutable { program },
             _ => ExecError::Spawn { program, source },

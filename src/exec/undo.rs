@@ -43,7 +43,8 @@ pub struct Undo {
     /// What to put before `kill` where processes of the group belong to another user, e.g. `sudo -n`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elevate: Vec<String>,
-    /// `NAME=value` as found in the environment of processes that belong to it, whatever their group.
+    /// `NAME=value` in the environment, or an argument, of processes that belong to it, whatever their
+    /// group. Their descendants belong to it too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
 }

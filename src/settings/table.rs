@@ -80,7 +80,8 @@ pub struct Entry {
     /// The value, as text for people.
     #[serde(skip)]
     pub shown: String,
-    /// The value.
+    /// The value; null where it is unset, which JSON leaves out.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub value: serde_json::Value,
     /// The layer that set it.
     pub layer: Layer,
@@ -98,7 +99,8 @@ pub struct OverriddenEntry {
     /// The value, as text for people.
     #[serde(skip)]
     pub shown: String,
-    /// The value.
+    /// The value; null where it is unset, which JSON leaves out.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub value: serde_json::Value,
     /// The layer that set it.
     pub layer: Layer,

@@ -312,10 +312,8 @@ fn surroundings_are_told_from_variables() {
 #[test]
 fn the_schema_describes_every_setting() {
     let schema = json_schema();
-    assert_eq!(
-        schema["properties"].as_object().unwrap().len(),
-        SETTINGS.len()
-    );
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(properties.len(), SETTINGS.len());
     for setting in SETTINGS {
         assert!(setting.doc.trim().ends_with('.'), "{}", setting.key);
     }

@@ -1,6 +1,7 @@
 //! Steps: one file each; what runs, what it needs, what it leaves. Knows nothing of how steps are
 //! scheduled or shown.
 
+pub mod build;
 pub mod capture;
 pub mod deploy;
 pub mod output;

@@ -159,7 +159,10 @@ async fn undo_one(id: String, undo: Undo, log: Log) -> bool {
 }
 
 fn names(left: &BTreeMap<String, Undo>) -> String {
-    left.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    left.keys()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn answer(answer: &Answer) {

@@ -1,0 +1,295 @@
+//! The build step: runs kas for a variant, tells how far it is, and why it failed where it did.
+//!
+//! It needs directories that nobody else builds in, and leaves a deploy directory and a log; a container
+//! it never leaves. Knows nothing of what is captured afterwards.
+
+mod command;
+mod ending;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::exec::watcher::{Guard, Watcher};
+use crate::exec::{
+    Control, Ended, Finish, Limits, Output, Process, StopLevel, Undo, Undone, quiet,
+};
+use crate::model::console::{Collector, Line, Mounts, Said};
+use crate::model::event::EventKind;
+use crate::model::matrix::VariantKey;
+use crate::settings::{Settings, VariantDirs, variant_dirs};
+use crate::steps::{StepContext, StepResult};
+use crate::tools::Runner;
+
+use command::Kas;
+use ending::Evidence;
+
+/// What a build needs besides its context.
+#[derive(Clone)]
+pub struct BuildTools {
+    /// What runs kas.
+    pub runner: Runner,
+    /// Who undoes it when we are killed; without one a build runs unguarded.
+    pub watcher: Option<Watcher>,
+    /// The directory of variants.toml, from which the kas files are named.
+    pub project_dir: PathBuf,
+}
+
+/// The file with the whole output of a variant's build in a run.
+#[must_use]
+pub fn log_path(settings: &Settings, run: &str, key: &VariantKey) -> PathBuf {
+    let runs = settings.state_dir.value.join("runs");
+    runs.join(run)
+        .join(&key.machine)
+        .join(format!("{}.log", key.id))
+}
+
+/// Builds the variant. When it returns, no container and no process of the build is left.
+pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+    let variant = &ctx.variant;
+    let dirs = variant_dirs(
+        &ctx.settings,
+        &variant.key.machine,
+        &variant.key.id,
+        variant.arch,
+    );
+    if *ctx.stop.borrow() > StopLevel::Run {
+        return StepResult::cancelled();
+    }
+    if let Err(result) = prepare(&dirs) {
+        return result;
+    }
+    let log = log_path(&ctx.settings, &ctx.run, &variant.key);
+    let kas = match Kas::new(ctx, tools, &dirs) {
+        Ok(kas) => kas,
+        Err(word) => {
+            let hint = word.hint();
+            return StepResult::failed(word.to_string()).hint(hint);
+        }
+    };
+    let mut undo = undo_of(&kas, &tools.runner, &dirs.build);
+    let guard = guard(ctx, tools, &kas.name, &undo).await;
+    let memory = ending::kernel_kills();
+    let process = match Process::spawn(kas.spec(&tools.project_dir, &log, &ctx.settings)) {
+        Ok(process) => process,
+        Err(error) => {
+            if let Some(guard) = guard {
+                guard.release();
+            }
+            let failed = StepResult::failed(error.to_string());
+            return match error.hint() {
+                Some(hint) => failed.hint(hint),
+                None => failed,
+            };
+        }
+    };
+    undo.pgid = Some(process.pgid());
+    if let Some(guard) = &guard {
+        let group = Undo {
+            pgid: undo.pgid,
+            ..Undo::default()
+        };
+        // A watcher that died meanwhile is told of by whoever listens for its death.
+        let _ = guard.add(group).await;
+    }
+    let mut collector = Collector::default();
+    let stop_timeout = Duration::from_secs(ctx.settings.stop_timeout.value);
+    let stop_command = kas.graceful_stop(&tools.runner, stop_timeout);
+    let control = Control::new(ctx.stop.clone()).with_action(Box::new(|level| {
+        Box::pin(stop(level, &stop_command, &undo, stop_timeout))
+    }));
+    let finish = process
+        .run(|output| listen(ctx, &mut collector, output), control)
+        .await;
+
+    let evidence = Evidence {
+        finish,
+        program: kas.program_name(),
+        kernel_kills: ending::kernel_kills().saturating_sub(memory),
+        log: &log,
+        mounts: mounts(&dirs, kas.is_container()),
+    };
+    let result = evidence.result(&collector);
+    if result.outcome.lets_descendants_run() {
+        if let Some(guard) = guard {
+            guard.release();
+        }
+    } else {
+        let undone = undo.run(limits_after(finish)).await;
+        let_go(ctx, guard, &undo, &undone);
+    }
+    result
+}
+
+/// Makes the directories that kas-container expects, and removes a configuration that `kas menu` left:
+/// it would silently replace the repository of the kas files.
+fn prepare(dirs: &VariantDirs) -> Result<(), StepResult> {
+    for dir in [
+        &dirs.work,
+        &dirs.build,
+        &dirs.dl,
+        &dirs.sstate,
+        &dirs.repo_ref,
+    ] {
+        std::fs::create_dir_all(dir).map_err(|error| cannot("make", dir, &error))?;
+    }
+    let stale = dirs.work.join(".config.yaml");
+    match std::fs::remove_file(&stale) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(cannot("remove", &stale, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> StepResult {
+    let failed = StepResult::failed(format!("cannot {what} {}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failed.hint(format!(
+            "see who owns it: ls -ld {}",
+            path.parent().unwrap_or(path).display()
+        )),
+        io::ErrorKind::StorageFull => failed.hint("free some space on that file system: df -h"),
+        _ => failed,
+    }
+}
+
+fn undo_of(kas: &Kas, runner: &Runner, build_dir: &Path) -> Undo {
+    match runner {
+        Runner::Container { engine, .. } => {
+            let [stop, exists, elevate] = command::engine_words(engine, &kas.name);
+            Undo {
+                stop,
+                exists,
+                elevate,
+                ..Undo::default()
+            }
+        }
+        // kas gives BitBake a process group of its own, and BitBake's server a session; the server names
+        // the lock of its build directory in its command line.
+        Runner::Kas(_) => Undo {
+            marks: vec![
+                kas.mark(),
+                build_dir
+                    .canonicalize()
+                    .unwrap_or_else(|_| build_dir.to_owned())
+                    .join("bitbake.lock")
+                    .display()
+                    .to_string(),
+            ],
+            ..Undo::default()
+        },
+    }
+}
+
+async fn guard(ctx: &StepContext, tools: &BuildTools, name: &str, undo: &Undo) -> Option<Guard> {
+    match tools.watcher.as_ref()?.guard(name, undo.clone()).await {
+        Ok(guard) => Some(guard),
+        Err(error) => {
+            ctx.events.warn(
+                Some(&ctx.node),
+                format!("{error}: if we are killed, this build goes on"),
+                Some("`isar-build-all recover` stops what was left".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+async fn stop(level: StopLevel, graceful: &[String], undo: &Undo, patience: Duration) {
+    match level {
+        StopLevel::Run => {}
+        // It fails where the container is not there yet; then the signal to the group was enough, and
+        // what comes up nevertheless is removed at the end.
+        StopLevel::Graceful if !graceful.is_empty() => {
+            quiet(graceful, patience).await;
+        }
+        StopLevel::Graceful => {}
+        StopLevel::Kill => {
+            undo.run(Limits {
+                settle: Duration::ZERO,
+                total: Duration::from_secs(8),
+            })
+            .await;
+        }
+    }
+}
+
+fn listen(ctx: &StepContext, collector: &mut Collector, output: Output<'_>) {
+    match output {
+        Output::Line(stream, text) => {
+            let line = Line::new(text);
+            let said = Said::read(&line);
+            collector.hear(&line, said.as_ref());
+            ctx.events.output(&ctx.node, stream, text);
+            if let Some(Said::Progress {
+                done,
+                total,
+                task,
+                setscene,
+            }) = said
+            {
+                ctx.events.emit(EventKind::Progress {
+                    node: ctx.node.clone(),
+                    done,
+                    total,
+                    task: task.to_string(),
+                    setscene,
+                });
+            }
+        }
+        Output::LogFailed(path, error) => ctx.events.warn(
+            Some(&ctx.node),
+            format!(
+                "the log {} is incomplete from here: {error}",
+                path.display()
+            ),
+            (error.kind() == io::ErrorKind::StorageFull)
+                .then(|| "free some space on that file system: df -h".to_owned()),
+        ),
+    }
+}
+
+/// Where the paths that BitBake names are on the host.
+fn mounts(dirs: &VariantDirs, is_container: bool) -> Option<Mounts> {
+    is_container.then(|| {
+        let pairs = [
+            ("/work", &dirs.work),
+            ("/build", &dirs.build),
+            ("/downloads", &dirs.dl),
+            ("/sstate", &dirs.sstate),
+        ];
+        Mounts::new(
+            pairs.map(|(inside, outside)| (inside.to_owned(), outside.display().to_string())),
+        )
+    })
+}
+
+/// How long to look for what may be left. Where kas-container ended by itself nobody can create a
+/// container any more; where it was killed, the engine may have been asked to.
+fn limits_after(finish: Finish) -> Limits {
+    let by_itself = matches!(finish.ended, Ended::Exited(_)) && finish.stopped.is_none();
+    Limits {
+        settle: Duration::from_millis(if by_itself { 0 } else { 1500 }),
+        total: Duration::from_secs(20),
+    }
+}
+
+fn let_go(ctx: &StepContext, guard: Option<Guard>, undo: &Undo, undone: &Undone) {
+    if undone.gone {
+        if let Some(guard) = guard {
+            guard.release();
+        }
+        return;
+    }
+    // A guard that is not released is undone once more by the watcher, now.
+    drop(guard);
+    ctx.events.warn(
+        Some(&ctx.node),
+        format!(
+            "something of this build may still run: {}",
+            undone.notes.join("; ")
+        ),
+        (!undo.stop.is_empty()).then(|| format!("`{}`", undo.stop.join(" "))),
+    );
+}

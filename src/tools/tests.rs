@@ -1,0 +1,5 @@
+//! Every message about tools.
+
+mod engines;
+pub(crate) mod made;
+mod others;
