@@ -194,6 +194,7 @@ impl Reader {
         let mut faults = Faults::new();
         let mut warnings = Faults::new();
         self.tree.includes.entry(name.clone()).or_default();
+        self.lock_file(pending);
         match content::parse(&source) {
             Err(fault) => faults.push(fault),
             Ok(content) => {
@@ -218,7 +219,6 @@ impl Reader {
                 }
             }
         }
-        self.lock_file(pending);
         self.note(name, &source, faults);
         let file_name = self.shown(name);
         add(&mut self.tree.warnings, file_name, &source, warnings);
@@ -245,7 +245,7 @@ impl Reader {
         *known &= own;
     }
 
-    /// A lock file beside a kas file is read right before it.
+    /// A lock file beside a kas file is read before what that file includes.
     fn lock_file(&mut self, pending: &Pending) {
         let (Some(stem), Some(extension)) = (
             pending.path.file_stem().and_then(|stem| stem.to_str()),

@@ -33,6 +33,11 @@ impl Refusal {
 /// # Errors
 /// Says why not.
 pub fn nix_name(name: &str) -> Result<(), Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
+    let fits = (1..=LONGEST_NIX_NAME).contains(&name.len());
+    if fits && !name.starts_with('.') && name.bytes().all(is_plain) {
+        return Ok(());
+    }
     file_name(name)?;
     if let Some(bad) = name
         .chars()

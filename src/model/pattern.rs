@@ -7,7 +7,16 @@ use globset::{GlobBuilder, GlobMatcher};
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    matcher: Option<GlobMatcher>,
+    matcher: Matcher,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    /// The text itself.
+    Literal,
+    /// `*` alone, which needs no automaton.
+    Any,
+    Glob(GlobMatcher),
 }
 
 impl Pattern {
@@ -16,14 +25,16 @@ impl Pattern {
     /// # Errors
     /// Why it is not a glob.
     pub fn new(text: &str) -> Result<Pattern, String> {
-        let matcher = if text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
+        let matcher = if text == "*" {
+            Matcher::Any
+        } else if text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
             let glob = GlobBuilder::new(text)
                 .literal_separator(true)
                 .build()
                 .map_err(|error| error.kind().to_string())?;
-            Some(glob.compile_matcher())
+            Matcher::Glob(glob.compile_matcher())
         } else {
-            None
+            Matcher::Literal
         };
         Ok(Pattern {
             text: text.to_owned(),
@@ -35,15 +46,16 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match &self.matcher {
-            Some(matcher) => matcher.is_match(name),
-            None => self.text == name,
+            Matcher::Literal => self.text == name,
+            Matcher::Any => !name.contains('/'),
+            Matcher::Glob(matcher) => matcher.is_match(name),
         }
     }
 
     /// Whether it can match one name only.
     #[must_use]
     pub fn is_literal(&self) -> bool {
-        self.matcher.is_none()
+        matches!(self.matcher, Matcher::Literal)
     }
 
     /// The glob as it was written.

@@ -144,41 +144,67 @@ impl<'m> Checker<'m> {
             return;
         }
         let made = self.made;
-        let mut by_path: HashMap<&'m [String], HashMap<&'m str, Place>> =
-            HashMap::with_capacity(firsts.len());
+        let mut by_path: HashMap<&'m [String], usize> = HashMap::with_capacity(firsts.len());
+        // Paths that several variants share, which is rare.
+        let mut shared: HashMap<&'m [String], Vec<usize>> = HashMap::new();
         for &index in firsts {
             let variant = &made[index].0;
-            let leaves = by_path.entry(&variant.attr_path).or_default();
-            let mut taken = Vec::new();
-            for (number, artifact) in variant.artifacts.iter().enumerate() {
-                match leaves.get(artifact.attr.as_str()) {
-                    Some(&other) => taken.push((other, number)),
-                    None => {
-                        leaves.insert(&artifact.attr, (index, number));
-                    }
+            self.own_attributes(index);
+            let path = variant.attr_path.as_slice();
+            let Some(&first) = by_path.get(path) else {
+                by_path.insert(path, index);
+                continue;
+            };
+            let others = shared.entry(path).or_insert_with(|| vec![first]);
+            for artifact in &variant.artifacts {
+                let other = others
+                    .iter()
+                    .find(|&&other| has_attribute(&made[other].0, &artifact.attr));
+                if let Some(&other) = other {
+                    self.attribute_twice(path, &artifact.attr, other, index);
                 }
             }
-            for (other, number) in taken {
-                let attr = &variant.artifacts[number].attr;
-                if other.0 == index {
-                    let what = format!("the attribute `{attr}`");
-                    let hint = "give one of them another `attr`";
-                    self.within(other, (index, number), "attribute", &what, hint);
-                } else {
-                    self.attribute_twice(&variant.attr_path, attr, other.0, index);
-                }
+            // One that adds no attribute need not be searched again.
+            let adds = |artifact: &Artifact| {
+                !others
+                    .iter()
+                    .any(|&other| has_attribute(&made[other].0, &artifact.attr))
+            };
+            if variant.artifacts.iter().any(adds) {
+                others.push(index);
             }
         }
         for &index in firsts {
             let path = &made[index].0.attr_path;
             for (depth, element) in path.iter().enumerate() {
                 let above = &path[..depth];
-                let leaf = by_path
+                let Some(first) = by_path.get(above) else {
+                    continue;
+                };
+                let holders = shared
                     .get(above)
-                    .and_then(|leaves| leaves.get(element.as_str()));
-                if let Some(other) = leaf {
-                    self.attribute_twice(above, element, other.0, index);
+                    .map_or(std::slice::from_ref(first), Vec::as_slice);
+                let leaf = holders
+                    .iter()
+                    .find(|&&other| has_attribute(&made[other].0, element));
+                if let Some(&other) = leaf {
+                    self.attribute_twice(above, element, other, index);
                 }
+            }
+        }
+    }
+
+    /// Reports artifacts of one variant with the same attribute.
+    fn own_attributes(&mut self, index: usize) {
+        let artifacts = &self.made[index].0.artifacts;
+        for (number, artifact) in artifacts.iter().enumerate() {
+            let earlier = artifacts[..number]
+                .iter()
+                .position(|other| other.attr == artifact.attr);
+            if let Some(earlier) = earlier {
+                let what = format!("the attribute `{}`", artifact.attr);
+                let hint = "give one of them another `attr`";
+                self.within((index, earlier), (index, number), "attribute", &what, hint);
             }
         }
     }
@@ -201,6 +227,13 @@ impl<'m> Checker<'m> {
             .hint("add what they differ in to `naming.attr_path`, or change `attr` of an artifact type")
         });
     }
+}
+
+fn has_attribute(variant: &Variant, attr: &str) -> bool {
+    variant
+        .artifacts
+        .iter()
+        .any(|artifact| artifact.attr == attr)
 }
 
 fn tell_apart(one: &Cell, other: &Cell, template: &Compiled, catalog: &Catalog) -> String {

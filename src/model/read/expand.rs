@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::catalog::Catalog;
 use super::condition::{Condition, Subject};
 use super::document::{Block, Choice, Entry, Text};
+use super::tally::Tally;
 use crate::model::faults::{Fault, Faults};
 use crate::model::suggest;
 
@@ -126,35 +127,30 @@ fn too_many(entry: &Entry, count: usize) -> Fault {
 
 /// Keeps the first of equal combinations and reports the others.
 fn refuse_duplicates(cells: &mut Vec<Cell>, catalog: &Catalog, faults: &mut Faults) {
-    let mut seen: HashMap<(u32, Vec<Option<u32>>), Range<usize>> = HashMap::new();
-    let mut reported: HashMap<(usize, usize), usize> = HashMap::new();
-    let mut found: Vec<(Fault, usize)> = Vec::new();
-    cells.retain(|cell| {
-        let key = (cell.machine, cell.axes.clone());
-        let Some(first) = seen.get(&key) else {
-            seen.insert(key, cell.origin.clone());
-            return true;
-        };
-        let pair = (first.start, cell.origin.start);
-        if let Some(&index) = reported.get(&pair) {
-            found[index].1 += 1;
-        } else {
-            reported.insert(pair, found.len());
-            let message = format!("the variant {} is there twice", describe(cell, catalog));
-            let mut fault = Fault::at(cell.origin.clone(), message, "here again");
-            if *first != cell.origin {
-                fault = fault.also(first.clone(), "first here");
-            }
-            found.push((fault.hint("remove one, or exclude it"), 0));
-        }
-        false
-    });
-    for (mut fault, more) in found {
-        if more > 0 {
-            fault.message.push_str(&format!(", and {more} more"));
-        }
-        faults.push(fault);
-    }
+    let mut seen: HashMap<(u32, &[Option<u32>]), &Cell> = HashMap::with_capacity(cells.len());
+    let mut tally = Tally::default();
+    let is_first: Vec<bool> = cells
+        .iter()
+        .map(|cell| {
+            let key = (cell.machine, cell.axes.as_slice());
+            let Some(first) = seen.get(&key) else {
+                seen.insert(key, cell);
+                return true;
+            };
+            tally.add(cell.origin.start, "twice", || {
+                let message = format!("the variant {} is there twice", describe(cell, catalog));
+                let mut fault = Fault::at(cell.origin.clone(), message, "here again");
+                if first.origin != cell.origin {
+                    fault = fault.also(first.origin.clone(), "first here");
+                }
+                fault.hint("remove one, or exclude it")
+            });
+            false
+        })
+        .collect();
+    tally.report(faults);
+    let mut is_first = is_first.into_iter();
+    cells.retain(|_| is_first.next().unwrap_or(true));
 }
 
 /// A combination in words: `machine qemu, role base`.

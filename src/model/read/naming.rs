@@ -106,7 +106,7 @@ impl Compiled {
     /// The name, if every variable that it needs is set.
     #[must_use]
     pub fn render_if_set(&self, values: &Values<'_>) -> Option<String> {
-        let mut out = String::new();
+        let mut out = String::with_capacity(self.text.value.len() + 24);
         self.template
             .render(&|variable: &Variable| values.get(variable), &mut out)
             .ok()
@@ -121,7 +121,7 @@ impl Compiled {
         advice: &str,
         tally: &mut Tally,
     ) -> Option<String> {
-        let mut out = String::new();
+        let mut out = String::with_capacity(self.text.value.len() + 24);
         let get = |variable: &Variable| values.get(variable);
         let Err(used) = self.template.render(&get, &mut out) else {
             return Some(out);
