@@ -363,9 +363,11 @@ fn a_program_that_is_no_watcher_is_told() {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = watcher::intercept() {
+        return code;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [watcher::SUBCOMMAND, ..] => return watcher::main(&args[1..]),
         ["run", how, dir] => {
             be_a_run(how, Path::new(dir));
             return ExitCode::SUCCESS;
