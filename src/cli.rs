@@ -87,9 +87,9 @@ pub struct Mode {
     /// With --rename-existing: take files that the records know nothing of as the selected variant's
     #[arg(long, requires = "rename_existing")]
     pub adopt: bool,
-    /// With --rename-existing: the deploy directory to take from, instead of the variant's own
+    /// With --rename-existing: the build directory to take from, instead of the variant's own
     #[arg(long, value_name = "DIR", requires = "rename_existing")]
-    pub deploy_dir: Option<PathBuf>,
+    pub build_dir: Option<PathBuf>,
     /// Do not build or capture: hash and register what lies in the output directory
     #[arg(long)]
     pub hash_only: bool,
@@ -206,7 +206,10 @@ pub enum Command {
     Man,
     /// Stops what a killed run left; started by every run for itself.
     #[command(name = "internal-watcher", hide = true)]
-    InternalWatcher,
+    InternalWatcher {
+        /// Where it says what it did.
+        arguments: Vec<String>,
+    },
 }
 
 /// `plan`.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Cli, EngineArg, ExecutorArg, StoreArg};
+use crate::load;
 use crate::settings::{
     ColorChoice, CommandLine, EngineChoice, Environment, Executor, LayerFile, LayerInput, Settings,
     StoreChoice, Surroundings,
@@ -70,6 +71,42 @@ impl Context {
             environment: self.environment.clone(),
             command_line: self.command_line(),
         })
+    }
+
+    /// variants.toml as it is, for the commands that work with a broken one; none where none is found
+    /// and none was named.
+    ///
+    /// # Errors
+    /// When the one that was named, or found, cannot be read.
+    pub fn project_file(&self) -> Result<Option<LayerFile>, Failure> {
+        let Ok(path) = load::find(&self.working_dir, self.cli.select.file.as_deref()) else {
+            return Ok(None);
+        };
+        match std::fs::read(&path) {
+            // What is no UTF-8 is no TOML, and is said to be none.
+            Ok(bytes) => Ok(Some(LayerFile {
+                path,
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            })),
+            Err(error) => Err(Failure::new(
+                Kind::Configuration,
+                format!("{} cannot be read: {error}", path.display()),
+            )),
+        }
+    }
+
+    /// Whether standard output takes colours, once the settings are known.
+    #[must_use]
+    pub fn colors_output(&self, settings: &Settings) -> bool {
+        let Surroundings {
+            terminal,
+            terminal_knows_colors,
+            ..
+        } = self.surroundings;
+        settings
+            .color
+            .value
+            .applies_to(terminal.stdout, terminal_knows_colors)
     }
 
     /// The settings for a project.

@@ -1,10 +1,16 @@
 //! Subcommands, one thin file each, and the choice among them.
 
+pub mod config;
 pub mod context;
+pub mod doctor;
+pub mod dry_run;
 pub mod failure;
+pub mod job;
 pub mod list;
+mod paint;
 pub mod plan;
 pub mod project;
+pub mod run;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,6 +18,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
+use crate::exec::watcher;
 use crate::model::schema::schema;
 
 use context::Context;
@@ -20,6 +27,9 @@ use failure::Failure;
 /// Does what the command line says and returns the exit code of the process.
 #[must_use]
 pub fn dispatch(cli: Cli) -> ExitCode {
+    if let Some(Command::InternalWatcher { arguments }) = &cli.command {
+        return watcher::main(arguments);
+    }
     match Context::capture(cli).and_then(|context| choose(&context)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -47,9 +57,19 @@ fn choose(context: &Context) -> Result<u8, Failure> {
                 .map_err(Failure::internal)?;
             show(&String::from_utf8_lossy(&page))
         }
-        Some(Command::Doctor | Command::Config | Command::InternalWatcher) => Ok(0),
-        None => show(&plan::list(context)?),
+        Some(Command::Doctor) => show_with(doctor::run(context)?),
+        Some(Command::Config) => show_with(config::run(context)?),
+        // Taken before anything else was looked at.
+        Some(Command::InternalWatcher { .. }) => Ok(0),
+        None if context.cli.mode.list => show(&plan::list(context)?),
+        None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
+        None => run::run(context),
     }
+}
+
+/// Prints a command's result, and goes on to its exit code.
+fn show_with((text, code): (String, u8)) -> Result<u8, Failure> {
+    show(&text).map(|_| code)
 }
 
 /// Prints a command's result. A reader that has gone, as `head` does, is no failure.

@@ -19,8 +19,12 @@ pub type StopSignal = watch::Receiver<StopLevel>;
 
 /// Waits until `signal` asks for more than `seen`; for ever when nobody can ask any more.
 pub(super) async fn more_than(signal: &mut StopSignal, seen: StopLevel) -> StopLevel {
-    match signal.wait_for(|level| *level > seen).await {
-        Ok(level) => *level,
+    let asked = signal
+        .wait_for(|level| *level > seen)
+        .await
+        .map(|level| *level);
+    match asked {
+        Ok(level) => level,
         Err(_) => std::future::pending().await,
     }
 }

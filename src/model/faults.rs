@@ -210,7 +210,8 @@ impl<'a> Renderer<'a> {
     fn labels(&self, fault: &Fault) -> Vec<LabeledSpan> {
         let primary = fault.span.clone().map(|span| {
             let span = self.on_one_line(span);
-            LabeledSpan::new_primary_with_span(Some(fault.label.clone()), span)
+            let label = (!fault.label.is_empty()).then(|| fault.label.clone());
+            LabeledSpan::new_primary_with_span(label, span)
         });
         let further = fault.also.iter().map(|(span, label)| {
             LabeledSpan::new_with_span(Some(label.clone()), self.on_one_line(span.clone()))

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::ci_log::{CiLog, Dialect, Section};
 use super::run_model::{NodeView, RunModel};
-use super::sanitize::{Colors, clean};
+use super::sanitize::{Colors, clean, without_colors};
 use super::{Clock, Output, markdown};
 
 /// Gives a new token at each call, which nothing that runs can foresee.
@@ -102,7 +102,7 @@ impl Dialect for GitHubDialect {
 /// A cleaned line in which the runner sees no command.
 #[must_use]
 pub fn neutral(line: &str) -> String {
-    let bare = clean(line, Colors::Drop);
+    let bare = without_colors(line);
     let opens = bare.trim_start().starts_with("::");
     if !opens && !bare.contains("##[") {
         return line.to_owned();

@@ -5,7 +5,7 @@
 //! so that nothing that joins lines later can make one.
 
 use super::ci_log::{CiLog, Dialect, Section};
-use super::sanitize::{Colors, clean};
+use super::sanitize::without_colors;
 use super::{Clock, Output};
 
 const ERASE: &str = "\u{1b}[0K";
@@ -54,7 +54,7 @@ impl Dialect for GitLabDialect {
 /// A cleaned line in which GitLab sees no marker.
 #[must_use]
 pub fn neutral(line: &str) -> String {
-    let bare = clean(line, Colors::Drop);
+    let bare = without_colors(line);
     if bare.contains("section_start:") || bare.contains("section_end:") {
         bare.replace("section_start:", "section start:")
             .replace("section_end:", "section end:")

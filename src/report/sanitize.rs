@@ -73,6 +73,9 @@ pub fn clean(line: &str, colors: Colors) -> String {
 
 /// What a terminal would show of a line with carriage returns: the last part that has anything in it.
 fn shown(line: &str) -> &str {
+    if !line.contains('\r') {
+        return line;
+    }
     line.rsplit('\r')
         .find(|part| !part.trim().is_empty())
         .unwrap_or("")
@@ -183,6 +186,21 @@ pub fn width(text: &str) -> usize {
     columns
 }
 
+/// Cleaned text without its colours.
+#[must_use]
+pub fn without_colors(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' {
+            sequence(c, &mut rest);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Cleaned text cut to `columns`, with an ellipsis where something was cut.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
@@ -253,6 +271,9 @@ mod tests {
             ("\u{1b}[31", ""),
             ("10 %\r20 %\r30 %\r", "30 %"),
             ("a\tb", "a       b"),
+            ("  ", "  "),
+            ("\0\t", "        "),
+            ("kept\r \r", "kept"),
             (
                 "bell\u{7} back\u{8}space \u{202e}txt\u{200b}",
                 "bell backspace txt",

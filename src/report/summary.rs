@@ -82,9 +82,8 @@ pub fn render(model: &RunModel, columns: usize, paint: Paint) -> String {
         lines.push(String::new());
         lines.extend(next);
     }
-    let mut text = lines.join("\n");
-    text.push('\n');
-    text
+    // The empty line sets it apart from what the run wrote before.
+    format!("\n{}\n", lines.join("\n"))
 }
 
 /// The steps of the plan, each once, in its order.

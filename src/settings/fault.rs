@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use crate::model::faults::{Fault as FileFault, Faults};
 
 /// The text of a settings file, and the name under which messages show it.
@@ -117,6 +119,19 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl Serialize for Fault {
+    /// `{"place","message","hint"}`; without a hint where there is none.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("place", &self.place())?;
+        fields.serialize_entry("message", &self.message)?;
+        if let Some(hint) = &self.hint {
+            fields.serialize_entry("hint", hint)?;
+        }
+        fields.end()
+    }
+}
 
 impl Fault {
     /// The fault as text: its line underlined where it is a file's, and its hint.

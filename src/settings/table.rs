@@ -1,7 +1,8 @@
 //! The table of settings: the one place where a setting is added.
 //!
 //! A line gives the key, its kind, its default, and the variables of other programs that set it, too.
-//! Everything else (the struct, reading each layer, `config`, the JSON Schema) comes out of it.
+//! Everything else (the struct, reading each layer, `config`) comes out of it. The format
+//! of variants.toml lists the keys once more (`model::shape`), and a test holds the two together.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,7 +49,8 @@ pub struct Setting {
     /// The option that sets it, for messages.
     pub(crate) option: &'static str,
     pub(crate) aliases: &'static [Alias],
-    pub(crate) schema: fn() -> serde_json::Value,
+    /// What a value must be, as messages say it.
+    pub expected: fn() -> String,
 }
 
 impl Setting {
@@ -80,7 +82,8 @@ pub struct Entry {
     /// The value, as text for people.
     #[serde(skip)]
     pub shown: String,
-    /// The value.
+    /// The value; null where it is unset, which JSON leaves out.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub value: serde_json::Value,
     /// The layer that set it.
     pub layer: Layer,
@@ -98,7 +101,8 @@ pub struct OverriddenEntry {
     /// The value, as text for people.
     #[serde(skip)]
     pub shown: String,
-    /// The value.
+    /// The value; null where it is unset, which JSON leaves out.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
     pub value: serde_json::Value,
     /// The layer that set it.
     pub layer: Layer,
@@ -172,7 +176,7 @@ macro_rules! settings {
                     doc: concat!($($doc, "\n"),+),
                     option: first_of!($($option,)? concat!("--", $key)),
                     aliases: &[$($($alias),+)?],
-                    schema: <$kind as Kind>::schema,
+                    expected: <$kind as Kind>::expected,
                 },
             )+
         ];
@@ -286,22 +290,4 @@ settings! {
 /// The setting of a key.
 pub(crate) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
-}
-
-/// The JSON Schema of the user's file, which is also that of `[settings]` in variants.toml.
-#[must_use]
-pub fn json_schema() -> serde_json::Value {
-    let properties: serde_json::Map<String, serde_json::Value> = SETTINGS
-        .iter()
-        .map(|setting| {
-            let mut schema = (setting.schema)();
-            schema["description"] = setting.doc.trim().into();
-            (setting.key.to_owned(), schema)
-        })
-        .collect();
-    serde_json::json!({
-        "type": "object",
-        "additionalProperties": false,
-        "properties": properties
-    })
 }

@@ -8,7 +8,6 @@ mod ending;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exec::watcher::{Guard, Watcher};
@@ -20,7 +19,7 @@ use crate::model::event::EventKind;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::steps::{StepContext, StepResult};
-use crate::tools::{Runner, Toolchain};
+use crate::tools::Runner;
 
 use command::Kas;
 use ending::Evidence;
@@ -29,7 +28,7 @@ use ending::Evidence;
 #[derive(Clone)]
 pub struct BuildTools {
     /// What runs kas.
-    pub toolchain: Arc<Toolchain>,
+    pub runner: Runner,
     /// Who undoes it when we are killed; without one a build runs unguarded.
     pub watcher: Option<Watcher>,
     /// The directory of variants.toml, from which the kas files are named.
@@ -68,7 +67,7 @@ pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
             return StepResult::failed(word.to_string()).hint(hint);
         }
     };
-    let mut undo = undo_of(&kas, &tools.toolchain.runner, &dirs.build);
+    let mut undo = undo_of(&kas, &tools.runner, &dirs.build);
     let guard = guard(ctx, tools, &kas.name, &undo).await;
     let memory = ending::kernel_kills();
     let process = match Process::spawn(kas.spec(&tools.project_dir, &log, &ctx.settings)) {
@@ -95,7 +94,7 @@ pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
     }
     let mut collector = Collector::default();
     let stop_timeout = Duration::from_secs(ctx.settings.stop_timeout.value);
-    let stop_command = kas.graceful_stop(&tools.toolchain.runner, stop_timeout);
+    let stop_command = kas.graceful_stop(&tools.runner, stop_timeout);
     let control = Control::new(ctx.stop.clone()).with_action(Box::new(|level| {
         Box::pin(stop(level, &stop_command, &undo, stop_timeout))
     }));

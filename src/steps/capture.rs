@@ -171,7 +171,7 @@ fn prepare(
             "see in the log whether the image task ran".to_owned()
         } else {
             format!(
-                "there are {}; if one is meant, correct naming.deploy or the artifact's extension",
+                "there are {}; if one is meant, correct naming.deploy_name or the artifact's extension",
                 similar.join(", ")
             )
         });

@@ -97,7 +97,7 @@ fn take(
         source: hashed.stamp,
     };
     if !is_link || registered(store, &captured)? {
-        return Ok((captured, How::AlreadyValid));
+        return Ok((captured, How::InPlace));
     }
     // It has to be added again, which takes a file of the unique name.
     let staging = staging(ctx);

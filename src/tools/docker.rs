@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
-use super::engine::{Engine, EngineKind, EngineRefusal, Question};
+use super::engine::{Engine, EngineKind, Question};
 use super::probe::{Answer, ProbeError};
+use super::refusal::EngineRefusal;
 use super::sudo::Elevation;
 use super::version::Version;
 use crate::settings::IsarMode;

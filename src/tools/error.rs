@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::engine::EngineRefusal;
 use super::nix::NoNix;
 use super::probe::ProbeError;
+use super::refusal::EngineRefusal;
 use super::version::Version;
 
 /// A host on which nothing can be built.
@@ -58,7 +58,7 @@ pub enum ToolError {
         name: &'static str,
     },
     /// No engine that is there can be used.
-    #[error("no container engine can be used: {}", listed(.0))]
+    #[error("{}", refused(.0))]
     EngineRefused(Vec<EngineRefusal>),
     /// Nix is asked for and cannot be used.
     #[error("the settings ask for the Nix store, and {0}")]
@@ -82,8 +82,11 @@ impl ToolError {
             } else {
                 format!("`pipx install kas` brings it; or give its path in the setting `{setting}`")
             }),
-            ToolError::NoAnswer(_) | ToolError::Broken { .. } | ToolError::NoVersion { .. } => {
+            ToolError::NoAnswer(_) => {
                 Some("run that command by hand: it must answer at once".to_owned())
+            }
+            ToolError::Broken { .. } | ToolError::NoVersion { .. } => {
+                Some("run that command by hand: it must end with its version".to_owned())
             }
             ToolError::NoRootless { .. } => Some(
                 "`pipx upgrade kas`; or set `isar-mode = \"privileged\"`".to_owned(),
@@ -136,7 +139,17 @@ fn where_looked(program: &std::path::Path) -> &'static str {
     }
 }
 
-fn listed(refusals: &[EngineRefusal]) -> String {
-    let messages: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    messages.join("; ")
+fn refused(refusals: &[EngineRefusal]) -> String {
+    match refusals {
+        [only] => format!("{} cannot be used: {only}", only.kind()),
+        _ => {
+            let lines = refusals
+                .iter()
+                .map(|refusal| format!("\n  {}: {refusal}", refusal.kind()));
+            format!(
+                "no container engine can be used:{}",
+                lines.collect::<String>()
+            )
+        }
+    }
 }

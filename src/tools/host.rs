@@ -77,7 +77,8 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
 }
 
 /// A number that is equal for two paths on one file system. Of a path that does not exist, where it would be.
-pub(crate) fn file_system(path: &Path) -> Option<u64> {
+#[must_use]
+pub fn file_system(path: &Path) -> Option<u64> {
     let nearest = path.ancestors().find(|ancestor| ancestor.exists())?;
     rustix::fs::stat(nearest).ok().map(|stat| stat.st_dev)
 }

@@ -12,16 +12,20 @@ mod kas_container;
 mod nix;
 mod podman;
 mod probe;
+mod refusal;
 mod sudo;
+mod survey;
 mod version;
 
-pub use engine::{Engine, EngineKind, EngineRefusal};
+pub use engine::{Candidate, Engine, EngineKind};
 pub use error::{EXIT_CODE, ToolError};
-pub use host::{Host, free_space};
+pub use host::{Host, file_system, free_space};
 pub use kas::Kas;
 pub use kas_container::KasContainer;
 pub use nix::{Nix, NixAccess, NoNix};
 pub use probe::{LIMIT, ProbeError};
+pub use refusal::EngineRefusal;
+pub use survey::{Found, Program, Survey};
 pub use version::Version;
 
 use probe::Prober;
@@ -114,9 +118,17 @@ impl Toolchain {
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         if let Runner::Container { engine, .. } = &self.runner {
-            notes.extend(engine.passed_over.iter().map(|refusal| Note {
-                message: format!("{} is used, because {refusal}", engine.kind),
-                hint: refusal.hint(),
+            let chosen = format!("set `engine = \"{}\"`", engine.kind);
+            notes.extend(engine.passed_over.iter().map(|refusal| {
+                let hint = refusal.hint();
+                Note {
+                    message: format!("{} is used, because {refusal}", engine.kind),
+                    hint: if hint.contains(&chosen) {
+                        hint
+                    } else {
+                        format!("{hint}; or, if {} is meant, {chosen}", engine.kind)
+                    },
+                }
             }));
             notes.extend(engine.notes.iter().cloned());
         }
@@ -144,3 +156,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,14 @@ pub enum NoNix {
         /// Why, in its own words where it has some.
         why: String,
     },
+    /// It does not say its version.
+    #[error("`{} --version` says no version: `{said}`", .program.display())]
+    NoVersion {
+        /// The path of `nix-store`.
+        program: PathBuf,
+        /// What it said.
+        said: String,
+    },
 }
 
 impl NoNix {
@@ -56,9 +64,10 @@ impl NoNix {
     pub fn hint(&self) -> Option<String> {
         match self {
             NoNix::Absent => None,
-            NoNix::Unusable { why, .. } if why.contains("daemon") => Some(
+            NoNix::Unusable { why, .. } if why.contains("cannot connect") => Some(
                 "start the daemon: `sudo systemctl start nix-daemon.socket`".to_owned(),
             ),
+            NoNix::NoVersion { .. } => Some("put Nix's own `nix-store` first in PATH".to_owned()),
             NoNix::Unusable { .. } => Some(
                 "make the store yours (`sudo chown -R $USER /nix` for a single user), or run the Nix daemon"
                     .to_owned(),
@@ -77,13 +86,17 @@ impl Nix {
         let answer = prober
             .ask(&program, &["--version"])
             .map_err(|error| unusable(error.to_string()))?;
-        let version = Version::find(answer.first_line())
-            .ok_or_else(|| unusable(format!("it says no version: `{}`", answer.first_line())))?;
+        let version = Version::find(answer.first_line()).ok_or(NoNix::NoVersion {
+            program: program.clone(),
+            said: answer.first_line().to_owned(),
+        })?;
         let directory = |name: &str, usual: &str| {
             PathBuf::from(prober.environment.get(name).unwrap_or(usual.as_ref()))
         };
         let store_dir = directory("NIX_STORE_DIR", "/nix/store");
         let state_dir = directory("NIX_STATE_DIR", "/nix/var/nix");
+        // Asked first, for Nix makes its database when it is first used.
+        ask_the_store(prober, &program, &store_dir).map_err(unusable)?;
         let remote = prober
             .environment
             .text("NIX_REMOTE")
@@ -94,7 +107,6 @@ impl Nix {
         } else {
             NixAccess::Daemon
         };
-        ask_the_store(prober, &program, &store_dir).map_err(unusable)?;
         // A store that may only be read answers questions as well.
         let daemon_is_there = remote.is_some() || daemon_socket(prober, &state_dir).exists();
         if access == NixAccess::Daemon && !daemon_is_there {
@@ -122,11 +134,7 @@ fn ask_the_store(prober: Prober<'_>, program: &Path, store_dir: &Path) -> Result
     if answer.ok || answer.stderr.contains("is not valid") {
         return Ok(());
     }
-    let complaint = answer.complaint();
-    Err(complaint
-        .strip_prefix("error: ")
-        .unwrap_or(&complaint)
-        .to_owned())
+    Err(answer.complaint())
 }
 
 fn daemon_socket(prober: Prober<'_>, state_dir: &Path) -> PathBuf {

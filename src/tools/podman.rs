@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Note;
-use super::engine::{Engine, EngineKind, EngineRefusal, Question};
+use super::engine::{Engine, EngineKind, Question};
 use super::probe::{Answer, Prober};
+use super::refusal::EngineRefusal;
 use super::sudo::Elevation;
 use super::version::Version;
 use crate::settings::IsarMode;

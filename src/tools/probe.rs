@@ -31,13 +31,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The line that says why it failed: the last one, for warnings come before it.
+    /// The line that says why it failed: the last one, for warnings come before it. Without the word
+    /// that says that it is an error.
     pub(crate) fn complaint(&self) -> String {
         let last = |text: &str| {
-            text.lines()
-                .map(str::trim)
-                .rfind(|line| !line.is_empty())
-                .map(str::to_owned)
+            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+            let plain = ["Error: ", "error: ", "ERROR: ", "sudo: "]
+                .iter()
+                .find_map(|word| line.strip_prefix(word));
+            Some(plain.unwrap_or(line).to_owned())
         };
         last(&self.stderr)
             .or_else(|| last(&self.stdout))
@@ -226,16 +228,21 @@ mod tests {
             pids.display()
         );
         let started = Instant::now();
-        let error = prober(&environment, 300)
+        let error = prober(&environment, 1500)
             .ask(Path::new("/bin/sh"), &["-c", &script])
             .unwrap_err();
         assert!(matches!(error, ProbeError::Silent { .. }));
-        assert!(started.elapsed() < Duration::from_secs(3));
+        assert!(started.elapsed() < Duration::from_secs(5));
         let pids = std::fs::read_to_string(pids).unwrap();
-        for pid in pids.split_whitespace() {
+        // A killed process takes a moment to die: gone, or a zombie that its parent has yet to take.
+        let is_dead = |pid: &str| {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // Gone, or a zombie that its parent has yet to take.
-            assert!(state.is_empty() || state.contains(") Z "), "{state}");
+            state.is_empty() || state.contains(") Z ")
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !pids.split_whitespace().all(is_dead) {
+            assert!(Instant::now() < deadline, "{pids}");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -3,8 +3,8 @@
 //! Knows nothing of what is run. The choice is kas-container's (`KAS_SUDO_CMD`, else the first of the two
 //! that is there), because it runs the container and we stop it.
 
-use super::engine::EngineRefusal;
 use super::probe::Prober;
+use super::refusal::EngineRefusal;
 
 /// A way to become root that works now and without asking.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,7 +86,7 @@ impl Kas {
         dirs: &VariantDirs,
     ) -> Result<Kas, UnfitWord> {
         let name = container_name(&ctx.run, &ctx.variant.key);
-        let mut kas = match &tools.toolchain.runner {
+        let mut kas = match &tools.runner {
             Runner::Kas(kas) => Kas {
                 program: kas.program.clone(),
                 args: words(&["build"]),

@@ -114,7 +114,7 @@ class Graph:
         add(recipe, "do_fetch")
         add(recipe, "do_unpack", "do_fetch")
         add(recipe, "do_rootfs_install", "do_unpack", self.task("isar-mmdebstrap-target", "do_build"),
-            action=chroot_install, inputs=container, shared=self._shared(recipe, tree="rootfs"))
+            action=chroot_install, inputs=container, shared=self._shared(recipe, tree="rootfs", over=False))
         add(recipe, "do_rootfs_postprocess", "do_unpack", "do_rootfs_install")
         add(recipe, "do_rootfs", "do_rootfs_postprocess")
         add(recipe, "do_sbuildchroot_deploy", "do_rootfs")
@@ -183,7 +183,8 @@ class Graph:
         types = data.words("IMAGE_FSTYPES")
         if any(name.split(".")[0] == "wic" for name in types):
             add(recipe, "do_image_wic", "do_image_tools", "do_rootfs_wicenv", action=rootfs.image_wic,
-                inputs=values("ROOTFS_EXTRA", "IMAGE_FSTYPES", "STANDIN_EQUAL_IMAGE", "STANDIN_WRITE_SECONDS", "STANDIN_ROOT_SECONDS"))
+                inputs=values("ROOTFS_EXTRA", "IMAGE_FSTYPES", "STANDIN_EQUAL_IMAGE", "STANDIN_KEEP_IMAGE",
+                              "STANDIN_WRITE_SECONDS", "STANDIN_ROOT_SECONDS"))
         if "tar.gz" in types:
             add(recipe, "do_image_tar", "do_image_tools", action=rootfs.image_tar)
         made = [name for name in ("do_image_wic", "do_image_tar") if name in self.made[recipe.pn]]

@@ -135,6 +135,9 @@ def image_wic(task):
     """Calls the imager as root, then takes over what it left in the deploy directory."""
     data = task.recipe.data
     work, root, fullname = _paths(task)
+    if data.get("STANDIN_KEEP_IMAGE") and os.path.exists(f"{fullname}.wic"):
+        print("standin: the image that is there stays")
+        return
     run(["rm", "-rf", work / "wic"], root=True)
     chroot = f"{data.get('TMPDIR')}/work/{data.get('DISTRO')}-{data.get('DISTRO_ARCH')}/sbuild-chroot-target/1.0-r0/rootfs"
     specification = {

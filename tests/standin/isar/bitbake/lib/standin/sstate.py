@@ -11,16 +11,17 @@ import os
 import shutil
 from pathlib import Path
 
-from .tools import link_or_copy, shell
+from .tools import link_or_copy, run, shell
 
 
 class Shared:
-    def __init__(self, directory, arch, files=None, deploy=None, tree=None):
+    def __init__(self, directory, arch, files=None, deploy=None, tree=None, over=True):
         self.directory = Path(directory)
         self.arch = arch
         self.files = files  # directory with the files to deploy, relative to the work directory
         self.deploy = deploy
         self.tree = tree  # directory tree owned by root, relative to the work directory
+        self.over = over  # restored over the old tree, as upstream does
 
     def archive(self, task):
         recipe = task.recipe
@@ -69,6 +70,8 @@ class Shared:
         self.clean(task)
         if self.files:  # these are the building user's; the tree below is unpacked over the old one
             shutil.rmtree(Path(task.recipe.workdir) / self.files, ignore_errors=True)
+        if self.tree and not self.over:
+            run(["rm", "-rf", Path(task.recipe.workdir) / self.tree], root=True)
         Path(task.recipe.workdir).mkdir(parents=True, exist_ok=True)
         tar = "zstd -qdc \"$2\" | $SUDO tar --xattrs --xattrs-include='*' --numeric-owner -xpSf - -C \"$1\""
         shell(self._sudo(tar), task.recipe.workdir, self.archive(task))

@@ -1,0 +1,236 @@
+//! What doctor says of hosts made of small scripts.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::directories::{GIB, room_check};
+use super::*;
+use crate::model::arch::Arch;
+use crate::settings::{Environment, LayerFile, LayerInput, Terminal};
+
+struct Made {
+    dir: tempfile::TempDir,
+}
+
+impl Made {
+    fn new(programs: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        for (name, script) in programs {
+            let path = bin.join(name);
+            // By a process of its own, so that no sibling test's fork holds it open for writing.
+            let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$2\"";
+            let made = std::process::Command::new("/bin/sh")
+                .args(["-c", write, "sh", script])
+                .arg(&path)
+                .status()
+                .unwrap();
+            assert!(made.success());
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { dir }
+    }
+
+    fn report(&self, host: &Host, project: &str, variables: &[(&str, &str)]) -> DoctorReport {
+        let dir = self.dir.path();
+        let bin = dir.join("bin").display().to_string();
+        let store = dir.join("store").display().to_string();
+        let usual = [
+            ("PATH", &*bin),
+            ("NIX_STORE_DIR", &store),
+            ("NIX_STATE_DIR", &store),
+        ];
+        let environment = Environment::new(dir, usual.iter().chain(variables).copied());
+        let surroundings = Surroundings::of(&environment, Terminal::default());
+        let input = LayerInput {
+            project_dir: dir.into(),
+            working_dir: dir.into(),
+            project: Some(LayerFile {
+                path: dir.join("variants.toml"),
+                text: project.to_owned(),
+            }),
+            environment,
+            ..LayerInput::default()
+        };
+        let resolution = Settings::resolve_leniently(&input);
+        doctor_on(host, &resolution, &input.environment, &surroundings)
+    }
+
+    /// As text, with what differs from machine to machine taken out.
+    fn text(&self, report: &DoctorReport) -> String {
+        let mut report = report.clone();
+        report.checks.retain(|check| check.name != "disk");
+        let text = report.render(false);
+        text.replace(&self.dir.path().display().to_string(), "")
+    }
+}
+
+fn host() -> Host {
+    Host {
+        uid: 1000,
+        arch: Some(Arch::Amd64),
+        kernel: "6.1.0-18-amd64".into(),
+        wsl: None,
+        nixos: false,
+    }
+}
+
+const PODMAN: &str = r#"case "$*" in
+--version) echo "podman version 4.3.1" ;;
+*) echo '{"host": {"ociRuntime": {"name": "crun"}, "cgroupVersion": "v1"}}' ;;
+esac"#;
+const SUDO: &str = r#"while [ "${1#-}" != "$1" ]; do shift; done
+[ "$1" = true ] && exit 0
+exec "$@""#;
+
+#[test]
+fn a_host_that_can_build_with_a_warning_or_two() {
+    let made = Made::new(&[
+        (
+            "docker",
+            "case $1 in -v) echo Docker version 28.2.2;; *) echo Cannot connect >&2; exit 1;; esac",
+        ),
+        ("podman", PODMAN),
+        ("sudo", SUDO),
+        ("catatonit", "exit 0"),
+        ("git", "echo git version 2.39.5"),
+        ("sgdisk", "echo 'GPT fdisk (sgdisk) version 1.0.9'"),
+        ("kas-container", "echo kas-container 5.5"),
+        (
+            "nix-store",
+            "case $1 in --version) echo 'nix-store (Nix) 2.8.0';; *) echo 'is not valid' >&2; exit 1;; esac",
+        ),
+    ]);
+    std::fs::create_dir_all(made.dir.path().join("store/db")).unwrap();
+    let variables = [("KAS_PREMIRRORS", "a b"), ("GITHUB_ACTIONS", "true")];
+    let report = made.report(&host(), "", &variables);
+    insta::assert_snapshot!(made.text(&report));
+    assert_eq!(report.exit_code(), 0);
+    let json: serde_json::Value = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["checks"][0]["name"], "host");
+    assert_eq!(json["checks"][0]["verdict"], "ok");
+    assert!(report.render(true).contains("\x1b[33mwarn\x1b[0m"));
+}
+
+#[test]
+fn a_bare_host_as_root_with_broken_toml() {
+    let made = Made::new(&[("git", "echo git version 2.39.5"), ("sgdisk", "exit 1")]);
+    let root = Host {
+        uid: 0,
+        wsl: Some("Debian".into()),
+        ..host()
+    };
+    let report = made.report(&root, "[settings\nstore = 'nix'\n", &[]);
+    insta::assert_snapshot!(made.text(&report));
+    assert_eq!(report.exit_code(), 4);
+}
+
+#[test]
+fn settings_at_fault_are_listed_and_the_rest_is_looked_at() {
+    let made = Made::new(&[
+        (
+            "docker",
+            "case $1 in -v) echo Docker version 28.2.2;; info) echo 28.2.2;; *) echo default;; esac",
+        ),
+        ("podman", "exit 1"),
+        ("git", "echo git version 2.39.5"),
+        ("sgdisk", "exit 1"),
+        ("kas-container", "echo kas-container 5.1"),
+    ]);
+    let project = "[settings]\nexecutor = 'kas-contaner'\ndl-dir = '/nowhere'\n";
+    let variables = [("DL_DIR", "dl"), ("ISAR_BUILD_ALL_JOB", "3")];
+    let report = made.report(&host(), project, &variables);
+    let text = made.text(&report);
+    insta::assert_snapshot!(text);
+    assert_eq!(report.exit_code(), 3);
+}
+
+#[test]
+fn inside_a_kas_image_no_engine_is_missed() {
+    let made = Made::new(&[
+        ("kas", "echo kas 5.5"),
+        ("git", "echo git version 2.39.5"),
+        ("sgdisk", "exit 1"),
+    ]);
+    let report = made.report(
+        &host(),
+        "[settings]\nexecutor = 'kas'\nstore = 'local'\n",
+        &[],
+    );
+    insta::assert_snapshot!(made.text(&report));
+    assert_eq!(report.exit_code(), 0);
+}
+
+#[test]
+fn nix_that_is_asked_for_and_directories_that_are_not_ours_are_failures() {
+    let made = Made::new(&[
+        (
+            "docker",
+            "case $1 in -v) echo Docker version 28.2.2;; info) echo 28.2.2;; *) echo default;; esac",
+        ),
+        ("git", "echo git version 2.39.5"),
+        ("sgdisk", "exit 1"),
+        ("kas-container", "echo kas-container 5.5"),
+    ]);
+    std::fs::write(made.dir.path().join("file"), "").unwrap();
+    let project = "[settings]\nstore = 'nix'\noutput-dir = 'file/below'\n";
+    let report = made.report(&host(), project, &[]);
+    insta::assert_snapshot!(made.text(&report));
+    assert_eq!(report.exit_code(), 4);
+}
+
+#[test]
+fn an_old_rootless_host_is_told_what_is_missing() {
+    let made = Made::new(&[
+        (
+            "podman",
+            "case $1 in --version) echo podman version 4.3.1;; *) echo 'Error: exec: \"newuidmap\": executable file not found in $PATH' >&2; exit 1;; esac",
+        ),
+        ("sgdisk", "exit 1"),
+        ("git", "echo git version 2.39.5"),
+        ("kas-container", "echo kas-container 5.1"),
+        ("nix-store", "echo hello"),
+    ]);
+    let report = made.report(&host(), "[settings]\nisar-mode = 'rootless'\n", &[]);
+    insta::assert_snapshot!(made.text(&report));
+}
+
+#[test]
+fn room_is_told_once_a_file_system() {
+    let made = Made::new(&[]);
+    let report = made.report(&host(), "", &[]);
+    let disks = report.checks.iter().filter(|check| check.name == "disk");
+    let said: Vec<&str> = disks.filter_map(|check| check.message.as_deref()).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let names = "for state-dir, build-root, output-dir, dl-dir, sstate-dir, repo-ref-dir";
+    assert!(said[0].ends_with(names), "{said:?}");
+}
+
+#[test]
+fn little_room_is_a_warning() {
+    let check = room_check("state-dir", Some(3 * GIB), Path::new("/x"));
+    assert_eq!(check.verdict, Verdict::Warn);
+    insta::assert_snapshot!(format!(
+        "{}\n{}\n{}",
+        check.message.unwrap(),
+        check.hint.unwrap(),
+        room_check("state-dir", None, Path::new("/x"))
+            .message
+            .unwrap()
+    ));
+}
+
+#[test]
+fn without_git_the_repository_is_not_found() {
+    let check = program_check(&Program {
+        name: "git",
+        found: None,
+    });
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        check.message.unwrap(),
+        check.hint.unwrap()
+    ));
+}

@@ -1,0 +1,27 @@
+//! Words in colour, for commands whose text has a few. Knows nothing of when colour is wanted.
+
+/// What a word is painted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Color {
+    Green,
+    Yellow,
+    Red,
+    Bold,
+    Dim,
+}
+
+/// The text between SGR sequences (ECMA-48, 8.3.117), or as it is.
+pub(crate) fn paint(wanted: bool, color: Color, text: &str) -> String {
+    let code = match color {
+        Color::Green => "32",
+        Color::Yellow => "33",
+        Color::Red => "31",
+        Color::Bold => "1",
+        Color::Dim => "2",
+    };
+    if wanted {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,15 @@
+//! The built binary from the command line, with fakes for kas-container, podman and sudo: fast, and about
+//! everything but the container.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod asking;
+mod calling;
+mod project;
+mod running;
+mod taking;
