@@ -5,11 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use isar_build_all::cli::Cli;
 use isar_build_all::commands;
-use isar_build_all::exec::watcher;
 
 fn main() -> ExitCode {
-    if let Some(code) = watcher::intercept() {
-        return code;
-    }
     commands::dispatch(Cli::parse())
 }

@@ -1,10 +1,15 @@
 //! The build step, with a kas-container and an engine that are small scripts: they record what they were
 //! given, and behave as a test wants.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that fails says where"
+)]
+
 mod common;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,7 +25,7 @@ use isar_build_all::settings::{CommandLine, Environment, LayerInput, Settings};
 use isar_build_all::steps::build::{BuildTools, build};
 use isar_build_all::steps::{Handover, StepContext, StepResult};
 use isar_build_all::tools::{
-    Engine, EngineKind, Host, Kas, KasContainer, Runner, Store, Toolchain, Version,
+    Engine, EngineKind, Kas, KasContainer, Runner, Version,
 };
 use tokio::sync::watch;
 
@@ -117,36 +122,29 @@ impl Scene {
         .unwrap()
     }
 
-    fn toolchain(&self) -> Toolchain {
+    fn runner(&self) -> Runner {
         let version = Version::new(5, 5);
-        let runner = if self.kas {
-            Runner::Kas(Kas {
+        if self.kas {
+            return Runner::Kas(Kas {
                 program: self.path("kas"),
                 version,
-            })
-        } else {
-            Runner::Container {
-                kas_container: KasContainer {
-                    program: self.path("kas-container"),
-                    version,
-                    mode_flag: "--isar-privileged",
-                },
-                engine: Box::new(Engine {
-                    kind: EngineKind::Podman,
-                    program: self.path("podman"),
-                    version,
-                    prefix: vec![self.path("podman").display().to_string()],
-                    environment: vec![("KAS_CONTAINER_ENGINE".to_owned(), "podman".to_owned())],
-                    passed_over: Vec::new(),
-                    notes: Vec::new(),
-                }),
-            }
-        };
-        let environment = Environment::new(Path::new("/"), Vec::<(String, String)>::new());
-        Toolchain {
-            host: Host::capture(&environment),
-            runner,
-            store: Store::Local { instead_of: None },
+            });
+        }
+        Runner::Container {
+            kas_container: KasContainer {
+                program: self.path("kas-container"),
+                version,
+                mode_flag: "--isar-privileged",
+            },
+            engine: Box::new(Engine {
+                kind: EngineKind::Podman,
+                program: self.path("podman"),
+                version,
+                prefix: vec![self.path("podman").display().to_string()],
+                environment: vec![("KAS_CONTAINER_ENGINE".to_owned(), "podman".to_owned())],
+                passed_over: Vec::new(),
+                notes: Vec::new(),
+            }),
         }
     }
 
@@ -179,7 +177,7 @@ impl Scene {
             handover: Arc::new(Handover::default()),
         };
         let tools = BuildTools {
-            toolchain: Arc::new(self.toolchain()),
+            runner: self.runner(),
             watcher: self.watcher.clone(),
             project_dir: self.path("project"),
         };
@@ -221,6 +219,11 @@ impl Scene {
             })
             .count()
     }
+}
+
+/// The built binary, which is also the watcher.
+fn tool() -> PathBuf {
+    assert_cmd::cargo::cargo_bin!("isar-build-all").to_path_buf()
 }
 
 fn told(result: &StepResult) -> String {
@@ -439,16 +442,20 @@ async fn words_that_kas_container_would_mangle_are_refused() {
         change(&mut scene.line);
         let built = scene.build().await;
         assert!(!scene.path("argv").exists());
-        all.push(told(&built.result).replace(scene.dir.path().to_str().unwrap(), "DIR"));
+        all.push(told(&built.result));
     };
     refuse(&|line| line.mounts = Some(vec!["/srv/a b:/b".to_owned()])).await;
     refuse(&|line| line.env = Some([("A".to_owned(), "b c".to_owned())].into())).await;
     refuse(&|line| line.env = Some([("A".to_owned(), "*.deb".to_owned())].into())).await;
     refuse(&|line| line.runtime_args = Some(vec!["--cpus [1]".to_owned()])).await;
     refuse(&|line| line.kas_args = Some(vec!["--target a b".to_owned()])).await;
-    let spaced = std::env::temp_dir().join("a b");
+    let dir = tempfile::tempdir().unwrap();
+    let spaced = dir.path().join("a b");
     refuse(&|line| line.dl_dir = Some(spaced.clone())).await;
-    insta::assert_snapshot!(all.join("\n\n"));
+    let all = all
+        .join("\n\n")
+        .replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(all);
 }
 
 #[tokio::test]
@@ -466,8 +473,7 @@ async fn the_watcher_is_told_before_the_build_and_has_nothing_to_do_after_it() {
     for (behave, outcome) in [("exit 0", Outcome::Succeeded), ("exit 2", Outcome::Failed)] {
         let mut scene = Scene::new(behave);
         let log = scene.path("watcher.log");
-        scene.watcher =
-            Some(Watcher::start(env!("CARGO_BIN_EXE_isar-build-all").as_ref(), &log).unwrap());
+        scene.watcher = Some(Watcher::start(&tool(), &log).unwrap());
         assert_eq!(scene.build().await.result.outcome, outcome);
         scene.watcher = None;
         std::thread::sleep(Duration::from_millis(300));
@@ -479,7 +485,7 @@ async fn the_watcher_is_told_before_the_build_and_has_nothing_to_do_after_it() {
 async fn without_its_watcher_a_build_goes_on_with_a_warning() {
     let mut scene = Scene::new("exit 0");
     let log = scene.path("watcher.log");
-    let watcher = Watcher::start(env!("CARGO_BIN_EXE_isar-build-all").as_ref(), &log).unwrap();
+    let watcher = Watcher::start(&tool(), &log).unwrap();
     let mut dead = watcher.dead();
     let children = format!("/proc/{0}/task", std::process::id());
     for task in std::fs::read_dir(children).unwrap().flatten() {

@@ -1,5 +1,10 @@
 //! One real process: lines, limits and ends, with programs that misbehave in every way we know.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that fails says where"
+)]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
 //! The watcher: a process in a session of its own that undoes what we left when we are gone, whatever
-//! killed us. This is our side of it; [`intercept`] is the other.
+//! killed us. This is our side of it; [`main`] is the other.
 //!
 //! It is our own binary, started with a hidden subcommand. It holds the reading end of a pipe: as long
 //! as we live the pipe is open. When it ends without a goodbye, everything that is still guarded is
@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use super::Undo;
 use protocol::{Answer, Request};
 
-pub use child::intercept;
+pub use child::main;
 
-/// The hidden subcommand for which [`intercept`] looks.
+/// The hidden subcommand that the binary must hand to [`main`] before it does anything else.
 pub const SUBCOMMAND: &str = "internal-watcher";
 
 /// How long the watcher may take to start, and to take over a guard.

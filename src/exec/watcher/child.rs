@@ -12,7 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::SUBCOMMAND;
 use super::protocol::{Answer, Request};
 use crate::exec::{Limits, Undo};
 
@@ -22,22 +21,17 @@ const LIMITS: Limits = Limits {
     total: Duration::from_millis(9_000),
 };
 
-/// Becomes the watcher where the command line says so; then the process ends with this exit code.
+/// The watcher's whole life: the hidden subcommand [`super::SUBCOMMAND`] of the binary. `args` is the
+/// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
 ///
-/// Call it before anything else in `main`: a watcher closes every descriptor that is not its own, for it
-/// must not keep open a pipe whose end somebody waits for.
+/// Call it before anything else in `main`: it closes every descriptor that is not its own, for it must
+/// not keep open a pipe whose end somebody waits for.
 #[must_use]
-pub fn intercept() -> Option<ExitCode> {
-    let mut args = std::env::args_os().skip(1);
-    (args.next()? == SUBCOMMAND).then(|| main(args.next().as_deref().map(Path::new)))
-}
-
-/// The watcher's whole life: requests come on stdin, answers go to stdout, what it did is said in `log`.
-fn main(log: Option<&Path>) -> ExitCode {
+pub fn main(args: &[String]) -> ExitCode {
     close_inherited();
     // It fails only where we already lead a session, which is just as good.
     let _ = rustix::process::setsid();
-    let log = Log::open(log);
+    let log = Log::open(args.first().map(Path::new));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
