@@ -1,10 +1,7 @@
 //! The build step, with a kas-container and an engine that are small scripts: they record what they were
 //! given, and behave as a test wants.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that fails says where"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 
@@ -24,9 +21,7 @@ use isar_build_all::report::{Hub, Reporter};
 use isar_build_all::settings::{CommandLine, Environment, LayerInput, Settings};
 use isar_build_all::steps::build::{BuildTools, build};
 use isar_build_all::steps::{Handover, StepContext, StepResult};
-use isar_build_all::tools::{
-    Engine, EngineKind, Kas, KasContainer, Runner, Version,
-};
+use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
 use tokio::sync::watch;
 
 /// Records its words and environment, then does what the test says. `$name` is the container's.

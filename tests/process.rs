@@ -1,9 +1,6 @@
 //! One real process: lines, limits and ends, with programs that misbehave in every way we know.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that fails says where"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 

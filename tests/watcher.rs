@@ -1,10 +1,7 @@
 //! The watcher, shown by killing those who need it: this program is started again as a run that is
 //! killed, and as the watcher that undoes what it left. Containers are files that a fake engine keeps.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that fails says where"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 
