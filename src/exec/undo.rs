@@ -22,6 +22,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(6);
 /// How long a killed group may take to end before we ask who is left in it.
 const GROUP_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long the engine's process may live without a container before it is killed too.
+const BARREN_LIMIT: Duration = Duration::from_millis(2500);
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -99,6 +102,13 @@ impl Undo {
         undone
     }
 
+    /// Whether anybody is in the process group still.
+    #[must_use]
+    pub fn anyone_left(&self) -> bool {
+        self.pgid
+            .is_some_and(|pgid| group::look_at_group(pgid) != Met::Nobody)
+    }
+
     async fn kill(&self, undone: &mut Undone) {
         // The family is looked up first: a killed parent's children lose the tie to it.
         let family = group::marked(&self.marks);
@@ -109,47 +119,61 @@ impl Undo {
             .into_iter()
             .filter(|&number| group::kill_one(number) == Met::Others)
             .collect();
-        if let Some(pgid) = self.pgid {
-            let started = Instant::now();
-            while group::look_at_group(pgid) == Met::Ours && started.elapsed() < GROUP_LIMIT {
-                sleep(Duration::from_millis(20)).await;
-            }
+        let started = Instant::now();
+        while self
+            .pgid
+            .is_some_and(|pgid| group::look_at_group(pgid) == Met::Ours)
+            && started.elapsed() < GROUP_LIMIT
+        {
+            sleep(Duration::from_millis(20)).await;
         }
-        let mut targets: Vec<String> = others
+        let targets: Vec<String> = others
             .into_iter()
             .filter(|&number| group::look_at_one(number) == Met::Others)
             .map(|number| number.to_string())
             .collect();
-        if self.others_left() {
-            targets.extend(self.pgid.map(|pgid| format!("-{pgid}")));
+        self.kill_elevated(&targets, undone).await;
+    }
+
+    async fn kill_elevated(&self, targets: &[String], undone: &mut Undone) {
+        if targets.is_empty() || self.elevate.is_empty() {
+            return;
         }
-        if !targets.is_empty() && !self.elevate.is_empty() {
-            let mut argv = self.elevate.clone();
-            // The shell's own kill is there even where no package brings the program.
-            argv.extend(["sh".to_owned(), "-c".to_owned()]);
-            argv.push(format!("kill -KILL -- {}", targets.join(" ")));
-            let (code, said) = quiet(&argv, ASK_LIMIT).await;
-            if code != Some(0) && self.others_left() {
-                undone.notes.push(note(&argv, code, &said));
-            }
+        let mut argv = self.elevate.clone();
+        // The shell's own kill is there even where no package brings the program.
+        argv.extend(["sh".to_owned(), "-c".to_owned()]);
+        argv.push(format!("kill -KILL -- {}", targets.join(" ")));
+        let (code, said) = quiet(&argv, ASK_LIMIT).await;
+        if code != Some(0) {
+            undone.remember(note(&argv, code, &said));
         }
     }
 
+    /// The engine's own process, which may belong to root, is left alive at first: it ends with its
+    /// container, while one that is killed as it creates a container leaves one that podman takes 10 s
+    /// to remove. It is killed where no container comes of it, as while an image is pulled.
     async fn remove(&self, settle: Duration, undone: &mut Undone) {
-        if self.stop.is_empty() {
-            return;
-        }
         let mut absent_since: Option<Instant> = None;
-        loop {
+        while !self.stop.is_empty() {
             let (code, said) = if self.exists.is_empty() {
                 (None, String::new())
             } else {
                 quiet(&self.exists, ASK_LIMIT).await
             };
             if code == Some(1) {
-                let since = *absent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= settle && !self.others_left() {
-                    return;
+                let since = absent_since.get_or_insert_with(Instant::now);
+                if !self.others_left() {
+                    if since.elapsed() >= settle {
+                        return;
+                    }
+                } else if since.elapsed() >= BARREN_LIMIT {
+                    let group: Vec<String> = self
+                        .pgid
+                        .map(|pgid| format!("-{pgid}"))
+                        .into_iter()
+                        .collect();
+                    self.kill_elevated(&group, undone).await;
+                    *since = Instant::now();
                 }
             } else {
                 absent_since = None;
