@@ -97,6 +97,31 @@ builds_at_once() {
 }
 
 # Makes the stand-in repository below the state directory of a tree and points kas at
+# it; its commit is pinned by an overlay of its own. Its builds have caches, a state
+# directory and outputs of their own: nothing of them must meet those of real builds.
+standin_env() {
+	local tree=$1 place
+	place=$tree/.isar-build-all/standin
+	as_build_user mkdir -p "$place/downloads" "$place/sstate"
+	as_build_user "$tree/tests/standin/make-repo" "$place/isar.git" > /dev/null
+	export KAS_PREMIRRORS="https://github.com/ilbers/isar file:///standin/isar.git"
+	export ISAR_BUILD_ALL_MOUNTS="$place/isar.git:/standin/isar.git:ro"
+	export DL_DIR="$place/downloads" SSTATE_DIR="$place/sstate"
+	export ISAR_BUILD_ALL_STATE_DIR="$place/state" ISAR_BUILD_ALL_OUTPUT_DIR="$place/artifacts"
+	export ISAR_BUILD_ALL_HASHES_FILE="$place/artifact-hashes.nix"
+	# The caller passes them to the tool.
+	# shellcheck disable=SC2034
+	STANDIN_OPTIONS=(--overlay tests/standin/standin.yml)
+}
+
+# Builds at the same time: most of a build is serial, memory and disk are not free.
+builds_at_once() {
+	local cores
+	cores=$(nproc)
+	if [ "$cores" -gt 4 ]; then echo 4; else echo "$cores"; fi
+}
+
+# Makes the stand-in repository below the state directory of a tree and points kas at
 # it; its commit is pinned by an overlay of its own. It gets caches of its own: they must not mix with those of real builds.
 standin_env() {
 	local tree=$1 place

@@ -7,16 +7,22 @@
 //! table `{ repo, file }` is relative to that repository, which is there to be looked at only when it
 //! is our own.
 
+mod content;
+mod cycles;
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
-
-use saphyr::{MarkedYaml, YamlLoader};
+use std::path::{Path, PathBuf};
 
 use crate::model::faults::{Fault, Faults, FileFaults};
 use crate::model::kas_tree::{Found, KasTree};
-use crate::model::suggest;
+
+use content::{Include, Repo};
+use paths::{near, normal};
+
+pub use paths::{relative, repository_root};
 
 /// Reads the files of a chain, and what they include. `files` are relative to `project_dir`; names in
 /// faults begin with `prefix`, the way from the user to that directory.
@@ -46,6 +52,8 @@ pub fn read<'f>(
         root,
         queue: VecDeque::new(),
         seen: BTreeSet::new(),
+        followed: BTreeMap::new(),
+        sources: BTreeMap::new(),
         repos: BTreeMap::new(),
         elsewhere: Vec::new(),
     };
@@ -53,37 +61,10 @@ pub fn read<'f>(
         reader.top(file);
     }
     reader.run();
+    for (from, to, span) in cycles::closing(&reader.followed) {
+        reader.refuse_cycle(&from, &to, span);
+    }
     reader.tree
-}
-
-/// The root of the repository that a directory is in, if it is in one.
-#[must_use]
-pub fn repository_root(dir: &Path) -> Option<&Path> {
-    dir.ancestors()
-        .find(|dir| dir.join(".git").exists() || dir.join(".hg").is_dir())
-}
-
-/// The way from `base` to `path`, both absolute and without `..`.
-#[must_use]
-pub fn relative(path: &Path, base: &Path) -> String {
-    let path: Vec<Component<'_>> = path.components().collect();
-    let base: Vec<Component<'_>> = base.components().collect();
-    let common = path
-        .iter()
-        .zip(&base)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let mut out = PathBuf::new();
-    for _ in common..base.len() {
-        out.push("..");
-    }
-    for part in &path[common..] {
-        out.push(part);
-    }
-    if out.as_os_str().is_empty() {
-        out.push(".");
-    }
-    out.to_string_lossy().into_owned()
 }
 
 /// A file that is to be read: its name in the tree and where it is.
@@ -98,7 +79,6 @@ struct Elsewhere {
     repo: String,
     file: String,
     span: Range<usize>,
-    source: String,
 }
 
 struct Reader {
@@ -108,6 +88,9 @@ struct Reader {
     root: PathBuf,
     queue: VecDeque<Pending>,
     seen: BTreeSet<PathBuf>,
+    /// Every include that was followed: by the file that has it, the one included, where.
+    followed: cycles::Followed,
+    sources: BTreeMap<String, String>,
     /// Repositories by name: whether each file that speaks of one makes it our own.
     repos: BTreeMap<String, bool>,
     elsewhere: Vec<Elsewhere>,
@@ -172,7 +155,8 @@ impl Reader {
                     include.span,
                     &mut faults,
                 );
-                self.note(&include.from, &include.source, faults);
+                let source = self.sources.get(&include.from).cloned();
+                self.note(&include.from, &source.unwrap_or_default(), faults);
             }
         }
     }
@@ -210,7 +194,7 @@ impl Reader {
         let mut faults = Faults::new();
         let mut warnings = Faults::new();
         self.tree.includes.entry(name.clone()).or_default();
-        match parse(&source) {
+        match content::parse(&source) {
             Err(fault) => faults.push(fault),
             Ok(content) => {
                 for fault in content.faults {
@@ -229,7 +213,6 @@ impl Reader {
                             repo,
                             file,
                             span,
-                            source: source.clone(),
                         }),
                     }
                 }
@@ -239,6 +222,7 @@ impl Reader {
         self.note(name, &source, faults);
         let file_name = self.shown(name);
         add(&mut self.tree.warnings, file_name, &source, warnings);
+        self.sources.insert(name.clone(), source);
     }
 
     fn repo(&mut self, name: String, state: Repo, warnings: &mut Faults) {
@@ -299,14 +283,14 @@ impl Reader {
                     let better = relative(&beside, &self.root);
                     warnings.push(
                         Fault::at(
-                            span,
+                            span.clone(),
                             format!("kas 5.3 and later refuse the include `{file}`"),
                             "leaves the repository, read from its root",
                         )
                         .hint(format!("write it from the repository's root: `{better}`")),
                     );
                 }
-                self.record(&pending.name, beside);
+                self.follow(&pending.name, beside, span);
             }
             _ => self.include(&pending.name, &from_root, file, span, faults),
         }
@@ -335,7 +319,7 @@ impl Reader {
         }
         match fs::canonicalize(place) {
             Ok(real) if !real.starts_with(&self.root) => faults.push(outside(span)),
-            Ok(real) if real.is_file() => self.record(from, real),
+            Ok(real) if real.is_file() => self.follow(from, real, span),
             Ok(_) => faults.push(Fault::at(
                 span,
                 format!("the include `{file}` is not a file"),
@@ -356,6 +340,24 @@ impl Reader {
                 );
             }
         }
+    }
+
+    fn follow(&mut self, from: &str, real: PathBuf, span: Range<usize>) {
+        let name = relative(&real, &self.project_dir);
+        let followed = self.followed.entry(from.to_owned()).or_default();
+        followed.push((name, span));
+        self.record(from, real);
+    }
+
+    fn refuse_cycle(&mut self, from: &str, to: &str, span: Range<usize>) {
+        let fault = Fault::at(
+            span,
+            format!("the include of `{to}` leads back to this file"),
+            "closes a circle",
+        )
+        .hint("remove it, or move what both files need into a third");
+        let source = self.sources.get(from).cloned().unwrap_or_default();
+        self.note(from, &source, [fault].into_iter().collect());
     }
 
     fn record(&mut self, from: &str, real: PathBuf) {
@@ -381,200 +383,5 @@ fn add(files: &mut Vec<FileFaults>, file_name: String, source: &str, faults: Fau
             source: source.to_owned(),
             faults,
         });
-    }
-}
-
-/// A path with `..` taken back, without asking the file system.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                out.pop();
-            }
-            Component::CurDir => {}
-            part => out.push(part),
-        }
-    }
-    out
-}
-
-/// A file in the directory of a missing one whose name is near, written as the missing one was.
-fn near(path: &Path, written: &str) -> Option<String> {
-    let wanted = path.file_name()?.to_str()?;
-    let names: Vec<String> = fs::read_dir(path.parent()?)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.sort_unstable();
-    let near = suggest::nearest(wanted, names)?;
-    Some(
-        Path::new(written)
-            .with_file_name(near)
-            .to_string_lossy()
-            .into_owned(),
-    )
-}
-
-/// What matters here of a kas file.
-#[derive(Default)]
-struct Content {
-    includes: Vec<Include>,
-    repos: Vec<(String, Repo)>,
-    faults: Vec<Fault>,
-}
-
-enum Include {
-    Here {
-        file: String,
-        span: Range<usize>,
-    },
-    Elsewhere {
-        repo: String,
-        file: String,
-        span: Range<usize>,
-    },
-}
-
-enum Repo {
-    /// Neither `url` nor `path`: the repository of the file.
-    Own,
-    /// With a `url`, or at an absolute path.
-    Away,
-    /// At a path relative to KAS_WORK_DIR.
-    InWorkDir(Range<usize>),
-}
-
-fn parse(source: &str) -> Result<Content, Fault> {
-    let places = Places { source };
-    let mut loader = YamlLoader::<MarkedYaml<'_>>::default();
-    // PyYAML, which kas reads with, takes the last of equal keys.
-    loader.allow_duplicate_keys(true);
-    let mut parser = saphyr_parser::Parser::new_from_str(source);
-    let scanned = parser.load(&mut loader, true).err();
-    if let Some(error) = scanned.as_ref().or(loader.error()) {
-        let at = places.byte(error.marker().index());
-        return Err(
-            Fault::at(at..at + 1, format!("not YAML: {}", error.info()), "here")
-                .hint("check indentation, quotes and brackets around here"),
-        );
-    }
-    let documents = loader.into_documents();
-    let no_mapping = |message: &str| {
-        Fault::at(0..1, message, "here").hint("a kas file begins with `header:` and its `version`")
-    };
-    let [root] = documents.as_slice() else {
-        return Err(no_mapping(if documents.is_empty() {
-            "the kas file is empty"
-        } else {
-            "the kas file holds several documents"
-        }));
-    };
-    if !root.data.is_mapping() {
-        return Err(no_mapping("the kas file is not a mapping"));
-    }
-    let Some(header) = root.data.as_mapping_get("header") else {
-        return Err(no_mapping("the kas file has no `header`"));
-    };
-    let mut content = Content::default();
-    if header.data.as_mapping_get("version").is_none() {
-        let span = places.span(header);
-        let fault = Fault::at(
-            span,
-            "the header of the kas file has no `version`",
-            "header",
-        );
-        content.faults.push(fault.hint("add `version: 14`"));
-    }
-    if let Some(includes) = header.data.as_mapping_get("includes") {
-        match includes.data.as_vec() {
-            None => content.faults.push(
-                Fault::at(
-                    places.span(includes),
-                    "`includes` is not a list",
-                    "not a list",
-                )
-                .hint("write each file on a line of its own, after `- `"),
-            ),
-            Some(list) => {
-                for include in list {
-                    match read_include(include, &places) {
-                        Ok(include) => content.includes.push(include),
-                        Err(fault) => content.faults.push(fault),
-                    }
-                }
-            }
-        }
-    }
-    let repos = root.data.as_mapping_get("repos");
-    for (name, repo) in repos
-        .and_then(|repos| repos.data.as_mapping())
-        .into_iter()
-        .flatten()
-    {
-        if let Some(name) = name.data.as_str() {
-            content
-                .repos
-                .push((name.to_owned(), read_repo(repo, &places)));
-        }
-    }
-    Ok(content)
-}
-
-fn read_include(include: &MarkedYaml<'_>, places: &Places<'_>) -> Result<Include, Fault> {
-    if let Some(file) = include.data.as_str() {
-        return Ok(Include::Here {
-            file: file.to_owned(),
-            span: places.span(include),
-        });
-    }
-    let get = |key| include.data.as_mapping_get(key);
-    let file = get("file").and_then(|file| Some((file.data.as_str()?, places.span(file))));
-    match (get("repo").and_then(|repo| repo.data.as_str()), file) {
-        (Some(repo), Some((file, span))) => Ok(Include::Elsewhere {
-            repo: repo.to_owned(),
-            file: file.to_owned(),
-            span,
-        }),
-        _ => Err(Fault::at(
-            places.span(include),
-            "an include is a file, or a table with `repo` and `file`",
-            "neither",
-        )
-        .hint("write `- path/from/the/root.yml`")),
-    }
-}
-
-fn read_repo(repo: &MarkedYaml<'_>, places: &Places<'_>) -> Repo {
-    let get = |key| {
-        repo.data
-            .as_mapping_get(key)
-            .filter(|value| !value.data.is_null())
-    };
-    match (get("url"), get("path")) {
-        (None, None) => Repo::Own,
-        (None, Some(path)) if !path.data.as_str().is_some_and(|path| path.starts_with('/')) => {
-            Repo::InWorkDir(places.span(path))
-        }
-        _ => Repo::Away,
-    }
-}
-
-/// The YAML parser counts characters; faults count bytes.
-struct Places<'s> {
-    source: &'s str,
-}
-
-impl Places<'_> {
-    fn byte(&self, character: usize) -> usize {
-        self.source
-            .char_indices()
-            .nth(character)
-            .map_or(self.source.len(), |(byte, _)| byte)
-    }
-
-    fn span(&self, node: &MarkedYaml<'_>) -> Range<usize> {
-        self.byte(node.span.start.index())..self.byte(node.span.end.index())
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::kas;
 use crate::model::arch::Arch;
 use crate::model::faults::{Fault, Faults, FileFaults};
-use crate::model::kas_tree::KasTree;
+use crate::model::kas_tree::{KasTree, Overlay};
 use crate::model::matrix::Matrix;
 use crate::model::names;
 use crate::model::read::{self, Options};
@@ -89,9 +89,14 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
-    /// Something is wrong in these files; those of variants.toml come first.
-    #[error("{}", count(.0))]
-    Faulty(Vec<FileFaults>),
+    /// Something is wrong in these files.
+    #[error("{}", count(files))]
+    Faulty {
+        /// The faults; those of variants.toml come first.
+        files: Vec<FileFaults>,
+        /// The text of variants.toml, which other rooms read, too.
+        text: String,
+    },
 }
 
 fn why(error: &io::Error) -> String {
@@ -118,8 +123,12 @@ impl LoadError {
                 "name the file with `-f FILE`, or write one; `isar-build-all schema` prints its schema"
                     .to_owned(),
             ),
-            LoadError::Unreadable { .. } => Some("check the path after `-f`".to_owned()),
-            LoadError::Faulty(_) => None,
+            LoadError::Unreadable { source, .. } => Some(match source.kind() {
+                io::ErrorKind::NotFound => "check the path after `-f`".to_owned(),
+                io::ErrorKind::InvalidData => "save it as UTF-8".to_owned(),
+                _ => "check that it is a file and its permissions".to_owned(),
+            }),
+            LoadError::Faulty { .. } => None,
         }
     }
 
@@ -127,7 +136,7 @@ impl LoadError {
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         match self {
-            LoadError::Faulty(files) => {
+            LoadError::Faulty { files, .. } => {
                 let each: Vec<String> = files.iter().map(|file| file.render(color)).collect();
                 format!("{}\nerror: {self}\n", each.join("\n"))
             }
@@ -182,7 +191,10 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         &source,
         &Options {
             host: options.host,
-            overlays: overlays.clone(),
+            overlays: overlays
+                .iter()
+                .map(|overlay| overlay.file.clone())
+                .collect(),
             release_version: options.release_version.clone(),
         },
     );
@@ -191,56 +203,69 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let mut kas = kas::read(
         &project_dir,
         prefix,
-        chain.chain(overlays.iter().map(String::as_str)),
+        chain.chain(overlays.iter().map(|overlay| overlay.file.as_str())),
     );
     let mut faults = reading.faults;
     faults.append(kas.chain_faults(&reading.kas));
-    faults.append(kas.overlay_faults(&overlays));
-    faults.append(unfit(&overlays));
+    let mut overlay_faults = kas.overlay_faults(&overlays);
+    overlay_faults.append(unfit(&overlays));
     let faulty = std::mem::take(&mut kas.faulty);
     match reading.matrix {
-        Some(matrix) if faults.is_empty() && faulty.is_empty() => Ok(Loaded {
-            matrix,
-            path,
-            file_name,
-            project_dir,
-            source,
-            kas,
-        }),
+        Some(matrix) if faults.is_empty() && overlay_faults.is_empty() && faulty.is_empty() => {
+            Ok(Loaded {
+                matrix,
+                path,
+                file_name,
+                project_dir,
+                source,
+                kas,
+            })
+        }
         _ => {
             let own = FileFaults {
                 file_name,
-                source,
+                source: source.clone(),
                 faults,
             };
-            let own = Some(own).filter(|own| !own.faults.is_empty());
-            Err(LoadError::Faulty(own.into_iter().chain(faulty).collect()))
+            let given = FileFaults {
+                file_name: "the command line".to_owned(),
+                source: String::new(),
+                faults: overlay_faults,
+            };
+            let files = [own, given].into_iter().chain(faulty);
+            Err(LoadError::Faulty {
+                files: files.filter(|file| !file.faults.is_empty()).collect(),
+                text: source,
+            })
         }
     }
 }
 
 /// The overlays of the command line, relative to the directory of variants.toml.
-fn overlays(project_dir: &Path, options: &LoadOptions) -> Vec<String> {
+fn overlays(project_dir: &Path, options: &LoadOptions) -> Vec<Overlay> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let base = real(project_dir);
-    let relative = |overlay: &PathBuf| {
-        let path = options.cwd.join(overlay);
+    let relative = |given: &PathBuf| {
+        let path = options.cwd.join(given);
         // A link keeps its own name: only its directory is resolved.
         let path = match (path.parent(), path.file_name()) {
             (Some(dir), Some(name)) => real(dir).join(name),
             _ => path,
         };
-        kas::relative(&path, &base)
+        Overlay {
+            given: given.to_string_lossy().into_owned(),
+            file: kas::relative(&path, &base),
+        }
     };
     options.overlays.iter().map(relative).collect()
 }
 
-fn unfit(overlays: &[String]) -> Faults {
+fn unfit(overlays: &[Overlay]) -> Faults {
     overlays
         .iter()
         .filter_map(|overlay| {
-            let refusal = names::kas_argument(overlay).err()?;
-            let fault = Fault::nowhere(format!("overlay `{overlay}` {}", refusal.why));
+            let refusal = names::kas_argument(&overlay.file).err()?;
+            let fault = Fault::nowhere(format!("overlay `{}` {}", overlay.given, refusal.why));
             Some(fault.hint(refusal.hint))
         })
         .collect()

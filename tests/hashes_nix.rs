@@ -1,5 +1,12 @@
 //! What Nix itself reads in a hashes file that we wrote. Passes where Nix is not installed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 mod support;
 
 use isar_build_all::model::hashes::{VariantHashes, update};

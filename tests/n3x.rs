@@ -1,5 +1,7 @@
 //! The reference matrix: examples/n3x yields what the project that it is taken from yields.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,6 +1,11 @@
 //! One real process: lines, limits and ends, with programs that misbehave in every way we know.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod common;
 

@@ -20,6 +20,7 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Command};
 use crate::exec::watcher;
 use crate::model::schema::schema;
+use crate::settings;
 
 use context::Context;
 use failure::Failure;
@@ -44,7 +45,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
     match &context.cli.command {
         Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
         Some(Command::Check) => show(&plan::check(context)?),
-        Some(Command::Schema) => show(&json(&schema())?),
+        Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "isar-build-all", &mut script);

@@ -1,6 +1,6 @@
 //! The project that a command works on: its matrix, selected and checked, and its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::HostArch;
 use crate::load::{self, LoadOptions, Loaded};
@@ -12,6 +12,38 @@ use crate::settings::{LayerFile, Settings, VariantDirs, variant_dirs};
 
 use super::context::Context;
 use super::failure::{Failure, Kind};
+
+/// The failure to load a matrix, together with what is wrong with the settings: all faults of a file
+/// are told at once.
+fn with_settings(
+    context: &Context,
+    path: &Path,
+    error: &load::LoadError,
+    mut failure: Failure,
+) -> Failure {
+    let load::LoadError::Faulty { text, .. } = error else {
+        return failure;
+    };
+    let file = LayerFile {
+        path: path.to_owned(),
+        text: text.clone(),
+    };
+    let wrong = context
+        .layers(Some(file))
+        .ok()
+        .and_then(|layers| Settings::resolve(&layers).err());
+    if let Some(mut wrong) = wrong {
+        // That the file is not TOML was said.
+        wrong.faults.retain(|fault| !fault.syntax);
+        if !wrong.faults.is_empty() {
+            failure.message.push('\n');
+            failure
+                .message
+                .push_str(&wrong.render(context.colors_stderr()));
+        }
+    }
+    failure
+}
 
 /// A checked project.
 #[derive(Debug)]
@@ -58,7 +90,8 @@ impl Project {
             |error: &load::LoadError| Failure::report(Kind::Configuration, error.render(color));
         let path = load::find(&context.working_dir, words.file.as_deref())
             .map_err(|error| faulty(&error))?;
-        let loaded = load::load(&path, &options).map_err(|error| faulty(&error))?;
+        let loaded = load::load(&path, &options)
+            .map_err(|error| with_settings(context, &path, &error, faulty(&error)))?;
         let settings = context.settings(LayerFile {
             path: loaded.path.clone(),
             text: loaded.source.clone(),

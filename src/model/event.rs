@@ -57,8 +57,6 @@ pub enum How {
     Reflinked,
     /// Captured by copying its data; holes were kept.
     Copied,
-    /// Hashed where it was.
-    InPlace,
     /// Registered: the store did not have it before.
     Added,
     /// Registered: the store had it already.

@@ -222,7 +222,13 @@ impl<'a> Renderer<'a> {
     /// A span inside the source that ends where its first line ends: underlining a table of forty
     /// lines says no more than underlining its head.
     fn on_one_line(&self, span: Range<usize>) -> Range<usize> {
+        // What is missing at the end of a file is shown after its last word: the empty line behind the
+        // last line break cannot be drawn.
+        let last = self.source.trim_end().len();
         let start = floor_char_boundary(self.source, span.start);
+        if start >= last {
+            return last..last;
+        }
         let end = floor_char_boundary(self.source, span.end).max(start);
         let text = &self.source[start..end];
         let line = text.split('\n').next().unwrap_or(text);

@@ -19,6 +19,15 @@ pub enum Found {
     Unreadable(String),
 }
 
+/// An overlay of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// As it was given.
+    pub given: String,
+    /// Relative to the directory of variants.toml.
+    pub file: String,
+}
+
 /// The kas files of a matrix.
 #[derive(Debug, Clone, Default)]
 pub struct KasTree {
@@ -40,7 +49,7 @@ impl KasTree {
     pub fn chain_faults(&self, uses: &[KasUse]) -> Faults {
         uses.iter()
             .filter_map(|used| {
-                let fault = fault(self.found.get(&used.file)?, &used.file)?;
+                let fault = fault(self.found.get(&used.file)?, "kas file", &used.file)?;
                 let label = format!("used by {}", used.variant);
                 Some(Fault {
                     span: Some(used.span.clone()),
@@ -53,14 +62,10 @@ impl KasTree {
 
     /// The faults of overlays of the command line.
     #[must_use]
-    pub fn overlay_faults(&self, overlays: &[String]) -> Faults {
+    pub fn overlay_faults(&self, overlays: &[Overlay]) -> Faults {
         overlays
             .iter()
-            .filter_map(|overlay| {
-                let mut fault = fault(self.found.get(overlay)?, overlay)?;
-                fault.message = fault.message.replacen("kas file", "overlay", 1);
-                Some(fault)
-            })
+            .filter_map(|overlay| fault(self.found.get(&overlay.file)?, "overlay", &overlay.given))
             .collect()
     }
 
@@ -92,26 +97,24 @@ impl KasTree {
     }
 }
 
-fn fault(found: &Found, file: &str) -> Option<Fault> {
+fn fault(found: &Found, what: &str, file: &str) -> Option<Fault> {
     match found {
         Found::Readable => None,
         Found::Missing(near) => {
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    "create it, or correct the path; it is relative to variants.toml".to_owned()
-                }
+                None => "create it, or correct the path".to_owned(),
             };
-            Some(Fault::nowhere(format!("kas file `{file}` does not exist")).hint(hint))
+            Some(Fault::nowhere(format!("{what} `{file}` does not exist")).hint(hint))
         }
         Found::Outside(root) => Some(
             Fault::nowhere(format!(
-                "kas file `{file}` lies outside the repository `{root}`"
+                "{what} `{file}` lies outside the repository `{root}`"
             ))
             .hint("kas takes files of one repository only: copy it into the repository"),
         ),
         Found::Unreadable(why) => Some(
-            Fault::nowhere(format!("kas file `{file}` cannot be read: {why}"))
+            Fault::nowhere(format!("{what} `{file}` cannot be read: {why}"))
                 .hint("check that it is a file and its permissions"),
         ),
     }

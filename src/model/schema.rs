@@ -1,13 +1,14 @@
 //! The JSON Schema of variants.toml, made from [`super::shape`]. Draft 7, which is what taplo and the
-//! TOML extensions of editors read. Knows nothing of TOML.
+//! TOML extensions of editors read. Knows nothing of TOML, and of the settings only what it is given.
 
 use serde_json::{Map, Value, json};
 
 use super::shape::{ROOT, Table, Type};
 
-/// The schema, as `isar-build-all schema` prints it.
+/// The schema, as `isar-build-all schema` prints it. `settings` is the schema of `[settings]`, which
+/// [`crate::settings::json_schema`] makes.
 #[must_use]
-pub fn schema() -> Value {
+pub fn schema(settings: &Value) -> Value {
     let mut document = Map::new();
     document.insert(
         "$schema".to_owned(),
@@ -18,51 +19,61 @@ pub fn schema() -> Value {
         "description".to_owned(),
         json!("An ISAR image matrix: axes, machines, names, kas files and what is built."),
     );
-    document.extend(table(&ROOT));
+    document.extend(Writer { settings }.table(&ROOT));
     Value::Object(document)
 }
 
-fn table(shape: &Table) -> Map<String, Value> {
-    let mut properties = Map::new();
-    for field in shape.fields {
-        let mut property = of(&field.ty);
-        property.insert("description".to_owned(), json!(field.doc));
-        properties.insert(field.name.to_owned(), Value::Object(property));
-    }
-    let required: Vec<&str> = shape
-        .fields
-        .iter()
-        .filter(|field| field.required)
-        .map(|field| field.name)
-        .collect();
-    let mut object = Map::new();
-    object.insert("type".to_owned(), json!("object"));
-    object.insert("properties".to_owned(), Value::Object(properties));
-    if !required.is_empty() {
-        object.insert("required".to_owned(), json!(required));
-    }
-    let rest = shape
-        .rest
-        .map_or(json!(false), |rest| Value::Object(of(rest)));
-    object.insert("additionalProperties".to_owned(), rest);
-    object
+struct Writer<'s> {
+    settings: &'s Value,
 }
 
-fn of(ty: &Type) -> Map<String, Value> {
-    let value = match ty {
-        Type::Text => json!({ "type": "string" }),
-        Type::Choice(words) => json!({ "type": "string", "enum": words }),
-        Type::Integer(least) => json!({ "type": "integer", "minimum": least }),
-        Type::Exactly(number) => json!({ "type": "integer", "const": number }),
-        Type::Boolean => json!({ "type": "boolean" }),
-        Type::False => json!({ "type": "boolean", "const": false }),
-        Type::List(element) => json!({ "type": "array", "items": of(element) }),
-        Type::Table(shape) => return table(shape),
-        Type::Map(element) => json!({ "type": "object", "additionalProperties": of(element) }),
-        Type::Either(types) => json!({ "anyOf": types.iter().map(of).collect::<Vec<_>>() }),
-    };
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
+impl Writer<'_> {
+    fn table(&self, shape: &Table) -> Map<String, Value> {
+        let mut properties = Map::new();
+        for field in shape.fields {
+            let mut property = self.of(&field.ty);
+            property.insert("description".to_owned(), json!(field.doc));
+            properties.insert(field.name.to_owned(), Value::Object(property));
+        }
+        let required: Vec<&str> = shape
+            .fields
+            .iter()
+            .filter(|field| field.required)
+            .map(|field| field.name)
+            .collect();
+        let mut object = Map::new();
+        object.insert("type".to_owned(), json!("object"));
+        object.insert("properties".to_owned(), Value::Object(properties));
+        if !required.is_empty() {
+            object.insert("required".to_owned(), json!(required));
+        }
+        let rest = shape
+            .rest
+            .map_or(json!(false), |rest| Value::Object(self.of(rest)));
+        object.insert("additionalProperties".to_owned(), rest);
+        object
+    }
+
+    fn of(&self, ty: &Type) -> Map<String, Value> {
+        let value = match ty {
+            Type::Text => json!({ "type": "string" }),
+            Type::Exactly(number) => json!({ "type": "integer", "const": number }),
+            Type::Boolean => json!({ "type": "boolean" }),
+            Type::False => json!({ "type": "boolean", "const": false }),
+            Type::List(element) => json!({ "type": "array", "items": self.of(element) }),
+            Type::Table(shape) => return self.table(shape),
+            Type::Map(element) => {
+                json!({ "type": "object", "additionalProperties": self.of(element) })
+            }
+            Type::Settings => self.settings.clone(),
+            Type::Either(types) => {
+                let all: Vec<_> = types.iter().map(|ty| self.of(ty)).collect();
+                json!({ "anyOf": all })
+            }
+        };
+        match value {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        }
     }
 }

@@ -6,10 +6,6 @@
 pub enum Type {
     /// Any string.
     Text,
-    /// One of a few words.
-    Choice(&'static [&'static str]),
-    /// A whole number, not below the given one.
-    Integer(i64),
     /// Exactly this number.
     Exactly(i64),
     /// `true` or `false`.
@@ -22,6 +18,8 @@ pub enum Type {
     Table(Table),
     /// A table whose keys are the user's own names.
     Map(&'static Type),
+    /// The settings, whose keys are their own room's: `src/settings` checks them and gives their schema.
+    Settings,
     /// One of several, told apart by their TOML type.
     Either(&'static [Type]),
 }
@@ -219,7 +217,8 @@ const WHEN_FIELDS: &[Field] = &[
     ),
 ];
 
-static CHAIN_ENTRY: Type = Type::Either(&[
+/// An element of `kas.chain`.
+pub static CHAIN_ENTRY: Type = Type::Either(&[
     Type::Text,
     table(&[
         required(
@@ -255,7 +254,8 @@ static ADDITION: Type = open_table(
     &AXIS_CHOICE,
 );
 
-static VARIANTS: Type = open_table(
+/// An element of `variants`.
+pub static VARIANTS: Type = open_table(
     &[
         required("machine", NAMES, "The machine, or several."),
         optional(
@@ -282,103 +282,6 @@ static RELEASE: &[Field] = &[
         "variants",
         Type::List(&TEXT),
         "Globs of the variants that are published, in this order: `machine/id`, or `id` on every machine.",
-    ),
-];
-
-/// The keys of `[settings]`, which are the fields of [`crate::settings::Settings`].
-pub static SETTINGS: &[Field] = &[
-    optional(
-        "state-dir",
-        Type::Text,
-        "Journal, locks, records and logs. Default `.isar-build-all`.",
-    ),
-    optional(
-        "build-root",
-        Type::Text,
-        "Root of the variants' work and build directories. Default `<state-dir>/build`.",
-    ),
-    optional(
-        "output-dir",
-        Type::Text,
-        "Captured artifacts. Default `artifacts`.",
-    ),
-    optional(
-        "hashes-file",
-        Type::Text,
-        "The hashes file. Default `artifact-hashes.nix`.",
-    ),
-    optional(
-        "dl-dir",
-        Type::Text,
-        "Root of the download caches, one directory an architecture below it.",
-    ),
-    optional("sstate-dir", Type::Text, "The shared state cache."),
-    optional(
-        "repo-ref-dir",
-        Type::Text,
-        "Reference clones shared by the builds. Default `<state-dir>/repos`.",
-    ),
-    optional(
-        "executor",
-        Type::Choice(&["kas-container", "kas"]),
-        "How kas is run: in a container of its own, or as it is.",
-    ),
-    optional(
-        "engine",
-        Type::Choice(&["auto", "docker", "podman"]),
-        "The container engine.",
-    ),
-    optional(
-        "isar-mode",
-        Type::Choice(&["privileged", "rootless"]),
-        "The mode of the container.",
-    ),
-    optional(
-        "image",
-        Type::Text,
-        "The container image. Default: kas-container's own choice.",
-    ),
-    optional(
-        "kas-container",
-        Type::Text,
-        "The kas-container program: a name in PATH, or a path.",
-    ),
-    optional(
-        "kas",
-        Type::Text,
-        "The kas program, for the executor `kas`.",
-    ),
-    optional(
-        "mounts",
-        Type::List(&TEXT),
-        "Further mounts, `HOST:CONTAINER[:ro]`.",
-    ),
-    optional(
-        "runtime-args",
-        Type::List(&TEXT),
-        "Further arguments for the container engine's `run`.",
-    ),
-    optional(
-        "kas-args",
-        Type::List(&TEXT),
-        "Further arguments for `kas build`.",
-    ),
-    optional("env", Type::Map(&TEXT), "Variables set in the container."),
-    optional(
-        "store",
-        Type::Choice(&["auto", "nix", "local"]),
-        "Where artifacts are registered.",
-    ),
-    optional("jobs", Type::Integer(1), "Builds at the same time."),
-    optional(
-        "stop-timeout",
-        Type::Integer(0),
-        "How long a build may take to stop, in seconds, before it is killed.",
-    ),
-    optional(
-        "color",
-        Type::Choice(&["auto", "always", "never"]),
-        "Whether output is coloured.",
     ),
 ];
 
@@ -427,7 +330,7 @@ pub static ROOT: Table = Table {
         optional("release", table(RELEASE), "What is published."),
         optional(
             "settings",
-            table(SETTINGS),
+            Type::Settings,
             "Settings of this project; the user's environment and command line go over them.",
         ),
     ],

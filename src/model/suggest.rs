@@ -31,10 +31,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Words as a sentence lists them: `` `a`, `b` or `c` ``; long lists are cut.
+/// Words in a row: `` `a`, `b`, `c` ``; long lists are cut.
 pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.into_iter().collect();
-    let mut quoted: Vec<String> = words
+    let quoted: Vec<String> = words
         .iter()
         .take(SHOWN)
         .map(|word| format!("`{word}`"))
@@ -42,11 +42,10 @@ pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     if words.len() > SHOWN {
         return format!("{} and {} more", quoted.join(", "), words.len() - SHOWN);
     }
-    match quoted.pop() {
-        None => "none".to_owned(),
-        Some(last) if quoted.is_empty() => last,
-        Some(last) => format!("{} or {last}", quoted.join(", ")),
+    if quoted.is_empty() {
+        return "none".to_owned();
     }
+    quoted.join(", ")
 }
 
 /// The hint for a wrong word: the nearest right one, else all that would be right.
@@ -73,10 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn lists_read_as_sentences_and_are_cut() {
+    fn lists_are_cut() {
         assert_eq!(list([]), "none");
         assert_eq!(list(["a"]), "`a`");
-        assert_eq!(list(["a", "b", "c"]), "`a`, `b` or `c`");
+        assert_eq!(list(["a", "b", "c"]), "`a`, `b`, `c`");
         assert!(list(vec!["x"; 20]).ends_with("and 8 more"));
     }
 }

@@ -409,7 +409,6 @@ fn artifact(kind: &EventKind) -> Option<StateLine> {
     };
     let verb = match how {
         How::Copied | How::Reflinked => "captured",
-        How::InPlace => "hashed",
         How::Added => "registered",
         How::AlreadyValid => "already registered",
     };

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use serde_json::json;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -86,6 +87,8 @@ pub(crate) trait Kind {
     }
     /// For people, on one line.
     fn show(value: &Self::Value) -> String;
+    /// As a JSON Schema.
+    fn schema() -> serde_json::Value;
 }
 
 /// Reads a string and hands it to `from_text`.
@@ -158,6 +161,9 @@ impl Kind for Place {
     fn show(value: &PathBuf) -> String {
         value.display().to_string()
     }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "minLength": 1 })
+    }
 }
 
 /// A program: a name that is looked up in PATH, or a path.
@@ -185,6 +191,9 @@ impl Kind for Program {
     fn show(value: &PathBuf) -> String {
         value.display().to_string()
     }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "minLength": 1 })
+    }
 }
 
 /// A word that may be unset.
@@ -209,6 +218,9 @@ impl Kind for Word {
     fn show(value: &Self::Value) -> String {
         value.clone().unwrap_or_else(|| "(unset)".to_owned())
     }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "pattern": "^\\S+$" })
+    }
 }
 
 /// A list of words. In a variable they are split as in a shell.
@@ -228,6 +240,9 @@ impl Kind for Words {
     }
     fn show(value: &Self::Value) -> String {
         show_words(value)
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": { "type": "string" } })
     }
 }
 
@@ -285,6 +300,9 @@ impl Kind for Mounts {
     }
     fn show(value: &Self::Value) -> String {
         show_words(value)
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": { "type": "string", "pattern": "^[^:\\s]+:/[^:\\s]*(:[^:\\s]+)?$" } })
     }
 }
 
@@ -361,6 +379,13 @@ impl Kind for Variables {
             .collect();
         show_words(&words)
     }
+    fn schema() -> serde_json::Value {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+            "additionalProperties": { "type": "string" }
+        })
+    }
 }
 
 /// A whole number between two bounds, both included.
@@ -401,6 +426,9 @@ where
     }
     fn show(value: &T) -> String {
         value.to_string()
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "integer", "minimum": MIN, "maximum": MAX })
     }
 }
 
@@ -450,6 +478,9 @@ impl<E: ValueEnum + PartialEq> Kind for Choice<E> {
             .to_possible_value()
             .map(|possible| possible.get_name().to_owned())
             .unwrap_or_default()
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "enum": Self::names() })
     }
 }
 

@@ -27,7 +27,7 @@ pub use layer::{Layer, Overridden, Sourced};
 pub use layout::{VariantDirs, variant_dirs};
 pub use resolve::{LayerFile, LayerInput, Resolution, unknown_variables};
 pub use surroundings::{Ci, Surroundings, Terminal};
-pub use table::{CommandLine, Entry, OverriddenEntry, SETTINGS, Setting, Settings};
+pub use table::{CommandLine, Entry, OverriddenEntry, SETTINGS, Setting, Settings, json_schema};
 
 #[cfg(test)]
 mod tests;

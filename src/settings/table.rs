@@ -1,8 +1,7 @@
 //! The table of settings: the one place where a setting is added.
 //!
 //! A line gives the key, its kind, its default, and the variables of other programs that set it, too.
-//! Everything else (the struct, reading each layer, `config`) comes out of it. The format
-//! of variants.toml lists the keys once more (`model::shape`), and a test holds the two together.
+//! Everything else (the struct, reading each layer, `config`, the JSON Schema) comes out of it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,8 +48,7 @@ pub struct Setting {
     /// The option that sets it, for messages.
     pub(crate) option: &'static str,
     pub(crate) aliases: &'static [Alias],
-    /// What a value must be, as messages say it.
-    pub expected: fn() -> String,
+    pub(crate) schema: fn() -> serde_json::Value,
 }
 
 impl Setting {
@@ -176,7 +174,7 @@ macro_rules! settings {
                     doc: concat!($($doc, "\n"),+),
                     option: first_of!($($option,)? concat!("--", $key)),
                     aliases: &[$($($alias),+)?],
-                    expected: <$kind as Kind>::expected,
+                    schema: <$kind as Kind>::schema,
                 },
             )+
         ];
@@ -290,4 +288,22 @@ settings! {
 /// The setting of a key.
 pub(crate) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The JSON Schema of the user's file, which is also that of `[settings]` in variants.toml.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    let properties: serde_json::Map<String, serde_json::Value> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let mut schema = (setting.schema)();
+            schema["description"] = setting.doc.trim().into();
+            (setting.key.to_owned(), schema)
+        })
+        .collect();
+    serde_json::json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties
+    })
 }

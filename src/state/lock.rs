@@ -231,11 +231,11 @@ mod tests {
         }
         insta::assert_snapshot!(out.replace(dir.path().to_str().unwrap(), "DIR"), @"
         DIR/x.lock is held by process 4711 on build1 for 7 s: isar-build-all -j 4
-        hint: find who has it: fuser -v DIR/x.lock
+        hint: wait for its end, or stop it: ssh build1 kill 4711
         DIR/x.lock is held by process 4711 on build1 for 2 min 3 s: isar-build-all -j 4
-        hint: find who has it: fuser -v DIR/x.lock
+        hint: wait for its end, or stop it: ssh build1 kill 4711
         DIR/x.lock is held by process 4711 on build1 for 49 h 5 min: isar-build-all -j 4
-        hint: find who has it: fuser -v DIR/x.lock
+        hint: wait for its end, or stop it: ssh build1 kill 4711
         ");
         drop(first);
         assert!(!path.exists());

@@ -1,6 +1,6 @@
 //! Capture: takes what a build deployed, under its unique names, and hashes it. Needs the build
 //! directory of a build that has ended; leaves complete files in the staging directory
-//! `<output-dir>/<machine>/.captured/`, and says in the handover what they are.
+//! `<output-dir>/<machine>/.captured/<run>/`, and says in the handover what they are.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::deploy;
 use super::{StepContext, StepResult, StopLevel};
-use crate::files::{PathError, create_dir, remove};
+use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::Artifact;
 use crate::model::{nix32, store_path};
@@ -68,9 +68,25 @@ pub async fn capture(
     }
 }
 
-/// The staging directory of a variant's machine.
+/// The staging directory of a variant's machine. It is this run's own, so that two runs cannot
+/// exchange each other's captures, and on the output directory's file system.
 pub(super) fn staging(ctx: &StepContext) -> PathBuf {
-    output_dir(ctx).join(".captured")
+    output_dir(ctx).join(".captured").join(&ctx.run)
+}
+
+/// Removes captures that are registered or given up, and the staging directory with the last.
+pub(super) fn clear_staging(ctx: &StepContext, captured: &[Captured]) {
+    for one in captured.iter().filter(|one| one.staged) {
+        if let Err(error) = remove(&one.path) {
+            ctx.events
+                .warn(Some(&ctx.node), error.to_string(), error.hint());
+        }
+    }
+    // Other variants of the machine may have captures there, and another run its own.
+    let staging = staging(ctx);
+    if fs::remove_dir(&staging).is_ok() {
+        let _ = fs::remove_dir(parent(&staging));
+    }
 }
 
 /// Where a variant's output entries are.
@@ -136,6 +152,7 @@ fn prepare(
     let mut sources = Vec::new();
     let mut faults = Vec::new();
     let mut missing = Vec::new();
+    let mut hint = None;
     for artifact in &variant.artifacts {
         let path = deploy_dir.join(&artifact.deploy_name);
         match path.symlink_metadata() {
@@ -152,7 +169,10 @@ fn prepare(
             }
             Err(error) => faults.push(PathError::on("read", &path)(error).to_string()),
             Ok(metadata) => match copy::regular(&path, &metadata) {
-                Err(error) => faults.push(error.to_string()),
+                Err(error) => {
+                    faults.push(error.to_string());
+                    hint = error.hint();
+                }
                 Ok(()) if metadata.len() == 0 => {
                     faults.push(format!("{} is empty", path.display()))
                 }
@@ -160,7 +180,6 @@ fn prepare(
             },
         }
     }
-    let mut hint = None;
     if !missing.is_empty() {
         faults.insert(
             0,
@@ -274,10 +293,11 @@ async fn copy_all(
     }
     failures.sort_by_key(|(place, _)| *place);
     if let Some((_, failure)) = failures.into_iter().next() {
-        for (_, (captured, _)) in &done {
-            // The failure is told; what cannot be removed is replaced by the next capture.
-            let _ = remove(&captured.path);
-        }
+        let done: Vec<Captured> = done
+            .into_iter()
+            .map(|(_, (captured, _))| captured)
+            .collect();
+        clear_staging(ctx, &done);
         return Err(failure);
     }
     done.sort_by_key(|(place, _)| *place);

@@ -191,6 +191,11 @@ mod tests {
             "a/deploy/images/qemuamd64/i.wic",
             "b/deploy/images/qemuamd64/i-vmlinuz",
         ];
-        insta::assert_snapshot!([found(&["tmp/x"]), found(&two)].join("\n"), @"");
+        insta::assert_snapshot!([found(&["tmp/x"]), found(&two)].join("\n"), @"
+        no deploy directory of qemuamd64 under DIR
+        hint: find where the build deployed: find DIR -name deploy
+        several deploy directories hold files of this variant: DIR/a/deploy/images/qemuamd64, DIR/b/deploy/images/qemuamd64
+        hint: one is another build's; move it out of the build directory
+        ");
     }
 }

@@ -6,12 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{
-    artifact_event, blocking, copy_one, fail, killed, of_copy, output_dir, staging,
-};
+use super::capture::{blocking, copy_one, fail, killed, of_copy, output_dir, staging};
 use super::{StepContext, StepResult};
 use crate::files::{PathError, create_dir};
-use crate::model::event::How;
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
 use crate::store::{Captured, Store, StoreError};
@@ -30,10 +27,20 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     let dir = output_dir(ctx);
     let mut found = Vec::new();
     let mut missing = Vec::new();
+    let mut gone = Vec::new();
     for artifact in &ctx.variant.artifacts {
         let entry = dir.join(&artifact.unique_name);
         match entry.symlink_metadata() {
-            Ok(_) => found.push((artifact, entry)),
+            Ok(there) => match fs::read_link(&entry) {
+                Ok(target) if there.is_symlink() && !entry.exists() => {
+                    gone.push(format!(
+                        "{} is a link to {}",
+                        entry.display(),
+                        target.display()
+                    ));
+                }
+                _ => found.push((artifact, entry)),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound && artifact.optional => {
                 let message = format!("no {} in {}", artifact.unique_name, dir.display());
                 let hint = Some("it is optional and not registered".to_owned());
@@ -48,18 +55,28 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
             }
         }
     }
-    if !missing.is_empty() {
-        let why = format!("{} has no {}", dir.display(), missing.join(", no "));
+    if !gone.is_empty() || !missing.is_empty() {
+        let mut faults = Vec::new();
+        if !missing.is_empty() {
+            faults.push(format!(
+                "{} has no {}",
+                dir.display(),
+                missing.join(", no ")
+            ));
+        }
+        if !gone.is_empty() {
+            faults.push(format!("{}, which is gone", gone.join(", ")));
+        }
+        let why = faults.join("; ");
         let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
         return Err(fail(why, Some(hint)));
     }
     let mut captured = Vec::new();
     for (artifact, entry) in found {
-        let (one, how) = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
+        let one = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
             StoreError::Copy(error) => of_copy(&error),
             error => fail(&error, error.hint()),
         })?;
-        ctx.events.emit(artifact_event(ctx, &one, None, how));
         captured.push(one);
     }
     ctx.handover.put(ctx.variant.key.clone(), captured);
@@ -71,7 +88,7 @@ fn take(
     store: &Store,
     artifact: &Artifact,
     entry: &Path,
-) -> Result<(Captured, How), StoreError> {
+) -> Result<Captured, StoreError> {
     let is_link = entry
         .symlink_metadata()
         .is_ok_and(|there| there.is_symlink());
@@ -97,13 +114,13 @@ fn take(
         source: hashed.stamp,
     };
     if !is_link || registered(store, &captured)? {
-        return Ok((captured, How::InPlace));
+        return Ok(captured);
     }
     // It has to be added again, which takes a file of the unique name.
     let staging = staging(ctx);
     create_dir(&staging)?;
     let dest = staging.join(&artifact.unique_name);
-    let (copied, how) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
+    let (copied, _) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
     if copied.sha256 != captured.sha256 {
         return Err(CopyError::Changed {
             path,
@@ -111,7 +128,7 @@ fn take(
         }
         .into());
     }
-    Ok((copied, how))
+    Ok(copied)
 }
 
 /// Whether what a link points to is where the store keeps this very content, and valid.
@@ -134,10 +151,7 @@ fn registered(store: &Store, captured: &Captured) -> Result<bool, StoreError> {
         && !same(&store.path_of(&captured.sha256, name)?, target)
     {
         // Registering it would make a fault of the disk official.
-        return Err(StoreError::Damaged {
-            path: target.clone(),
-            what: "not what its name says".to_owned(),
-        });
+        return Err(store.damaged(target, "not what its name says"));
     }
     Ok(false)
 }

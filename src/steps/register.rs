@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{artifact_event, blocking, fail, output_dir, staging};
+use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
 use super::{StepContext, StepResult};
 use crate::files::{create_dir, remove};
 use crate::model::hashes::VariantHashes;
@@ -43,8 +43,7 @@ pub async fn register(ctx: &StepContext, registry: &Registry) -> StepResult {
 }
 
 fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult> {
-    let key = &ctx.variant.key;
-    let captured = ctx.handover.take(key);
+    let captured = ctx.handover.take(&ctx.variant.key);
     if captured.is_empty() {
         return if ctx
             .variant
@@ -57,18 +56,34 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
             Err(StepResult::failed("nothing was captured"))
         };
     }
+    let registered = register_captured(ctx, registry, &captured);
+    // Also where it failed: the deployed files are still there to be taken again, and a full disk is
+    // no place to keep copies.
+    clear_staging(ctx, &captured);
+    for (one, added) in captured.iter().zip(registered?) {
+        ctx.events
+            .emit(artifact_event(ctx, one, Some(&added.store_path), added.how));
+    }
+    Ok(())
+}
+
+fn register_captured(
+    ctx: &StepContext,
+    registry: &Registry,
+    captured: &[Captured],
+) -> Result<Vec<Added>, StepResult> {
     let store = &registry.store;
     let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
     let hold = store.hold().map_err(of_store)?;
     let mut added = Vec::with_capacity(captured.len());
-    for one in &captured {
+    for one in captured {
         added.push(store.insert(&hold, one).map_err(of_store)?);
     }
 
     let of_file = |error: crate::store::hashes_file::HashesFileError| fail(&error, error.hint());
     let holder = Holder::this(&registry.command, (registry.clock)());
     let file = HashesFile::lock(&ctx.settings.hashes_file.value, &holder, WAIT).map_err(of_file)?;
-    let replacement = file.with(&[hashes_of(ctx, &captured)]).map_err(of_file)?;
+    let replacement = file.with(&[hashes_of(ctx, captured)]).map_err(of_file)?;
     let dir = output_dir(ctx);
     create_dir(&dir).map_err(|error| fail(&error, error.hint()))?;
     let mut turned = Turned::new(store, &hold);
@@ -82,13 +97,8 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
     drop(file);
     drop(hold);
 
-    record(ctx, registry, &captured, &added);
-    clear_staging(ctx, &captured);
-    for (one, added) in captured.iter().zip(&added) {
-        ctx.events
-            .emit(artifact_event(ctx, one, Some(&added.store_path), added.how));
-    }
-    Ok(())
+    record(ctx, registry, captured, &added);
+    Ok(added)
 }
 
 fn hashes_of(ctx: &StepContext, captured: &[Captured]) -> VariantHashes {
@@ -127,17 +137,6 @@ fn record(ctx: &StepContext, registry: &Registry, captured: &[Captured], added: 
         let message = format!("registered, but not recorded: {error}");
         ctx.events.warn(Some(&ctx.node), message, error.hint());
     }
-}
-
-fn clear_staging(ctx: &StepContext, captured: &[Captured]) {
-    for one in captured.iter().filter(|one| one.staged) {
-        if let Err(error) = remove(&one.path) {
-            ctx.events
-                .warn(Some(&ctx.node), error.to_string(), error.hint());
-        }
-    }
-    // Other variants of the machine may have captures there.
-    let _ = fs::remove_dir(staging(ctx));
 }
 
 /// Output entries that were turned to new store paths, and where they pointed before.

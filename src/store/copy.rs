@@ -98,7 +98,10 @@ impl CopyError {
                     .to_owned(),
             ),
             CopyError::Path(error) => error.hint(),
-            CopyError::NotAFile { .. } | CopyError::Stopped(_) => None,
+            CopyError::NotAFile { .. } => {
+                Some("have the file itself made there, under this name".to_owned())
+            }
+            CopyError::Stopped(_) => None,
         }
     }
 }

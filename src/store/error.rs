@@ -80,6 +80,8 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+        /// How it is taken away, as a command.
+        remove: String,
     },
     /// Something that is not ours to replace lies where the output is to be.
     #[error("{} is a directory; the output is to be there", .0.display())]
@@ -104,12 +106,12 @@ impl StoreError {
                 Some("install Nix (apt install nix-bin), or use --store local".to_owned())
             }
             StoreError::Command { stderr, .. } => command_hint(stderr),
-            StoreError::RecordedHash { path, .. } | StoreError::Damaged { path, .. } => {
-                Some(format!(
-                    "see `nix-store --verify-path {0}`; then nix-store --delete --ignore-liveness \
-                     {0}, and run again",
-                    path.display()
-                ))
+            StoreError::RecordedHash { path, .. } => Some(format!(
+                "take it away and run again: {}",
+                super::nix::delete_command(path)
+            )),
+            StoreError::Damaged { remove, .. } => {
+                Some(format!("take it away and run again: {remove}"))
             }
             StoreError::PathMismatch { .. } | StoreError::CaptureChanged(_) => {
                 Some("something wrote to the captured file; end what does and run again".to_owned())

@@ -156,8 +156,21 @@ impl Store {
     /// See [`StoreError`].
     pub fn turn_back(&self, hold: &Hold, before: &Path, link: &Path) -> Result<(), StoreError> {
         match self {
-            Store::Nix(store) => store.link(hold, before, link),
+            Store::Nix(store) => store.turn_back(hold, before, link),
             Store::Local(store) => store.link(before, link),
+        }
+    }
+
+    /// The error for a path whose content is not what its name says.
+    #[must_use]
+    pub fn damaged(&self, path: &Path, what: &str) -> StoreError {
+        StoreError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            remove: match self {
+                Store::Nix(_) => nix::delete_command(path),
+                Store::Local(_) => format!("rm {}", path.display()),
+            },
         }
     }
 

@@ -113,6 +113,7 @@ impl NixStore {
         let damaged = |what: String| StoreError::Damaged {
             path: path.to_owned(),
             what,
+            remove: delete_command(path),
         };
         match path.symlink_metadata() {
             Ok(there) if !there.is_file() => Err(damaged("no file".to_owned())),
@@ -181,6 +182,19 @@ impl NixStore {
                 })
             }
             Some(_) => self.replace_file(hold, target, link),
+        }
+    }
+
+    pub(super) fn turn_back(
+        &self,
+        hold: &Hold,
+        before: &Path,
+        link: &Path,
+    ) -> Result<(), StoreError> {
+        if before.starts_with(&self.store_dir) {
+            self.root(hold, before, link)
+        } else {
+            Ok(replace_link(before, link)?)
         }
     }
 
@@ -264,6 +278,11 @@ impl NixStore {
         let printed = String::from_utf8_lossy(&output.stdout);
         Ok(printed.trim_end_matches('\n').to_owned())
     }
+}
+
+/// The command that takes a path out of the store although output entries root it.
+pub(super) fn delete_command(path: &Path) -> String {
+    format!("nix-store --delete --ignore-liveness {}", path.display())
 }
 
 fn text(path: &Path) -> Result<&str, StoreError> {

@@ -9,7 +9,15 @@ fn list_is_aligned_and_complete() {
     let project = Project::new();
     let said = project.run(&["--list"]);
     assert_eq!(said.code, Some(0));
-    insta::assert_snapshot!(said.stdout, @"");
+    insta::assert_snapshot!(said.stdout, @"
+    VARIANT          MACHINE    ROLE    NODE
+    base             qemuamd64  base    -
+    base             qemuarm64  base    -
+    server-server-1  qemuamd64  server  server-1
+    server-server-2  qemuamd64  server  server-2
+
+    Total: 4 variants
+    ");
     let json: Value =
         serde_json::from_str(&project.run(&["--list", "--format", "json"]).stdout).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 4);
@@ -21,7 +29,21 @@ fn dry_run_shows_every_step_and_leaves_nothing() {
     let project = Project::new();
     let said = project.run(&["--dry-run", "--variant", "qemuamd64/base"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    insta::assert_snapshot!(said.stdout, @"");
+    insta::assert_snapshot!(said.stdout, @"
+    [1/1] qemuamd64/base
+      would build     kas-container build kas/base.yml:kas/qemuamd64.yml
+                      KAS_WORK_DIR=.isar-build-all/build/qemuamd64/base/work
+                      KAS_BUILD_DIR=.isar-build-all/build/qemuamd64/base/build
+                      DL_DIR=home/.cache/yocto/downloads/amd64
+                      SSTATE_DIR=home/.cache/yocto/sstate
+      would capture   image-qemuamd64.wic -> isar-base-qemuamd64.wic  (not there yet)
+      would register  isar-base-qemuamd64.wic
+      would capture   image-qemuamd64.wic.bmap -> isar-base-qemuamd64.wic.bmap  (optional, not there yet)
+      would register  isar-base-qemuamd64.wic.bmap
+      would update    artifact-hashes.nix
+
+    Dry run complete. Nothing was changed.
+    ");
     assert!(!project.path().join(".isar-build-all").exists());
     let json: Value =
         serde_json::from_str(&project.run(&["--dry-run", "--format", "json"]).stdout).unwrap();
@@ -32,7 +54,76 @@ fn dry_run_shows_every_step_and_leaves_nothing() {
 fn the_plan_is_that_of_the_contract() {
     let project = Project::new();
     let said = project.run(&["plan", "--format", "json", "--variant", "qemuamd64/base"]);
-    insta::assert_snapshot!(said.stdout, @"");
+    insta::assert_snapshot!(said.stdout, @r#"
+    {
+      "schema": 1,
+      "variants": [
+        {
+          "id": "base",
+          "machine": "qemuamd64",
+          "arch": "amd64",
+          "axes": {
+            "role": "base"
+          },
+          "kas": "kas/base.yml:kas/qemuamd64.yml",
+          "attr_path": [
+            "qemuamd64",
+            "base"
+          ],
+          "artifacts": [
+            {
+              "type": "wic",
+              "unique_name": "isar-base-qemuamd64.wic",
+              "deploy_name": "image-qemuamd64.wic",
+              "optional": false
+            },
+            {
+              "type": "bmap",
+              "unique_name": "isar-base-qemuamd64.wic.bmap",
+              "deploy_name": "image-qemuamd64.wic.bmap",
+              "optional": true
+            }
+          ]
+        }
+      ],
+      "releases": [],
+      "nodes": [
+        {
+          "id": "build:qemuamd64/base",
+          "step": "build",
+          "variant": "qemuamd64/base",
+          "needs": [],
+          "lanes": {
+            "build": 1,
+            "builddir:.isar-build-all/build/qemuamd64/base/build": 1
+          }
+        },
+        {
+          "id": "capture:qemuamd64/base",
+          "step": "capture",
+          "variant": "qemuamd64/base",
+          "needs": [
+            "build:qemuamd64/base"
+          ],
+          "lanes": {
+            "builddir:.isar-build-all/build/qemuamd64/base/build": 1,
+            "capture": 1
+          }
+        },
+        {
+          "id": "register:qemuamd64/base",
+          "step": "register",
+          "variant": "qemuamd64/base",
+          "needs": [
+            "capture:qemuamd64/base"
+          ],
+          "lanes": {
+            "register": 1
+          }
+        }
+      ]
+    }
+    "#);
     assert!(!said.stdout.contains("null"));
 }
 
@@ -41,7 +132,10 @@ fn a_selection_of_nothing_says_what_there_is() {
     let project = Project::new();
     let said = project.run(&["--variant", "sever-server-1"]);
     assert_eq!(said.code, Some(3));
-    insta::assert_snapshot!(said.stderr, @"");
+    insta::assert_snapshot!(said.stderr, @"
+    error: no variant matches `sever-server-1`
+    hint: did you mean `server-server-1`?
+    ");
 }
 
 #[test]
@@ -54,7 +148,29 @@ fn faults_are_all_said_with_exit_3() {
     project.write("variants.toml", &matrix);
     let said = project.run(&[]);
     assert_eq!(said.code, Some(3));
-    insta::assert_snapshot!(said.stderr, @"");
+    insta::assert_snapshot!(said.stderr, @r#"
+      error: unknown key `extention` in `artifacts.wic`
+        ,-[variants.toml:14:9]
+     13 | [artifacts]
+     14 | wic = { extention = ".wic" }
+        :         ^^^^|^^^^
+        :             `-- not a key of this table
+     15 | bmap = { extension = ".wic.bmap", optional = true }
+        `----
+      hint: did you mean `extension`?
+
+      error: kas file `kas/bse.yml` does not exist
+        ,-[variants.toml:28:10]
+     27 | [kas]
+     28 | chain = ["kas/bse.yml", "{machine.kas}", { file = "kas/{node}.yml", when = { node = "*" } }]
+        :          ^^^^^^|^^^^^^
+        :                `-- used by `machine = qemuamd64, role = base`
+     29 | 
+        `----
+      hint: did you mean `kas/base.yml`?
+
+    error: 2 faults in variants.toml
+    "#);
 }
 
 #[test]
@@ -104,7 +220,10 @@ fn without_a_matrix_the_message_says_where_it_was_looked_for() {
     std::fs::remove_file(project.path().join("variants.toml")).unwrap();
     let said = project.run(&["--list"]);
     assert_eq!(said.code, Some(3));
-    insta::assert_snapshot!(said.stderr, @"");
+    insta::assert_snapshot!(said.stderr, @"
+    error: there is no variants.toml in [project] or above it
+    hint: name the file with `-f FILE`, or write one; `isar-build-all schema` prints its schema
+    ");
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! What doctor says of hosts made of small scripts.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::directories::{GIB, room_check};
 use super::*;
-use crate::model::arch::Arch;
 use crate::settings::{Environment, LayerFile, LayerInput, Terminal};
+use crate::tools::tests::made::{SUDO, host, program};
 
 struct Made {
     dir: tempfile::TempDir,
@@ -18,16 +17,7 @@ impl Made {
         let bin = dir.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
         for (name, script) in programs {
-            let path = bin.join(name);
-            // By a process of its own, so that no sibling test's fork holds it open for writing.
-            let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$2\"";
-            let made = std::process::Command::new("/bin/sh")
-                .args(["-c", write, "sh", script])
-                .arg(&path)
-                .status()
-                .unwrap();
-            assert!(made.success());
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            program(&bin.join(name), script);
         }
         Self { dir }
     }
@@ -66,23 +56,10 @@ impl Made {
     }
 }
 
-fn host() -> Host {
-    Host {
-        uid: 1000,
-        arch: Some(Arch::Amd64),
-        kernel: "6.1.0-18-amd64".into(),
-        wsl: None,
-        nixos: false,
-    }
-}
-
 const PODMAN: &str = r#"case "$*" in
 --version) echo "podman version 4.3.1" ;;
 *) echo '{"host": {"ociRuntime": {"name": "crun"}, "cgroupVersion": "v1"}}' ;;
 esac"#;
-const SUDO: &str = r#"while [ "${1#-}" != "$1" ]; do shift; done
-[ "$1" = true ] && exit 0
-exec "$@""#;
 
 #[test]
 fn a_host_that_can_build_with_a_warning_or_two() {

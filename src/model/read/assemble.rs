@@ -61,12 +61,15 @@ impl<'a> Assembler<'a> {
         let mut links = Vec::new();
         for entry in chain {
             let file = naming::compile(&entry.file, catalog, Allowed::WITH_ID, quiet, faults);
-            let when = if quiet {
-                Condition::default()
-            } else {
-                Condition::new(&entry.when, catalog, true, faults)
-            };
-            links.extend(file.map(|file| Link { file, when }));
+            if quiet {
+                continue;
+            }
+            let before = faults.len();
+            let when = Condition::new(&entry.when, catalog, true, faults);
+            // A file whose condition is unclear is not asked for.
+            if faults.len() == before {
+                links.extend(file.map(|file| Link { file, when }));
+            }
         }
         let mut own = |text: &Text| naming::compile(text, catalog, Allowed::DEPLOY, quiet, faults);
         let own_deploy_names = catalog
@@ -300,7 +303,7 @@ impl<'a> Assembler<'a> {
         key: &VariantKey,
         cell: &Cell,
         extension: &Text,
-        version: &str,
+        version: &Text,
     ) -> Option<(String, String)> {
         let values = Values {
             catalog: self.catalog,

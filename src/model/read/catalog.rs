@@ -146,6 +146,7 @@ impl Catalog {
             .collect();
         for machine in document.machines {
             let mut artifacts: Vec<MachineArtifact> = Vec::new();
+            let is_empty = machine.artifacts.is_empty();
             for own in machine.artifacts {
                 let kind = own.kind.value.as_str();
                 let Some((base, produced)) = types.get_mut(kind) else {
@@ -172,7 +173,7 @@ impl Catalog {
                 artifacts.extend(artifact(own, base));
             }
             let listed = machine.artifacts_span.clone();
-            if let Some(span) = listed.filter(|_| artifacts.is_empty() && faults.is_empty()) {
+            if let Some(span) = listed.filter(|_| is_empty && types_known) {
                 faults.push(
                     Fault::at(
                         span,

@@ -1,110 +1,195 @@
 //! Collisions: names that must differ and do not. Knows nothing of how the names are made.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::catalog::Catalog;
 use super::expand::Cell;
 use super::naming::{Compiled, Naming};
 use super::tally::Tally;
 use crate::model::faults::{Fault, Faults};
-use crate::model::matrix::Variant;
+use crate::model::matrix::{Artifact, Variant};
 
 /// A variant with the combination that it was made from.
 pub type Made = (Variant, Cell);
 
+/// An artifact by the places of its variant and of itself.
+type Place = (usize, usize);
+
 /// Reports ids, unique names and attribute paths that two variants or artifacts share.
 pub fn check(made: &[Made], naming: &Naming, catalog: &Catalog, faults: &mut Faults) {
-    let mut tally = Tally::default();
-    let is_first = ids(made, naming, catalog, &mut tally);
-    unique_names(made, &is_first, naming, catalog, &mut tally);
-    attributes(made, &is_first, naming, &mut tally);
-    tally.report(faults);
-}
-
-/// Which variants are the first of their key; the names of the others would all collide again.
-fn ids(made: &[Made], naming: &Naming, catalog: &Catalog, tally: &mut Tally) -> Vec<bool> {
-    let mut seen: HashMap<(u32, &str), &Cell> = HashMap::with_capacity(made.len());
-    made.iter()
-        .map(|(variant, cell)| {
-            let key = (cell.machine, variant.key.id.as_str());
-            let Some(first) = seen.get(&key) else {
-                seen.insert(key, cell);
-                return true;
-            };
-            if let Some(template) = &naming.id {
-                tally.add(template.text.span.start, "id", || {
-                    let fault = Fault::at(
-                        template.text.span.clone(),
-                        format!("two variants are called `{}`", variant.key),
-                        "does not tell them apart",
-                    )
-                    .hint(tell_apart(first, cell, template, catalog));
-                    let fault = fault.also(first.origin.clone(), "one");
-                    if first.origin == cell.origin {
-                        fault
-                    } else {
-                        fault.also(cell.origin.clone(), "the other")
-                    }
-                });
-            }
-            false
-        })
-        .collect()
-}
-
-fn unique_names(
-    made: &[Made],
-    is_first: &[bool],
-    naming: &Naming,
-    catalog: &Catalog,
-    tally: &mut Tally,
-) {
-    let Some(template) = &naming.unique_name else {
-        return;
+    let mut checker = Checker {
+        made,
+        naming,
+        catalog,
+        tally: Tally::default(),
     };
-    let mut seen: HashMap<&str, (usize, usize)> = HashMap::with_capacity(made.len() * 3);
-    for (index, (variant, cell)) in made
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| is_first[*index])
-    {
-        for (number, artifact) in variant.artifacts.iter().enumerate() {
-            let name = artifact.unique_name.as_str();
-            let Some(&(other_index, other_number)) = seen.get(name) else {
-                seen.insert(name, (index, number));
+    let is_first = checker.ids();
+    // The names of a second variant of an id would all collide again.
+    let firsts: Vec<usize> = (0..made.len()).filter(|&index| is_first[index]).collect();
+    checker.unique_names(&firsts);
+    checker.attributes(&firsts);
+    checker.tally.report(faults);
+}
+
+struct Checker<'m> {
+    made: &'m [Made],
+    naming: &'m Naming,
+    catalog: &'m Catalog,
+    tally: Tally,
+}
+
+impl<'m> Checker<'m> {
+    /// Which variants are the first of their key.
+    fn ids(&mut self) -> Vec<bool> {
+        let mut seen: HashMap<(u32, &str), &Cell> = HashMap::with_capacity(self.made.len());
+        let mut is_first = Vec::with_capacity(self.made.len());
+        for (variant, cell) in self.made {
+            let key = (cell.machine, variant.key.id.as_str());
+            let first = seen.get(&key).copied();
+            is_first.push(first.is_none());
+            let (Some(first), Some(template)) = (first, &self.naming.id) else {
+                seen.insert(key, cell);
                 continue;
             };
-            tally.add(template.text.span.start, "unique name", || {
-                let (other, other_cell) = &made[other_index];
-                let kind = &other.artifacts[other_number].kind;
-                let hint = if other_index == index {
-                    format!("give `{kind}` and `{}` different extensions, or use `{{type}}`", artifact.kind)
-                } else {
-                    tell_apart(other_cell, cell, template, catalog)
-                };
-                Fault::at(
+            let catalog = self.catalog;
+            self.tally.add(template.text.span.start, "id", || {
+                let fault = Fault::at(
                     template.text.span.clone(),
-                    format!(
-                        "two artifacts have the unique name `{name}`: `{kind}` of `{}` and `{}` of `{}`",
-                        other.key, artifact.kind, variant.key
-                    ),
+                    format!("two variants are called `{}`", variant.key),
                     "does not tell them apart",
                 )
-                .hint(hint)
+                .hint(tell_apart(first, cell, template, catalog));
+                if first.origin == cell.origin {
+                    fault.also(first.origin.clone(), "both come from here")
+                } else {
+                    fault
+                        .also(first.origin.clone(), "one")
+                        .also(cell.origin.clone(), "the other")
+                }
             });
         }
+        is_first
     }
-}
 
-/// Reports attributes that are there twice, or that are an artifact and an attribute set at once.
-fn attributes(made: &[Made], is_first: &[bool], naming: &Naming, tally: &mut Tally) {
-    let mut by_path: HashMap<&[String], HashMap<&str, &Variant>> = HashMap::new();
-    let mut report = |path: &[String], attr: &str, one: &Variant, other: &Variant| {
-        tally.add(naming.span.start, "attribute", || {
-            let mut full = path.to_vec();
-            full.push(attr.to_owned());
+    fn unique_names(&mut self, firsts: &[usize]) {
+        let Some(template) = &self.naming.unique_name else {
+            return;
+        };
+        let mut seen: HashMap<&str, Place> = HashMap::with_capacity(firsts.len() * 4);
+        for &index in firsts {
+            let (variant, cell) = &self.made[index];
+            for (number, artifact) in variant.artifacts.iter().enumerate() {
+                let name = artifact.unique_name.as_str();
+                let Some(&other) = seen.get(name) else {
+                    seen.insert(name, (index, number));
+                    continue;
+                };
+                if other.0 == index {
+                    let what = format!("the unique name `{name}`");
+                    let hint = "give them different extensions, or use `{type}` in `unique_name`";
+                    self.within(other, (index, number), "unique name", &what, hint);
+                    continue;
+                }
+                let (other_variant, other_cell) = &self.made[other.0];
+                let catalog = self.catalog;
+                self.tally.add(template.text.span.start, "unique name", || {
+                    let other_kind = &other_variant.artifacts[other.1].kind;
+                    Fault::at(
+                        template.text.span.clone(),
+                        format!(
+                            "two artifacts have the unique name `{name}`: `{other_kind}` of `{}` and `{}` of `{}`",
+                            other_variant.key, artifact.kind, variant.key
+                        ),
+                        "does not tell them apart",
+                    )
+                    .hint(tell_apart(other_cell, cell, template, catalog))
+                });
+            }
+        }
+    }
+
+    /// Reports two artifacts of one variant that share something.
+    fn within(&mut self, one: Place, other: Place, kind: &'static str, what: &str, hint: &str) {
+        let (variant, cell) = &self.made[other.0];
+        let (one, other) = (&variant.artifacts[one.1], &variant.artifacts[other.1]);
+        let span = self.artifact_span(cell, other);
+        let first = self.artifact_span(cell, one);
+        self.tally.add(span.start, kind, || {
             Fault::at(
-                naming.span.clone(),
+                span.clone(),
+                format!(
+                    "`{}` and `{}` of `{}` have {what}",
+                    one.kind, other.kind, variant.key
+                ),
+                "one",
+            )
+            .also(first, "the other")
+            .hint(hint)
+        });
+    }
+
+    fn artifact_span(&self, cell: &Cell, artifact: &Artifact) -> Range<usize> {
+        let machine = &self.catalog.machines[cell.machine as usize];
+        machine
+            .artifacts
+            .iter()
+            .find(|own| own.kind == artifact.kind)
+            .map_or(self.naming.span.clone(), |own| own.span.clone())
+    }
+
+    /// Reports attributes that are there twice, or that are an artifact and an attribute set at once.
+    fn attributes(&mut self, firsts: &[usize]) {
+        if self.naming.attr_path.is_none() {
+            return;
+        }
+        let made = self.made;
+        let mut by_path: HashMap<&'m [String], HashMap<&'m str, Place>> =
+            HashMap::with_capacity(firsts.len());
+        for &index in firsts {
+            let variant = &made[index].0;
+            let leaves = by_path.entry(&variant.attr_path).or_default();
+            let mut taken = Vec::new();
+            for (number, artifact) in variant.artifacts.iter().enumerate() {
+                match leaves.get(artifact.attr.as_str()) {
+                    Some(&other) => taken.push((other, number)),
+                    None => {
+                        leaves.insert(&artifact.attr, (index, number));
+                    }
+                }
+            }
+            for (other, number) in taken {
+                let attr = &variant.artifacts[number].attr;
+                if other.0 == index {
+                    let what = format!("the attribute `{attr}`");
+                    let hint = "give one of them another `attr`";
+                    self.within(other, (index, number), "attribute", &what, hint);
+                } else {
+                    self.attribute_twice(&variant.attr_path, attr, other.0, index);
+                }
+            }
+        }
+        for &index in firsts {
+            let path = &made[index].0.attr_path;
+            for (depth, element) in path.iter().enumerate() {
+                let above = &path[..depth];
+                let leaf = by_path
+                    .get(above)
+                    .and_then(|leaves| leaves.get(element.as_str()));
+                if let Some(other) = leaf {
+                    self.attribute_twice(above, element, other.0, index);
+                }
+            }
+        }
+    }
+
+    fn attribute_twice(&mut self, path: &[String], attr: &str, one: usize, other: usize) {
+        let span = self.naming.span.clone();
+        let (one, other) = (&self.made[one].0, &self.made[other].0);
+        self.tally.add(span.start, "attribute", || {
+            let full: Vec<&str> = path.iter().map(String::as_str).chain([attr]).collect();
+            Fault::at(
+                span.clone(),
                 format!(
                     "the attribute path `{}` is taken twice, by `{}` and `{}`",
                     full.join("."),
@@ -113,50 +198,22 @@ fn attributes(made: &[Made], is_first: &[bool], naming: &Naming, tally: &mut Tal
                 ),
                 "does not tell them apart",
             )
-            .hint("add what they differ in to `attr_path`, or change `attr` of an artifact type")
+            .hint("add what they differ in to `naming.attr_path`, or change `attr` of an artifact type")
         });
-    };
-    let firsts = || {
-        made.iter()
-            .enumerate()
-            .filter(|(index, _)| is_first[*index])
-            .map(|(_, (variant, _))| variant)
-    };
-    for variant in firsts() {
-        let leaves = by_path.entry(&variant.attr_path).or_default();
-        for artifact in &variant.artifacts {
-            match leaves.get(artifact.attr.as_str()) {
-                Some(other) => report(&variant.attr_path, &artifact.attr, other, variant),
-                None => {
-                    leaves.insert(&artifact.attr, variant);
-                }
-            }
-        }
-    }
-    for variant in firsts() {
-        for (depth, element) in variant.attr_path.iter().enumerate() {
-            let path = &variant.attr_path[..depth];
-            if let Some(other) = by_path
-                .get(path)
-                .and_then(|leaves| leaves.get(element.as_str()))
-            {
-                report(path, element, other, variant);
-            }
-        }
     }
 }
 
 fn tell_apart(one: &Cell, other: &Cell, template: &Compiled, catalog: &Catalog) -> String {
-    let axes: Vec<&str> = catalog
+    let text = &template.text.value;
+    let axis = catalog
         .axes
         .iter()
         .zip(one.axes.iter().zip(&other.axes))
         .filter(|(_, (one, other))| one != other)
         .map(|(axis, _)| axis.name.as_str())
-        .collect();
-    let text = &template.text.value;
-    match axes.first() {
-        Some(axis) if !text.contains(&format!("{{{axis}}}")) => {
+        .find(|axis| !text.contains(&format!("{{{axis}}}")));
+    match axis {
+        Some(axis) if !text.contains("{id}") => {
             format!("they differ in axis `{axis}`: add `[-{{{axis}}}]` to the template")
         }
         _ if one.machine != other.machine && !text.contains("{machine}") => {

@@ -1,10 +1,14 @@
 //! variants.toml as it was written: every word with its place, nothing resolved yet. Reads what has
-//! the right type and leaves out the rest, which [`super::structure`] has reported.
+//! the right type and leaves out the rest, which [`super::structure`] has reported; of chain and
+//! variants whole elements, since half a condition would say something else.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::structure;
+use crate::model::shape;
 
 /// A string of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,10 +238,12 @@ pub fn read(root: &DeTable<'_>, source: &str) -> Document {
             .filter_map(|(name, value)| Some(reader.machine(name, value.get_ref().as_table()?)))
             .collect(),
         chain: elements(kas_chain)
+            .filter(|value| structure::is_sound(value, &shape::CHAIN_ENTRY))
             .filter_map(|value| reader.chain_entry(value))
             .collect(),
         chain_span: kas_chain.map(Spanned::span),
         blocks: elements(blocks)
+            .filter(|value| structure::is_sound(value, &shape::VARIANTS))
             .filter_map(|value| Some(reader.block(value.get_ref().as_table()?, value.span())))
             .collect(),
         blocks_span: blocks.map(Spanned::span),

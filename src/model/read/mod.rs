@@ -10,6 +10,7 @@ pub mod expand;
 pub mod naming;
 pub mod release;
 pub mod structure;
+pub mod syntax;
 pub mod tally;
 pub mod variables;
 
@@ -20,6 +21,7 @@ use toml::de::DeTable;
 use self::assemble::{Assembler, KasUse};
 use self::catalog::Catalog;
 use self::collisions::Made;
+use self::document::Text;
 use self::naming::Naming;
 use crate::model::arch::Arch;
 use crate::model::faults::{Fault, Faults};
@@ -53,7 +55,7 @@ pub fn read(source: &str, options: &Options) -> Reading {
     let (root, errors) = DeTable::parse_recoverable(source);
     if !errors.is_empty() {
         return Reading {
-            faults: errors.iter().map(syntax_fault).collect(),
+            faults: syntax::faults(&errors, source),
             ..Reading::default()
         };
     }
@@ -65,11 +67,11 @@ pub fn read(source: &str, options: &Options) -> Reading {
     let blocks = std::mem::take(&mut document.blocks);
     let naming = std::mem::take(&mut document.naming);
     let released = std::mem::take(&mut document.released);
-    let version = options
-        .release_version
-        .clone()
-        .or(document.version.take().map(|text| text.value))
-        .unwrap_or_else(|| "dev".to_owned());
+    let in_file = document.version.take();
+    let version = match &options.release_version {
+        Some(version) => Text::implied(version, naming.span.clone()),
+        None => in_file.unwrap_or_else(|| Text::implied("dev", naming.span.clone())),
+    };
     let chain_span = document.chain_span.clone();
     let blocks_span = document.blocks_span.clone();
 
@@ -131,15 +133,6 @@ pub fn read(source: &str, options: &Options) -> Reading {
         kas,
         faults,
     }
-}
-
-fn syntax_fault(error: &toml::de::Error) -> Fault {
-    let message = format!("not TOML: {}", error.message());
-    match error.span() {
-        Some(span) => Fault::at(span, message, "here"),
-        None => Fault::nowhere(message),
-    }
-    .hint("strings need quotes, tables a `[header]`; see https://toml.io")
 }
 
 fn empty_matrix(span: Range<usize>) -> Fault {

@@ -173,8 +173,8 @@ pub struct Naming {
     pub deploy_name: Option<Compiled>,
     /// Of release assets.
     pub release_asset: Option<Compiled>,
-    /// Of the elements of the attribute path.
-    pub attr_path: Vec<Option<Compiled>>,
+    /// Of the elements of the attribute path, all or none.
+    pub attr_path: Option<Vec<Compiled>>,
     /// Where the attribute path is said, else the table.
     pub span: Range<usize>,
 }
@@ -213,10 +213,14 @@ impl Naming {
             span: attr_path
                 .first()
                 .map_or(naming.span.clone(), |text| text.span.clone()),
-            attr_path: attr_path
-                .iter()
-                .map(|text| compile(text, Allowed::WITH_ID))
-                .collect(),
+            attr_path: {
+                // All are compiled, so that all their faults are told.
+                let elements: Vec<Option<Compiled>> = attr_path
+                    .iter()
+                    .map(|text| compile(text, Allowed::WITH_ID))
+                    .collect();
+                elements.into_iter().collect()
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::model::select::{Index, VariantGlob};
 /// because of faults; then nothing is said of globs that match nothing.
 pub fn releases(
     globs: &[Text],
-    version: &str,
+    version: &Text,
     made: &[Made],
     complete: bool,
     catalog: &Catalog,

@@ -31,15 +31,19 @@ pub fn check_root(root: &DeTable<'_>, span: Range<usize>) -> Checked {
         .iter()
         .filter(|field| match root.get(field.name) {
             None => field.required,
-            Some(value) => {
-                let mut within = Faults::new();
-                check(value, &field.ty, field.name, &mut within);
-                !within.is_empty()
-            }
+            Some(value) => !is_sound(value, &field.ty),
         })
         .map(|field| field.name)
         .collect();
     Checked { faults, broken }
+}
+
+/// Whether a value has a shape.
+#[must_use]
+pub fn is_sound(value: &Spanned<DeValue<'_>>, ty: &Type) -> bool {
+    let mut faults = Faults::new();
+    check(value, ty, "", &mut faults);
+    faults.is_empty()
 }
 
 /// Checks a table against its shape. `path` is how the user writes where it is, as `machines.qemu`.
@@ -102,14 +106,14 @@ fn missing_key(field: &Field, span: Range<usize>, path: &str) -> Fault {
         format!("`{path}` lacks `{}`", field.name)
     };
     let label = format!("needs `{}`", field.name);
-    Fault::at(span, message, label).hint(format!("{}: {}", field.name, field.doc))
+    Fault::at(span, message, label).hint(format!("`{}`: {}", field.name, field.doc))
 }
 
 fn check(value: &Spanned<DeValue<'_>>, ty: &Type, path: &str, faults: &mut Faults) {
     let span = value.span();
     match (ty, value.get_ref()) {
         (Type::Text, DeValue::String(_)) | (Type::Boolean, DeValue::Boolean(_)) => {}
-        (Type::False, DeValue::Boolean(false)) => {}
+        (Type::False, DeValue::Boolean(false)) | (Type::Settings, _) => {}
         (Type::False, DeValue::Boolean(true)) => faults.push(
             Fault::at(
                 span,
@@ -118,22 +122,6 @@ fn check(value: &Spanned<DeValue<'_>>, ty: &Type, path: &str, faults: &mut Fault
             )
             .hint("name the value, or write `false` to leave it unset"),
         ),
-        (Type::Choice(words), DeValue::String(word)) => {
-            if !words.contains(&&**word) {
-                faults.push(
-                    Fault::at(
-                        span,
-                        format!("`{path}` cannot be `{word}`"),
-                        "not one of the choices",
-                    )
-                    .hint(suggest::hint(
-                        word,
-                        "the choices are",
-                        words.iter().copied(),
-                    )),
-                );
-            }
-        }
         (Type::Exactly(wanted), DeValue::Integer(number)) => {
             if integer(number) != Some(*wanted) {
                 faults.push(
@@ -145,14 +133,6 @@ fn check(value: &Spanned<DeValue<'_>>, ty: &Type, path: &str, faults: &mut Fault
                     .hint(format!(
                         "write `{path} = {wanted}`, or use a version of isar-build-all that reads {number}"
                     )),
-                );
-            }
-        }
-        (Type::Integer(least), DeValue::Integer(number)) => {
-            if integer(number).is_none_or(|number| number < *least) {
-                faults.push(
-                    Fault::at(span, format!("`{path}` cannot be {number}"), "out of range")
-                        .hint(format!("a whole number, {least} or more")),
                 );
             }
         }
@@ -202,25 +182,29 @@ pub fn integer(number: &toml::de::DeInteger<'_>) -> Option<i64> {
 
 fn same_kind(ty: &Type, value: &DeValue<'_>) -> bool {
     match ty {
-        Type::Text | Type::Choice(_) => value.is_str(),
-        Type::Integer(_) | Type::Exactly(_) => value.is_integer(),
+        Type::Text => value.is_str(),
+        Type::Exactly(_) => value.is_integer(),
         Type::Boolean | Type::False => value.is_bool(),
         Type::List(_) => value.is_array(),
-        Type::Table(_) | Type::Map(_) => value.is_table(),
+        Type::Table(_) | Type::Map(_) | Type::Settings => value.is_table(),
         Type::Either(types) => types.iter().any(|ty| same_kind(ty, value)),
     }
 }
 
 fn describe(ty: &Type) -> String {
     match ty {
-        Type::Text | Type::Choice(_) => "a string".to_owned(),
-        Type::Integer(_) | Type::Exactly(_) => "an integer".to_owned(),
+        Type::Text => "a string".to_owned(),
+        Type::Exactly(_) => "an integer".to_owned(),
         Type::Boolean => "`true` or `false`".to_owned(),
         Type::False => "`false`".to_owned(),
         Type::List(Type::Text) => "a list of strings".to_owned(),
         Type::List(_) => "a list".to_owned(),
-        Type::Table(_) | Type::Map(_) => "a table".to_owned(),
-        Type::Either(types) => types.iter().map(describe).collect::<Vec<_>>().join(" or "),
+        Type::Table(_) | Type::Map(_) | Type::Settings => "a table".to_owned(),
+        Type::Either(types) => {
+            let mut all: Vec<String> = types.iter().map(describe).collect();
+            let last = all.pop().unwrap_or_default();
+            format!("{} or {last}", all.join(", "))
+        }
     }
 }
 

@@ -158,7 +158,7 @@ pub struct Values<'a> {
     /// `type`.
     pub kind: Option<&'a str>,
     /// `version`.
-    pub version: Option<&'a str>,
+    pub version: Option<&'a Text>,
 }
 
 impl<'a> Values<'a> {
@@ -172,7 +172,6 @@ impl<'a> Values<'a> {
             Variable::MachineArch => machine.arch.map(crate::model::arch::Arch::as_str),
             Variable::Id => self.id,
             Variable::Type => self.kind,
-            Variable::Version => self.version,
             _ => self.text(variable).map(|text| text.value.as_str()),
         }
     }
@@ -196,7 +195,8 @@ impl<'a> Values<'a> {
             Variable::MachineKas => machine.kas.as_ref(),
             Variable::MachineVar(var) => machine.vars.get(var),
             Variable::Extension => self.extension,
-            Variable::MachineArch | Variable::Id | Variable::Type | Variable::Version => None,
+            Variable::Version => self.version,
+            Variable::MachineArch | Variable::Id | Variable::Type => None,
         }
     }
 

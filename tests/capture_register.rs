@@ -1,0 +1,562 @@
+//! From a deploy directory to the store and the hashes file, through the steps themselves.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use isar_build_all::model::arch::Arch;
+use isar_build_all::model::event::{Event, EventKind};
+use isar_build_all::model::hashes::parse;
+use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
+use isar_build_all::model::outcome::Outcome;
+use isar_build_all::report::{Clock, Hub, Reporter};
+use isar_build_all::settings::{LayerInput, Settings};
+use isar_build_all::state::StateDir;
+use isar_build_all::state::records::{BuildStart, Records};
+use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::output::take_output;
+use isar_build_all::steps::register::{Registry, register};
+use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
+use isar_build_all::store::{LocalStore, NixStore, Store};
+use sha2::{Digest as _, Sha256};
+use support::PrivateNix;
+use tokio::sync::watch;
+
+#[derive(Clone, Default)]
+struct Collect(Arc<Mutex<Vec<Event>>>);
+
+impl Reporter for Collect {
+    fn name(&self) -> &'static str {
+        "collect"
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+/// A project in a directory of its own.
+struct World {
+    dir: tempfile::TempDir,
+    nix: Option<PrivateNix>,
+    settings: Arc<Settings>,
+    registry: Registry,
+    level: watch::Sender<StopLevel>,
+}
+
+struct Ended {
+    result: StepResult,
+    events: Vec<EventKind>,
+}
+
+impl World {
+    fn new(nix: Option<PrivateNix>) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::resolve(&LayerInput {
+            project_dir: dir.path().to_owned(),
+            working_dir: dir.path().to_owned(),
+            ..LayerInput::default()
+        })
+        .unwrap();
+        let state = StateDir::at(settings.state_dir.value.clone());
+        state.create().unwrap();
+        let store = match &nix {
+            Some(nix) => Store::Nix(NixStore {
+                program: "nix-store".into(),
+                store_dir: nix.store_dir(),
+                state_dir: nix.state_dir(),
+                env: nix.env(),
+            }),
+            None => Store::Local(LocalStore::new(state.store())),
+        };
+        let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        World {
+            registry: Registry {
+                store: Arc::new(store),
+                records: Arc::new(Records::open(&state.records()).unwrap()),
+                clock,
+                command: "isar-build-all".to_owned(),
+            },
+            settings: Arc::new(settings),
+            nix,
+            dir,
+            level: watch::Sender::new(StopLevel::Run),
+        }
+    }
+
+    fn local() -> World {
+        World::new(None)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn build_dir(&self) -> PathBuf {
+        self.path("build")
+    }
+
+    fn write(&self, path: &str, content: &[u8]) -> PathBuf {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn deploy(&self, name: &str, content: &[u8]) -> PathBuf {
+        self.write(
+            &format!("build/tmp/deploy/images/qemuamd64/{name}"),
+            content,
+        )
+    }
+
+    fn hashes(&self) -> String {
+        fs::read_to_string(self.path("artifact-hashes.nix")).unwrap_or_default()
+    }
+
+    /// Does something with a context for a variant.
+    fn step<F: Future<Output = StepResult>>(
+        &self,
+        id: &str,
+        handover: &Arc<Handover>,
+        work: impl FnOnce(StepContext) -> F,
+    ) -> Ended {
+        let collected = Collect::default();
+        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
+        let (hub, events) = Hub::start("run", Arc::clone(&self.registry.clock), reporters).unwrap();
+        let ctx = StepContext {
+            node: format!("step:qemuamd64/{id}"),
+            run: "run".to_owned(),
+            variant: Arc::new(variant(id)),
+            settings: Arc::clone(&self.settings),
+            events,
+            stop: self.level.subscribe(),
+            handover: Arc::clone(handover),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let result = runtime.block_on(work(ctx));
+        drop(runtime);
+        assert!(hub.join().is_empty());
+        let events = collected
+            .0
+            .lock()
+            .unwrap()
+            .drain(..)
+            .map(|event| event.kind)
+            .collect();
+        Ended { result, events }
+    }
+
+    fn capture(&self, id: &str, handover: &Arc<Handover>, provenance: &Provenance) -> Ended {
+        let (build_dir, want) = (self.build_dir(), self.registry.store.want());
+        let provenance = provenance.clone();
+        self.step(id, handover, |ctx| async move {
+            capture(&ctx, &build_dir, &provenance, want).await
+        })
+    }
+
+    fn register(&self, id: &str, handover: &Arc<Handover>) -> Ended {
+        let registry = self.registry.clone();
+        self.step(id, handover, |ctx| async move {
+            register(&ctx, &registry).await
+        })
+    }
+
+    fn take_output(&self, id: &str, handover: &Arc<Handover>) -> Ended {
+        let store = Arc::clone(&self.registry.store);
+        self.step(id, handover, |ctx| async move {
+            take_output(&ctx, &store).await
+        })
+    }
+
+    /// Captures and registers; the last result.
+    fn both(&self, id: &str) -> Ended {
+        let handover = Arc::default();
+        let ended = self.capture(id, &handover, &Provenance::JustBuilt);
+        if ended.result.outcome != Outcome::Succeeded {
+            return ended;
+        }
+        self.register(id, &handover)
+    }
+
+    /// The text with what differs from run to run replaced.
+    fn shown(&self, text: &str) -> String {
+        let mut text = text.replace(self.dir.path().to_str().unwrap(), "DIR");
+        if let Some(nix) = &self.nix {
+            text = text.replace(nix.dir().to_str().unwrap(), "NIX");
+        }
+        text
+    }
+
+    fn why(&self, ended: &Ended) -> String {
+        let StepResult { outcome, why, hint } = &ended.result;
+        self.shown(&format!(
+            "{}: {}\nhint: {}\n",
+            outcome.as_str(),
+            why.as_deref().unwrap_or("-"),
+            hint.as_deref().unwrap_or("-")
+        ))
+    }
+
+    fn left(&self, path: &str) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.path(path))
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn assert_registered(&self, id: &str, name: &str, content: &[u8]) {
+        let unique = format!("isar-{id}-qemuamd64{name}");
+        let entry = self.path("artifacts/qemuamd64").join(&unique);
+        let sha256: [u8; 32] = Sha256::digest(content).into();
+        let target = fs::read_link(&entry).unwrap();
+        assert_eq!(
+            target,
+            self.registry.store.path_of(&sha256, &unique).unwrap()
+        );
+        assert_eq!(fs::read(&entry).unwrap(), content);
+        let text = self.hashes();
+        assert_eq!(parse(&text).unwrap().get(&unique), Some(sha256));
+        let record = self
+            .registry
+            .records
+            .last_registered(&unique)
+            .unwrap()
+            .unwrap();
+        assert_eq!(record.store_path, target);
+    }
+}
+
+fn variant(id: &str) -> Variant {
+    let artifact = |kind: &str, suffix: &str, optional| Artifact {
+        kind: kind.to_owned(),
+        unique_name: format!("isar-{id}-qemuamd64{suffix}"),
+        deploy_name: format!("image-debian-qemuamd64{suffix}"),
+        attr: kind.to_owned(),
+        optional,
+    };
+    Variant {
+        key: VariantKey {
+            machine: "qemuamd64".to_owned(),
+            id: id.to_owned(),
+        },
+        arch: Arch::Amd64,
+        axes: Vec::new(),
+        kas: vec!["a.yml".to_owned()],
+        attr_path: Vec::new(),
+        artifacts: vec![
+            artifact("wic", ".wic", false),
+            artifact("vmlinuz", "-vmlinuz", false),
+            artifact("bmap", ".wic.bmap", true),
+        ],
+    }
+}
+
+fn worlds() -> Vec<World> {
+    let mut worlds = vec![World::local()];
+    worlds.extend(PrivateNix::new().map(|nix| World::new(Some(nix))));
+    worlds
+}
+
+#[test]
+fn what_was_deployed_is_registered() {
+    for world in worlds() {
+        world.deploy("image-debian-qemuamd64.wic", b"an image");
+        world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
+        let handover = Arc::default();
+        let captured = world.capture("base", &handover, &Provenance::JustBuilt);
+        assert_eq!(captured.result, StepResult::succeeded());
+        assert_eq!(
+            world.left("artifacts/qemuamd64/.captured/run"),
+            ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
+        );
+        let registered = world.register("base", &handover);
+        assert_eq!(registered.result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"an image");
+        world.assert_registered("base", "-vmlinuz", b"a kernel");
+        assert_eq!(
+            world.left("artifacts/qemuamd64"),
+            ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
+        );
+        if world.nix.is_none() {
+            let lines: Vec<String> = captured
+                .events
+                .iter()
+                .chain(&registered.events)
+                .map(|event| serde_json::to_string(event).unwrap())
+                .collect();
+            insta::assert_snapshot!(world.shown(&lines.join("\n")), @r#"
+            {"kind":"warning","node":"step:qemuamd64/base","message":"no image-debian-qemuamd64.wic.bmap in DIR/build/tmp/deploy/images/qemuamd64","hint":"it is optional; isar-base-qemuamd64.wic.bmap is not registered"}
+            {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","how":"copied"}
+            {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"vmlinuz","name":"isar-base-qemuamd64-vmlinuz","bytes":8,"sha256":"4fff0d3e643b3894c17a0738fbdc591953aa722c9d42774425090accc4377126","nix32":"09ki6z2cq2h94m27fhlx5irallqrb7fgnf07gb0r8f1vchz0vzsg","how":"copied"}
+            {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","store_path":"DIR/.isar-build-all/store/1n9fyklnbrw81rjiqdhjhx0n3j0w2rx4-isar-base-qemuamd64.wic","how":"added"}
+            {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"vmlinuz","name":"isar-base-qemuamd64-vmlinuz","bytes":8,"sha256":"4fff0d3e643b3894c17a0738fbdc591953aa722c9d42774425090accc4377126","nix32":"09ki6z2cq2h94m27fhlx5irallqrb7fgnf07gb0r8f1vchz0vzsg","store_path":"DIR/.isar-build-all/store/7j5z2x8kx699az52d1z7q59h6khjc2la-isar-base-qemuamd64-vmlinuz","how":"added"}
+            "#);
+            insta::assert_snapshot!(world.hashes(), @r#"
+            # SHA-256 hashes of the registered artifacts: unique file name to hash in Nix base32.
+            #
+            # isar-build-all writes the hashes and adds entries; comments, order and other entries stay as they
+            # are. By hand: nix-hash --type sha256 --flat --base32 FILE
+            {
+              # =========================================================================
+              # qemuamd64 - base
+              # =========================================================================
+              "isar-base-qemuamd64.wic" = "1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5";
+              "isar-base-qemuamd64-vmlinuz" = "09ki6z2cq2h94m27fhlx5irallqrb7fgnf07gb0r8f1vchz0vzsg";
+            }
+            "#);
+        }
+
+        // The next build changes one; a second variant comes.
+        world.deploy("image-debian-qemuamd64.wic", b"a newer image");
+        assert_eq!(world.both("base").result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"a newer image");
+        world.assert_registered("base", "-vmlinuz", b"a kernel");
+        assert_eq!(world.both("server").result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"a newer image");
+        world.assert_registered("server", ".wic", b"a newer image");
+    }
+}
+
+#[test]
+fn what_cannot_be_captured_is_said() {
+    let mut out = String::new();
+    let mut refused = |what: &str, prepare: &dyn Fn(&World)| {
+        let world = World::local();
+        prepare(&world);
+        let ended = world.both("base");
+        out += &format!("== {what}\n{}", world.why(&ended));
+        assert_eq!(world.left("artifacts/qemuamd64"), Vec::<String>::new());
+        assert_eq!(world.hashes(), "");
+    };
+    refused("no build", &|_| {});
+    refused("missing", &|world| {
+        world.deploy("image-debian-qemuamd64.wic.zst", b"x");
+        world.deploy("image-debian-qemuamd64.manifest", b"x");
+        world.deploy("README", b"x");
+    });
+    refused("two", &|world| {
+        world.deploy("image-debian-qemuamd64.wic", b"x");
+        world.write(
+            "build/tmp-old/deploy/images/qemuamd64/image-debian-qemuamd64.wic",
+            b"x",
+        );
+    });
+    refused("a link, a directory", &|world| {
+        let wic = world.deploy("image-debian-qemuamd64.wic", b"x");
+        fs::remove_file(&wic).unwrap();
+        symlink("/etc/passwd", &wic).unwrap();
+        fs::create_dir(wic.with_file_name("image-debian-qemuamd64-vmlinuz")).unwrap();
+    });
+    refused("a pipe, an empty file", &|world| {
+        let wic = world.deploy("image-debian-qemuamd64.wic", b"");
+        let pipe = wic.with_file_name("image-debian-qemuamd64-vmlinuz");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, kind, mode, 0).unwrap();
+    });
+    insta::assert_snapshot!(out, @"
+    == no build
+    failed: no deploy directory of qemuamd64 under DIR/build
+    hint: find where the build deployed: find DIR/build -name deploy
+    == missing
+    failed: DIR/build/tmp/deploy/images/qemuamd64 has no image-debian-qemuamd64.wic, no image-debian-qemuamd64-vmlinuz
+    hint: there are image-debian-qemuamd64.wic.zst, image-debian-qemuamd64.manifest; if one is meant, correct naming.deploy or the artifact's extension
+    == two
+    failed: several deploy directories hold files of this variant: DIR/build/tmp/deploy/images/qemuamd64, DIR/build/tmp-old/deploy/images/qemuamd64
+    hint: one is another build's; move it out of the build directory
+    == a link, a directory
+    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is a symbolic link, not a file; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a directory, not a file
+    hint: have the file itself made there, under this name
+    == a pipe, an empty file
+    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is empty; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a named pipe, not a file
+    hint: have the file itself made there, under this name
+    ");
+}
+
+#[test]
+fn a_missing_optional_artifact_is_said() {
+    let world = World::local();
+    world.deploy("image-debian-qemuamd64.wic", b"x");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
+    let ended = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let warning = ended.events.iter().find_map(|event| match event {
+        EventKind::Warning { message, hint, .. } => Some(format!("{message}\nhint: {hint:?}")),
+        _ => None,
+    });
+    insta::assert_snapshot!(world.shown(&warning.unwrap()), @r#"
+    no image-debian-qemuamd64.wic.bmap in DIR/build/tmp/deploy/images/qemuamd64
+    hint: Some("it is optional; isar-base-qemuamd64.wic.bmap is not registered")
+    "#);
+}
+
+#[test]
+fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
+    let world = World::local();
+    world.deploy("image-debian-qemuamd64.wic", b"x");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
+    let records = &world.registry.records;
+    let recorded = Provenance::Recorded(Arc::clone(records));
+    let built = |id: &str, outcome| {
+        let variant = variant(id);
+        let names: Vec<String> = variant
+            .artifacts
+            .iter()
+            .map(|artifact| artifact.deploy_name.clone())
+            .collect();
+        let build = records
+            .record_build_started(&BuildStart {
+                run: "run",
+                variant: &variant.key,
+                build_dir: &world.build_dir(),
+                kas: "a.yml",
+                deploy_names: &names,
+                started: jiff::Timestamp::UNIX_EPOCH,
+            })
+            .unwrap();
+        records
+            .record_build_finished(build, outcome, 1.0, jiff::Timestamp::UNIX_EPOCH)
+            .unwrap();
+    };
+    let mut out = world.why(&world.capture("base", &Arc::default(), &recorded));
+    built("server", Outcome::Succeeded);
+    out += &world.why(&world.capture("base", &Arc::default(), &recorded));
+    insta::assert_snapshot!(out, @"
+    failed: no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is; no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is
+    hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
+    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is qemuamd64/server's; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is qemuamd64/server's
+    hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
+    ");
+    let adopted = world.capture("base", &Arc::default(), &Provenance::Adopted);
+    assert_eq!(adopted.result, StepResult::succeeded());
+    built("base", Outcome::Succeeded);
+    let owned = world.capture("base", &Arc::default(), &recorded);
+    assert_eq!(owned.result, StepResult::succeeded());
+}
+
+#[test]
+fn a_kill_ends_a_capture() {
+    let world = World::local();
+    world.deploy("image-debian-qemuamd64.wic", b"x");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
+    world.level.send_replace(StopLevel::Graceful);
+    let graceful = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    assert_eq!(graceful.result, StepResult::succeeded());
+    world.level.send_replace(StopLevel::Kill);
+    let killed = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    assert_eq!(killed.result, StepResult::cancelled());
+}
+
+#[test]
+fn a_registration_that_fails_changes_nothing() {
+    for world in worlds() {
+        world.deploy("image-debian-qemuamd64.wic", b"old image");
+        world.deploy("image-debian-qemuamd64-vmlinuz", b"old kernel");
+        assert_eq!(world.both("base").result, StepResult::succeeded());
+        let good = world.hashes();
+        world.deploy("image-debian-qemuamd64.wic", b"new image");
+        world.deploy("image-debian-qemuamd64-vmlinuz", b"new kernel");
+
+        // The file cannot be edited.
+        let bad = good.replace("{\n", "{\n  nested = { };\n");
+        world.write("artifact-hashes.nix", bad.as_bytes());
+        let refused = world.both("base");
+        assert_eq!(refused.result.outcome, Outcome::Failed);
+        assert_eq!(world.hashes(), bad);
+        if world.nix.is_none() {
+            insta::assert_snapshot!(world.why(&refused), @r#"
+            failed: DIR/artifact-hashes.nix is left as it is; line 6: neither an entry, nor a comment, nor a brace: nested = { };
+            hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
+            "#);
+        }
+        world.write("artifact-hashes.nix", good.as_bytes());
+        world.assert_registered("base", ".wic", b"old image");
+        world.assert_registered("base", "-vmlinuz", b"old kernel");
+
+        // The second entry cannot be turned when the first has been.
+        let kernel = world.path("artifacts/qemuamd64/isar-base-qemuamd64-vmlinuz");
+        let target = fs::read_link(&kernel).unwrap();
+        fs::remove_file(&kernel).unwrap();
+        fs::create_dir(&kernel).unwrap();
+        let failed = world.both("base");
+        assert_eq!(failed.result.outcome, Outcome::Failed);
+        assert_eq!(world.hashes(), good);
+        fs::remove_dir(&kernel).unwrap();
+        symlink(target, &kernel).unwrap();
+        world.assert_registered("base", ".wic", b"old image");
+
+        assert_eq!(world.both("base").result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"new image");
+        world.assert_registered("base", "-vmlinuz", b"new kernel");
+        assert_eq!(world.left("artifacts/qemuamd64").len(), 2);
+    }
+}
+
+#[test]
+fn output_entries_are_hashed_anew() {
+    for world in worlds() {
+        let mut out = String::new();
+        let again = |world: &World| {
+            let handover = Arc::default();
+            let taken = world.take_output("base", &handover);
+            if taken.result.outcome == Outcome::Succeeded {
+                world.register("base", &handover)
+            } else {
+                taken
+            }
+        };
+        out += &world.why(&again(&world));
+        // Files by hand are registered from where they are.
+        world.write("artifacts/qemuamd64/isar-base-qemuamd64.wic", b"by hand");
+        world.write("artifacts/qemuamd64/isar-base-qemuamd64-vmlinuz", b"kernel");
+        assert_eq!(again(&world).result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"by hand");
+        world.assert_registered("base", "-vmlinuz", b"kernel");
+        // Links into the store are what they point to; a lost hashes file comes back.
+        fs::remove_file(world.path("artifact-hashes.nix")).unwrap();
+        assert_eq!(again(&world).result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"by hand");
+        // A link to somewhere else is registered under the unique name.
+        let wic = world.path("artifacts/qemuamd64/isar-base-qemuamd64.wic");
+        let elsewhere = world.write("elsewhere.img", b"from elsewhere");
+        fs::remove_file(&wic).unwrap();
+        symlink(&elsewhere, &wic).unwrap();
+        assert_eq!(again(&world).result, StepResult::succeeded());
+        world.assert_registered("base", ".wic", b"from elsewhere");
+        assert!(elsewhere.exists());
+        // What rotted in the store is not made official.
+        let target = fs::canonicalize(&wic).unwrap();
+        make_writable(&target);
+        fs::write(&target, b"fr0m elsewhere").unwrap();
+        out += &world.why(&again(&world));
+        // And what is gone is said.
+        fs::remove_file(&target).unwrap();
+        out += &world.why(&again(&world));
+        if world.nix.is_none() {
+            insta::assert_snapshot!(out, @"
+            failed: DIR/artifacts/qemuamd64 has no isar-base-qemuamd64.wic, no isar-base-qemuamd64-vmlinuz
+            hint: build it: isar-build-all --variant qemuamd64/base
+            failed: DIR/.isar-build-all/store/77cv863dkwdypjajswqn1j0jnxw0n39q-isar-base-qemuamd64.wic is valid in the store, but what lies there is not what its name says
+            hint: take it away and run again: rm DIR/.isar-build-all/store/77cv863dkwdypjajswqn1j0jnxw0n39q-isar-base-qemuamd64.wic
+            failed: DIR/artifacts/qemuamd64/isar-base-qemuamd64.wic is a link to DIR/.isar-build-all/store/77cv863dkwdypjajswqn1j0jnxw0n39q-isar-base-qemuamd64.wic, which is gone
+            hint: build it: isar-build-all --variant qemuamd64/base
+            ");
+        }
+    }
+}
+
+fn make_writable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
