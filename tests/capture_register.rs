@@ -372,7 +372,7 @@ fn what_cannot_be_captured_is_said() {
     hint: find where the build deployed: find DIR/build -name deploy
     == missing
     failed: DIR/build/tmp/deploy/images/qemuamd64 has no image-debian-qemuamd64.wic, no image-debian-qemuamd64-vmlinuz
-    hint: there are image-debian-qemuamd64.wic.zst, image-debian-qemuamd64.manifest; if one is meant, correct naming.deploy or the artifact's extension
+    hint: there are image-debian-qemuamd64.wic.zst, image-debian-qemuamd64.manifest; if one is meant, correct naming.deploy_name or the artifact's extension
     == two
     failed: several deploy directories hold files of this variant: DIR/build/tmp/deploy/images/qemuamd64, DIR/build/tmp-old/deploy/images/qemuamd64
     hint: one is another build's; move it out of the build directory
