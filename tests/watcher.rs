@@ -1,18 +1,12 @@
 //! The watcher, shown by killing those who need it: this program is started again as a run that is
 //! killed, and as the watcher that undoes what it left. Containers are files that a fake engine keeps.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr
-)]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +14,7 @@ use std::time::{Duration, Instant};
 use common::{eventually, lives, pid_in, script};
 use isar_build_all::exec::watcher::{self, Watcher, WatcherError};
 use isar_build_all::exec::{Control, Process, Spec, StopLevel, Undo};
+use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, Signal, getsid, kill_process, kill_process_group};
 
 /// `run DIR NAME SECONDS`: a container that ends when its file goes; `rm`, `exists` as podman has them.
@@ -379,68 +374,27 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let wanted = args.iter().find(|arg| !arg.starts_with('-'));
-    let tests: &[(&str, fn())] = &[
-        ("sigkill_leaves_nothing", sigkill_leaves_nothing),
-        (
-            "every_other_deadly_signal_is_the_same",
-            every_other_deadly_signal_is_the_same,
-        ),
-        (
-            "a_signal_to_the_whole_group_does_not_reach_the_watcher",
-            a_signal_to_the_whole_group_does_not_reach_the_watcher,
-        ),
-        (
-            "a_container_that_comes_after_our_death_is_removed",
-            a_container_that_comes_after_our_death_is_removed,
-        ),
-        (
-            "a_group_that_was_not_told_yet_is_found_by_its_mark",
-            a_group_that_was_not_told_yet_is_found_by_its_mark,
-        ),
-        (
-            "an_engine_that_fails_at_first_is_asked_again",
-            an_engine_that_fails_at_first_is_asked_again,
-        ),
-        (
-            "a_guard_that_is_dropped_is_undone_at_once",
-            a_guard_that_is_dropped_is_undone_at_once,
-        ),
-        (
-            "what_was_released_is_left_alone",
-            what_was_released_is_left_alone,
-        ),
-        (
-            "the_death_of_the_watcher_is_noticed",
-            the_death_of_the_watcher_is_noticed,
-        ),
-        (
-            "no_inherited_descriptor_stays_open",
-            no_inherited_descriptor_stays_open,
-        ),
-        (
-            "a_program_that_is_no_watcher_is_told",
-            a_program_that_is_no_watcher_is_told,
-        ),
-    ];
-    let threads: Vec<_> = tests
-        .iter()
-        .filter(|(name, _)| wanted.is_none_or(|wanted| name.contains(wanted.as_str())))
-        .map(|&(name, test)| {
-            let thread = std::thread::spawn(move || catch_unwind(AssertUnwindSafe(test)).is_ok());
-            (name, thread)
-        })
-        .collect();
-    let mut failed = 0;
-    let mut out = std::io::stdout();
-    for (name, thread) in threads {
-        let ok = thread.join().unwrap_or(false);
-        failed += u32::from(!ok);
-        writeln!(out, "test {name} ... {}", if ok { "ok" } else { "FAILED" }).unwrap();
+    let mut trials = Vec::new();
+    macro_rules! trials {
+        ($($name:ident)+) => {
+            $(trials.push(Trial::test(stringify!($name), || {
+                $name();
+                Ok(())
+            }));)+
+        };
     }
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    trials! {
+        sigkill_leaves_nothing
+        every_other_deadly_signal_is_the_same
+        a_signal_to_the_whole_group_does_not_reach_the_watcher
+        a_container_that_comes_after_our_death_is_removed
+        a_group_that_was_not_told_yet_is_found_by_its_mark
+        an_engine_that_fails_at_first_is_asked_again
+        a_guard_that_is_dropped_is_undone_at_once
+        what_was_released_is_left_alone
+        the_death_of_the_watcher_is_noticed
+        no_inherited_descriptor_stays_open
+        a_program_that_is_no_watcher_is_told
     }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -5,9 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, kill_process, kill_process_group, test_kill_process, test_kill_process_group,
-};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 /// What a signal met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +46,9 @@ pub(super) fn kill_one(number: i32) -> Met {
     pid(number).map_or(Met::Nobody, |pid| met(kill_process(pid, Signal::KILL)))
 }
 
-/// Whether one process is there.
-pub(super) fn look_at_one(number: i32) -> Met {
-    pid(number).map_or(Met::Nobody, |pid| met(test_kill_process(pid)))
+/// Whether one process is there and no zombie.
+pub(super) fn lives(number: i32) -> bool {
+    parent_of(Path::new(&format!("/proc/{number}"))).is_some()
 }
 
 /// Every process that was started with one of `marks` as an argument or (`NAME=value`) in its

@@ -22,6 +22,12 @@ const STOP_LIMIT: Duration = Duration::from_secs(6);
 /// How long a killed group may take to end before we ask who is left in it.
 const GROUP_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long the engine's process may live without a container before it is killed too.
+const BARREN_LIMIT: Duration = Duration::from_millis(2500);
+
+/// The same two limits once a container was removed.
+const AFTER_REMOVAL: Duration = Duration::from_secs(1);
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -99,57 +105,86 @@ impl Undo {
         undone
     }
 
+    /// Whether anybody is in the process group still.
+    #[must_use]
+    pub fn anyone_left(&self) -> bool {
+        self.pgid
+            .is_some_and(|pgid| group::look_at_group(pgid) != Met::Nobody)
+    }
+
     async fn kill(&self, undone: &mut Undone) {
         // The family is looked up first: a killed parent's children lose the tie to it.
         let family = group::marked(&self.marks);
         if let Some(pgid) = self.pgid {
             group::signal_group(pgid, Signal::KILL);
         }
-        let others: Vec<i32> = family
-            .into_iter()
-            .filter(|&number| group::kill_one(number) == Met::Others)
-            .collect();
-        if let Some(pgid) = self.pgid {
-            let started = Instant::now();
-            while group::look_at_group(pgid) == Met::Ours && started.elapsed() < GROUP_LIMIT {
-                sleep(Duration::from_millis(20)).await;
-            }
+        for &number in &family {
+            group::kill_one(number);
         }
-        let mut targets: Vec<String> = others
-            .into_iter()
-            .filter(|&number| group::look_at_one(number) == Met::Others)
-            .map(|number| number.to_string())
-            .collect();
-        if self.others_left() {
-            targets.extend(self.pgid.map(|pgid| format!("-{pgid}")));
+        let group_lives = || {
+            self.pgid
+                .is_some_and(|pgid| group::look_at_group(pgid) == Met::Ours)
+        };
+        let started = Instant::now();
+        while (group_lives() || family.iter().any(|&number| group::lives(number)))
+            && started.elapsed() < GROUP_LIMIT
+        {
+            sleep(Duration::from_millis(20)).await;
         }
-        if !targets.is_empty() && !self.elevate.is_empty() {
-            let mut argv = self.elevate.clone();
-            // The shell's own kill is there even where no package brings the program.
-            argv.extend(["sh".to_owned(), "-c".to_owned()]);
-            argv.push(format!("kill -KILL -- {}", targets.join(" ")));
-            let (code, said) = quiet(&argv, ASK_LIMIT).await;
-            if code != Some(0) && self.others_left() {
-                undone.notes.push(note(&argv, code, &said));
-            }
+        let targets: Vec<String> = family
+            .iter()
+            .filter(|&&number| group::lives(number))
+            .map(i32::to_string)
+            .collect();
+        self.kill_elevated(&targets, undone).await;
+    }
+
+    async fn kill_elevated(&self, targets: &[String], undone: &mut Undone) {
+        if targets.is_empty() || self.elevate.is_empty() {
+            return;
+        }
+        let mut argv = self.elevate.clone();
+        // The shell's own kill is there even where no package brings the program. dash takes the group's
+        // minus only after `-s`.
+        argv.extend(["sh".to_owned(), "-c".to_owned()]);
+        argv.push(format!("kill -s KILL -- {}", targets.join(" ")));
+        let (code, said) = quiet(&argv, ASK_LIMIT).await;
+        if code != Some(0) {
+            undone.remember(note(&argv, code, &said));
         }
     }
 
+    /// The engine's own process, which may belong to root, is left alive at first: it ends with its
+    /// container, while one that is killed as it creates a container leaves one that podman takes 10 s
+    /// to remove. It is killed where no container comes of it, as while an image is pulled.
     async fn remove(&self, settle: Duration, undone: &mut Undone) {
-        if self.stop.is_empty() {
-            return;
-        }
         let mut absent_since: Option<Instant> = None;
-        loop {
+        while !self.stop.is_empty() {
             let (code, said) = if self.exists.is_empty() {
                 (None, String::new())
             } else {
                 quiet(&self.exists, ASK_LIMIT).await
             };
             if code == Some(1) {
-                let since = *absent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= settle && !self.others_left() {
-                    return;
+                // Where its container was removed already, the engine has nothing more to create.
+                let (settle, barren) = if undone.removed {
+                    (settle.min(AFTER_REMOVAL), AFTER_REMOVAL)
+                } else {
+                    (settle, BARREN_LIMIT)
+                };
+                let since = absent_since.get_or_insert_with(Instant::now);
+                if !self.others_left() {
+                    if since.elapsed() >= settle {
+                        return;
+                    }
+                } else if since.elapsed() >= barren {
+                    let group: Vec<String> = self
+                        .pgid
+                        .map(|pgid| format!("-{pgid}"))
+                        .into_iter()
+                        .collect();
+                    self.kill_elevated(&group, undone).await;
+                    *since = Instant::now();
                 }
             } else {
                 absent_since = None;
@@ -215,5 +250,32 @@ pub async fn quiet(argv: &[String], limit: Duration) -> (Option<i32>, String) {
         ),
         Ok(Err(error)) => (None, error.to_string()),
         Err(_) => (None, format!("no answer within {} s", limit.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words after `sudo -n`, understood by the shell that is there: a group and a process.
+    #[tokio::test]
+    async fn the_elevated_kill_reaches_groups_and_processes() {
+        let mut sleepers = [Command::new("sleep"), Command::new("sleep")]
+            .map(|mut command| command.arg("60").process_group(0).spawn().unwrap());
+        let [group, one] = [0, 1].map(|at| sleepers[at].id().unwrap());
+        let undo = Undo {
+            elevate: vec!["env".to_owned()],
+            ..Undo::default()
+        };
+        let mut undone = Undone::default();
+        let targets = [one.to_string(), format!("-{group}")];
+        undo.kill_elevated(&targets, &mut undone).await;
+        assert_eq!(undone.notes, Vec::<String>::new());
+        for sleeper in &mut sleepers {
+            let status = timeout(Duration::from_secs(5), sleeper.wait())
+                .await
+                .unwrap();
+            assert!(!status.unwrap().success());
+        }
     }
 }

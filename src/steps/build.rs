@@ -199,10 +199,8 @@ async fn guard(ctx: &StepContext, tools: &BuildTools, name: &str, undo: &Undo) -
 async fn stop(level: StopLevel, graceful: &[String], undo: &Undo, patience: Duration) {
     match level {
         StopLevel::Run => {}
-        // It fails where the container is not there yet; then the signal to the group was enough, and
-        // what comes up nevertheless is removed at the end.
         StopLevel::Graceful if !graceful.is_empty() => {
-            quiet(graceful, patience).await;
+            stop_container(graceful, undo, patience).await;
         }
         StopLevel::Graceful => {}
         StopLevel::Kill => {
@@ -212,6 +210,18 @@ async fn stop(level: StopLevel, graceful: &[String], undo: &Undo, patience: Dura
             })
             .await;
         }
+    }
+}
+
+/// Stops the container, and waits for it where the engine is only about to create it: the signal to the
+/// group does not reach an engine that runs behind sudo.
+async fn stop_container(command: &[String], undo: &Undo, patience: Duration) {
+    loop {
+        let (code, _) = quiet(command, patience).await;
+        if code == Some(0) || !undo.anyone_left() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -1,6 +1,11 @@
 //! What several integration tests need: fake programs that are real executables, and a patient eye.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test support: each test binary uses a part of it"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -82,7 +82,7 @@ impl Evidence<'_> {
             )
             .hint("see what the kernel says of memory: sudo dmesg | grep -i 'out of memory'"),
             130 | 143 => StepResult::failed(format!(
-                "the container was stopped from outside (exit code {code})"
+                "the container was stopped or removed from outside (exit code {code})"
             ))
             .hint(format!("see the end of {}", self.log.display())),
             _ => self.failed(
