@@ -7,13 +7,10 @@
     clippy::print_stderr
 )]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-
-#[allow(clippy::disallowed_methods)] // cargo and nextest say it in the environment
-fn root() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
-}
 
 fn sources(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -39,7 +36,7 @@ fn code(path: &Path) -> String {
 }
 
 fn assert_absent(room: &str, words: &[&str]) {
-    let root = root().join("src").join(room);
+    let root = common::root().join("src").join(room);
     let files = sources(&root);
     assert!(!files.is_empty(), "no sources under {}", root.display());
     for file in files {
@@ -118,7 +115,7 @@ fn settings_and_tools_do_not_know_the_matrix() {
 
 #[test]
 fn files_stay_small() {
-    let root = root().join("src");
+    let root = common::root().join("src");
     for file in sources(&root) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
         assert!(

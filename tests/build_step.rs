@@ -218,7 +218,7 @@ impl Scene {
 
 /// The built binary, which is also the watcher.
 fn tool() -> PathBuf {
-    assert_cmd::cargo::cargo_bin!("isar-build-all").to_path_buf()
+    common::tool()
 }
 
 fn told(result: &StepResult) -> String {

@@ -6,8 +6,9 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use clap::Parser;
 use isar_build_all::cli::Cli;
@@ -27,7 +28,7 @@ const MADE: [&str; 6] = [
 ];
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    std::fs::read_to_string(common::root().join(path)).unwrap()
 }
 
 fn yaml(text: &str) -> Yaml<'_> {
@@ -87,7 +88,7 @@ fn assert_is_there(path: &str) {
     let is_made = MADE
         .iter()
         .any(|made| path == *made || (made.ends_with('/') && path.starts_with(made)));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = common::root();
     assert!(
         is_made || root.join(path.trim_end_matches("/**")).exists(),
         "{path} is named by a job and nobody has it"
@@ -254,8 +255,7 @@ fn the_gitlab_pipeline_names_nothing_that_is_not_there() {
 
 #[test]
 fn the_binary_knows_every_option_that_the_pages_name() {
-    let help = assert_cmd::Command::cargo_bin("isar-build-all")
-        .unwrap()
+    let help = std::process::Command::new(common::tool())
         .arg("--help")
         .output()
         .unwrap();
@@ -284,9 +284,7 @@ fn pages_link_to_files_that_exist() {
     for page in ["docs/ci/github.md", "docs/ci/gitlab.md"] {
         for link in read(page).split("](").skip(1) {
             let link = link.split(')').next().unwrap();
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("docs/ci")
-                .join(link);
+            let path = common::root().join("docs/ci").join(link);
             assert!(path.exists(), "{page} links to {link}");
         }
     }

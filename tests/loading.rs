@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -152,8 +154,7 @@ fn faults_of_matrix_and_settings_are_told_together() {
         ("kas/base.yml", KAS),
         ("kas/role/base.yml", KAS),
     ]);
-    let output = assert_cmd::Command::cargo_bin("isar-build-all")
-        .unwrap()
+    let output = std::process::Command::new(common::tool())
         .arg("check")
         .current_dir(files.path())
         .output()

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use isar_build_all::load::{LoadOptions, Loaded, load};
 use isar_build_all::model::arch::Arch;
@@ -16,10 +17,10 @@ fn reference() -> Value {
 }
 
 fn example(host: Option<Arch>) -> Loaded {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = common::root();
     let options = LoadOptions {
         host,
-        ..LoadOptions::new(root)
+        ..LoadOptions::new(&root)
     };
     load(&root.join("examples/n3x/variants.toml"), &options)
         .unwrap_or_else(|error| panic!("{}", error.render(false)))

@@ -7,16 +7,12 @@
     clippy::print_stderr
 )]
 
+mod common;
+
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
-
-#[allow(clippy::disallowed_methods)] // cargo and nextest say it in the environment
-fn root() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
-}
 
 /// Evaluates `expression` over the library's result, with a `requireFile` that shows what it is given.
 fn evaluate(expression: &str) -> Result<Value, String> {
@@ -48,7 +44,7 @@ fn evaluate(expression: &str) -> Result<Value, String> {
            matrix = builtins.fromTOML (builtins.readFile {place}/variants.toml);
            hashes = import {place}/hashes.nix;
          }}; in {expression}",
-        library = root().join("nix").display(),
+        library = common::root().join("nix").display(),
         place = place.display(),
     );
     let output = Command::new("nix-instantiate")

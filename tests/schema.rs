@@ -2,16 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::fs;
-use std::path::Path;
 
 use isar_build_all::model::schema;
 use isar_build_all::settings;
 use serde_json::Value;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn schema() -> Value {
     schema::schema(&settings::json_schema())
@@ -19,7 +16,7 @@ fn schema() -> Value {
 
 #[test]
 fn the_committed_schema_is_current() {
-    let path = root().join("schema/variants.schema.json");
+    let path = common::root().join("schema/variants.schema.json");
     let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
@@ -70,7 +67,7 @@ fn accepts(schema: &Value, value: &toml::Value) -> bool {
 
 #[test]
 fn the_schema_takes_the_example_and_refuses_a_wrong_key() {
-    let text = fs::read_to_string(root().join("examples/n3x/variants.toml")).unwrap();
+    let text = fs::read_to_string(common::root().join("examples/n3x/variants.toml")).unwrap();
     let accepted = |text: &str| accepts(&schema(), &toml::from_str(text).unwrap());
     assert!(accepted(&text));
     assert!(!accepted(&text.replace("[release]", "[realese]")));

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod common;
+
 mod support;
 
 use std::fs;
@@ -166,7 +168,7 @@ fn a_valid_path_with_other_content_is_refused() {
 fn shown(nix: &PrivateNix, text: &str) -> String {
     let text = text
         .replace(nix.dir().to_str().unwrap(), "DIR")
-        .replace(concat!(env!("CARGO_MANIFEST_DIR"), "/"), "");
+        .replace(&format!("{}/", common::root().display()), "");
     let mut out = String::new();
     for (index, part) in text.split("DIR/store/").enumerate() {
         // The store directory, which is another in each run, goes into the hash of a path.
@@ -181,7 +183,7 @@ fn shown(nix: &PrivateNix, text: &str) -> String {
 /// `nix-store`, but where the first argument is `word` it does `instead`.
 fn fake(nix: &PrivateNix, word: &str, instead: &str) -> Store {
     let mut store = nix_store(nix);
-    store.program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fake-nix-store");
+    store.program = common::root().join("tests/support/fake-nix-store");
     store.env.push(("FAKE_ON".into(), word.into()));
     store.env.push(("FAKE_DO".into(), instead.into()));
     Store::Nix(store)

@@ -310,6 +310,12 @@ impl Process {
                 ExecError::NoInterpreter { program }
             }
             io::ErrorKind::NotFound => ExecError::NotFound { program },
+            // Of a PATH with a directory that we may not enter, the system remembers that alone.
+            io::ErrorKind::PermissionDenied
+                if program.components().count() == 1 && which::which(&program).is_err() =>
+            {
+                ExecError::NotFound { program }
+            }
             io::ErrorKind::PermissionDenied => ExecError::NotExecutable { program },
             _ => ExecError::Spawn { program, source },
         })?;

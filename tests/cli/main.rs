@@ -10,6 +10,8 @@
 
 mod asking;
 mod calling;
+#[path = "../common/mod.rs"]
+mod common;
 mod project;
 mod running;
 mod taking;

@@ -1,11 +1,13 @@
 //! A project of two machines and three variants in a directory of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{root, tool};
 
 const MATRIX: &str = r#"schema = 1
 
@@ -55,11 +57,6 @@ pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-}
-
-#[allow(clippy::disallowed_methods)] // cargo and nextest say it in the environment
-pub(crate) fn root() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
 }
 
 impl Project {
@@ -114,7 +111,7 @@ impl Project {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("isar-build-all"));
+        let mut command = Command::new(tool());
         command
             .args(args)
             .current_dir(self.path())

@@ -11,6 +11,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// The built binary. Tests that run from an archive have it elsewhere than where it was compiled, and
+/// nextest says where.
+#[allow(clippy::disallowed_methods)]
+pub fn tool() -> PathBuf {
+    std::env::var_os("NEXTEST_BIN_EXE_isar-build-all").map_or_else(
+        || assert_cmd::cargo::cargo_bin!("isar-build-all").to_path_buf(),
+        PathBuf::from,
+    )
+}
+
+/// The root of this repository, also where the tests run from an archive.
+#[allow(clippy::disallowed_methods)]
+pub fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+}
+
 /// Writes an executable script. It is copied into place by a process of its own: a descriptor that is
 /// open for writing here could be inherited by what another test starts meanwhile, and the kernel
 /// refuses to execute a file that anybody has open for writing.

@@ -9,6 +9,8 @@
     clippy::print_stderr
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod image;
 mod matrix;
 mod misbehaviour;

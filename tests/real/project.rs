@@ -10,11 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The root of this repository, also where the tests run from an archive.
-#[allow(clippy::disallowed_methods)] // cargo and nextest say it in the environment
-pub(crate) fn root() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
-}
+use crate::common::{root, tool};
 
 #[allow(clippy::disallowed_methods)]
 fn environment(name: &str) -> String {
@@ -110,7 +106,7 @@ impl Project {
 
     /// The built binary in this checkout, on the stand-in.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("isar-build-all"));
+        let mut command = Command::new(tool());
         command
             .current_dir(self.path())
             .args(["--overlay", "tests/standin/standin.yml"])
