@@ -249,6 +249,7 @@ fn variant(id: &str) -> Variant {
         deploy_name: format!("image-debian-qemuamd64{suffix}"),
         attr: kind.to_owned(),
         optional,
+        unique: kind == "wic",
     };
     Variant {
         key: VariantKey {

@@ -246,6 +246,44 @@ impl Kind for Words {
     }
 }
 
+/// A list of globs over paths that begin with `/`; `*` does not go over a `/`, `**` does.
+pub(crate) struct Globs;
+
+impl Globs {
+    fn element(text: &str) -> Result<String, Wrong> {
+        if !text.starts_with(['/', '*']) {
+            return Err(Wrong::new(format!("`{text}` matches no path"))
+                .hint("paths begin with `/`: write `/opt/firmware/**`, or `**/name`"));
+        }
+        globset::Glob::new(text)
+            .map(|_| text.to_owned())
+            .map_err(|error| Wrong::new(format!("`{text}` is not a glob: {}", error.kind())))
+    }
+}
+
+impl Kind for Globs {
+    type Value = Vec<String>;
+
+    fn expected() -> String {
+        "a list of globs as strings".to_owned()
+    }
+    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<Wrong>> {
+        array(&Self::expected(), value, Self::element)
+    }
+    fn from_text(text: &str) -> Result<Self::Value, Wrong> {
+        words(text)?
+            .iter()
+            .map(|word| Self::element(word))
+            .collect()
+    }
+    fn show(value: &Self::Value) -> String {
+        show_words(value)
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": { "type": "string", "pattern": "^[/*]" } })
+    }
+}
+
 /// A list of mounts, `HOST:CONTAINER[:OPTIONS]`. A relative host path is anchored, because the engines
 /// take one for the name of a volume.
 pub(crate) struct Mounts;
@@ -481,6 +519,32 @@ impl<E: ValueEnum + PartialEq> Kind for Choice<E> {
     }
     fn schema() -> serde_json::Value {
         json!({ "enum": Self::names() })
+    }
+}
+
+/// Several of a few words.
+pub(crate) struct Choices<E>(PhantomData<E>);
+
+impl<E: ValueEnum + PartialEq> Kind for Choices<E> {
+    type Value = Vec<E>;
+
+    fn expected() -> String {
+        format!("a list, each {}", Choice::<E>::expected())
+    }
+    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Vec<E>, Vec<Wrong>> {
+        array(&Self::expected(), value, Choice::<E>::from_text)
+    }
+    fn from_text(text: &str) -> Result<Vec<E>, Wrong> {
+        words(text)?
+            .iter()
+            .map(|word| Choice::<E>::from_text(word))
+            .collect()
+    }
+    fn show(value: &Vec<E>) -> String {
+        show_words(&value.iter().map(Choice::<E>::show).collect::<Vec<_>>())
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": Choice::<E>::schema() })
     }
 }
 

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{blocking, copy_one, fail, killed, of_copy, output_dir, staging};
-use super::{StepContext, StepResult};
+use super::capture::{
+    blocking, clear_staging, copy_one, fail, killed, of_copy, output_dir, staging,
+};
+use super::{StepContext, StepResult, gates};
 use crate::files::{PathError, create_dir};
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
@@ -79,6 +81,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         })?;
         captured.push(one);
     }
+    gates::check(ctx, &captured).inspect_err(|_| clear_staging(ctx, &captured))?;
     ctx.handover.put(ctx.variant.key.clone(), captured);
     Ok(())
 }

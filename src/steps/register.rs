@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
-use super::{StepContext, StepResult};
+use super::{StepContext, StepResult, content};
 use crate::files::{create_dir, remove};
 use crate::model::hashes::VariantHashes;
 use crate::report::Clock;
 use crate::state::lock::Holder;
 use crate::state::records::{Records, Registered};
-use crate::store::hashes_file::{HashesFile, WAIT};
+use crate::store::hashes_file::{HashesFile, HashesFileError, WAIT, read_text};
 use crate::store::{Added, Captured, Hold, Store};
 
 /// What registrations of a run share.
@@ -74,15 +74,21 @@ fn register_captured(
 ) -> Result<Vec<Added>, StepResult> {
     let store = &registry.store;
     let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
+    let compare = || {
+        let text = read_text(&ctx.settings.hashes_file.value).map_err(of_file)?;
+        content::compare(ctx, &registry.records, captured, &text)
+    };
+    // Now, so that nothing is added that is refused; and once more under the lock.
+    compare()?;
     let hold = store.hold().map_err(of_store)?;
     let mut added = Vec::with_capacity(captured.len());
     for one in captured {
         added.push(store.insert(&hold, one).map_err(of_store)?);
     }
 
-    let of_file = |error: crate::store::hashes_file::HashesFileError| fail(&error, error.hint());
     let holder = Holder::this(&registry.command, (registry.clock)());
     let file = HashesFile::lock(&ctx.settings.hashes_file.value, &holder, WAIT).map_err(of_file)?;
+    let compared = compare()?;
     let replacement = file.with(&[hashes_of(ctx, captured)]).map_err(of_file)?;
     let dir = output_dir(ctx);
     create_dir(&dir).map_err(|error| fail(&error, error.hint()))?;
@@ -97,8 +103,13 @@ fn register_captured(
     drop(file);
     drop(hold);
 
+    content::tell(ctx, compared);
     record(ctx, registry, captured, &added);
     Ok(added)
+}
+
+fn of_file(error: HashesFileError) -> StepResult {
+    fail(&error, error.hint())
 }
 
 fn hashes_of(ctx: &StepContext, captured: &[Captured]) -> VariantHashes {
