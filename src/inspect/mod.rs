@@ -29,7 +29,7 @@ pub use source::Stop;
 
 use compress::{Compression, Parts};
 use machine::{HEAD, Machine};
-use report::Looking;
+use report::{BLOCK_MAP, Looking};
 use source::{Stream, Window, invalid};
 use volume::FileSystem;
 
@@ -53,7 +53,7 @@ pub fn inspect_bmap(path: &Path, image: &Path, rules: &Rules) -> io::Result<Repo
     let mut window = Window::whole(File::open(path)?, rules.stop.clone())?;
     let image = Window::whole(File::open(image)?, rules.stop.clone())?;
     let mut looking = Looking::new(rules);
-    looking.report.what = "block map".to_owned();
+    looking.report.what = BLOCK_MAP.to_owned();
     guarded(&mut looking, |looking| {
         for fault in bmap::compare(&mut window, &image)? {
             looking.shape(fault);
@@ -101,7 +101,7 @@ fn look(window: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
         return file_system.walk(window, looking);
     }
     if bmap::is_bmap(&head) {
-        looking.report.what = "block map".to_owned();
+        looking.report.what = BLOCK_MAP.to_owned();
         return Ok(());
     }
     if look_through(window, &head, looking)? {

@@ -5,6 +5,9 @@ use globset::GlobSet;
 use super::machine::{self, Machine};
 use crate::model::arch::Arch;
 
+/// What a block map is called.
+pub(super) const BLOCK_MAP: &str = "block map";
+
 /// Findings of one gate that are told one by one; the others are counted.
 const TOLD: u64 = 5;
 
@@ -51,6 +54,14 @@ pub struct Report {
     /// Parts that hold something that we do not know how to read.
     pub unread: Vec<String>,
     foreign: u64,
+}
+
+impl Report {
+    /// Whether it is of a format that programs are in.
+    #[must_use]
+    pub fn holds_programs(&self) -> bool {
+        !["", BLOCK_MAP].contains(&self.what.as_str())
+    }
 }
 
 /// Looks at programs, one after the other.

@@ -69,7 +69,7 @@ pub(super) fn check(ctx: &StepContext, captured: &[Captured]) -> Result<(), Step
             }
             refusals.extend(say(ctx, Gate::Shape, one, &wrong, || of_shape(&report)));
         }
-        if architecture && (!report.what.is_empty() || !report.findings.is_empty()) {
+        if architecture && report.holds_programs() {
             let wrong = of(&report, inspect::Gate::Architecture);
             if !wrong.is_empty() {
                 hint = Some(
