@@ -21,7 +21,8 @@ const CHUNK: usize = 256 * 1024;
 
 /// Whether data is a block map.
 pub(super) fn is_bmap(head: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(&head[..head.len().min(512)]);
+    // bmap-tools puts long comments first.
+    let head = String::from_utf8_lossy(head);
     head.trim_start().starts_with('<') && head.contains("<bmap ")
 }
 

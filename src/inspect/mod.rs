@@ -45,7 +45,7 @@ pub fn inspect(path: &Path, rules: &Rules) -> io::Result<Report> {
     Ok(looking.finish())
 }
 
-/// Compares a block map with its image.
+/// Compares a block map with its image. What is no block map is looked at like any other file.
 ///
 /// # Errors
 /// When one of them cannot be opened.
@@ -53,8 +53,11 @@ pub fn inspect_bmap(path: &Path, image: &Path, rules: &Rules) -> io::Result<Repo
     let mut window = Window::whole(File::open(path)?, rules.stop.clone())?;
     let image = Window::whole(File::open(image)?, rules.stop.clone())?;
     let mut looking = Looking::new(rules);
-    looking.report.what = BLOCK_MAP.to_owned();
     guarded(&mut looking, |looking| {
+        if !bmap::is_bmap(&window.head(HEAD)?) {
+            return look(&window, looking);
+        }
+        looking.report.what = BLOCK_MAP.to_owned();
         for fault in bmap::compare(&mut window, &image)? {
             looking.shape(fault);
         }
