@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Cli, EngineArg, ExecutorArg, StoreArg};
+use crate::cli::Cli;
 use crate::load;
 use crate::settings::{
-    ColorChoice, CommandLine, EngineChoice, Environment, Executor, LayerFile, LayerInput, Settings,
-    StoreChoice, Surroundings,
+    ColorChoice, CommandLine, Environment, LayerFile, LayerInput, Settings, Surroundings,
 };
 
 use super::failure::{Failure, Kind};
@@ -149,20 +148,9 @@ impl Context {
     fn command_line(&self) -> CommandLine {
         let run = &self.cli.run;
         CommandLine {
-            executor: run.executor.map(|word| match word {
-                ExecutorArg::KasContainer => Executor::KasContainer,
-                ExecutorArg::Kas => Executor::Kas,
-            }),
-            engine: run.engine.map(|word| match word {
-                EngineArg::Auto => EngineChoice::Auto,
-                EngineArg::Docker => EngineChoice::Docker,
-                EngineArg::Podman => EngineChoice::Podman,
-            }),
-            store: run.store.map(|word| match word {
-                StoreArg::Auto => StoreChoice::Auto,
-                StoreArg::Nix => StoreChoice::Nix,
-                StoreArg::Local => StoreChoice::Local,
-            }),
+            executor: run.executor,
+            engine: run.engine,
+            store: run.store,
             jobs: run.jobs,
             color: self.cli.output.no_color.then_some(ColorChoice::Never),
             ..CommandLine::default()
