@@ -97,15 +97,13 @@ impl Context {
     /// Whether standard output takes colours, once the settings are known.
     #[must_use]
     pub fn colors_output(&self, settings: &Settings) -> bool {
-        let Surroundings {
-            terminal,
-            terminal_knows_colors,
-            ..
-        } = self.surroundings;
-        settings
-            .color
-            .value
-            .applies_to(terminal.stdout, terminal_knows_colors)
+        self.applies(settings.color.value, self.surroundings.terminal.stdout)
+    }
+
+    /// Whether standard error takes colours, once the settings are known.
+    #[must_use]
+    pub fn colors_errors(&self, settings: &Settings) -> bool {
+        self.applies(settings.color.value, self.surroundings.terminal.stderr)
     }
 
     /// The settings for a project.
@@ -124,12 +122,6 @@ impl Context {
         self.colors(self.surroundings.terminal.stderr)
     }
 
-    /// Whether standard output takes colours.
-    #[must_use]
-    pub fn colors_stdout(&self) -> bool {
-        self.colors(self.surroundings.terminal.stdout)
-    }
-
     fn colors(&self, stream_is_terminal: bool) -> bool {
         let choice = if self.cli.output.no_color || self.environment.get("NO_COLOR").is_some() {
             ColorChoice::Never
@@ -142,6 +134,10 @@ impl Context {
         } else {
             ColorChoice::Auto
         };
+        self.applies(choice, stream_is_terminal)
+    }
+
+    fn applies(&self, choice: ColorChoice, stream_is_terminal: bool) -> bool {
         choice.applies_to(stream_is_terminal, self.surroundings.terminal_knows_colors)
     }
 
