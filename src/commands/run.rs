@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::exec::watcher::Watcher;
+use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
@@ -31,6 +32,7 @@ use crate::steps::Handover;
 use crate::steps::build::BuildTools;
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
+use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
@@ -52,11 +54,12 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     host.refuse_root().map_err(|error| tool_failure(&error))?;
     let scope = scope(context);
     refuse_shared_adoption(context, &project)?;
+    check_hashes_file(&project)?;
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
     let state = StateDir::at(project.settings.state_dir.value.clone());
-    state.create().map_err(environment)?;
+    state.create().map_err(path_failure)?;
     let command = command_line();
     let _lock = LockFile::acquire(
         &state.lock("run"),
@@ -68,7 +71,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let run_dir = state.run(&run);
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
-        .map_err(environment)?;
+        .map_err(path_failure)?;
     let records = Records::open(&state.records())
         .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
     let records = Arc::new(records);
@@ -152,6 +155,10 @@ fn environment(error: impl std::fmt::Display) -> Failure {
     Failure::environment(error)
 }
 
+fn path_failure(error: PathError) -> Failure {
+    Failure::environment(&error).hint(error.hint())
+}
+
 fn tool_failure(error: &tools::ToolError) -> Failure {
     Failure::environment(error).hint(error.hint())
 }
@@ -172,6 +179,18 @@ fn scope(context: &Context) -> Scope {
         (_, true) => Scope::FromOutput,
         _ => Scope::Full,
     }
+}
+
+/// Says before anything is built what would keep its hashes from being written.
+fn check_hashes_file(project: &Project) -> Result<(), Failure> {
+    let path = &project.settings.hashes_file.value;
+    hashes_file::check(path).map_err(|error| {
+        let kind = match error {
+            HashesFileError::Text { .. } | HashesFileError::NotUtf8 { .. } => Kind::Configuration,
+            HashesFileError::Lock(_) | HashesFileError::Path(_) => Kind::Environment,
+        };
+        Failure::new(kind, &error).hint(error.hint())
+    })
 }
 
 /// A file of the one build directory that was named is one variant's.
@@ -285,26 +304,28 @@ fn reporters(
     reporters.push(Box::new(
         JsonLines::create(&record).map_err(unwritable(&record))?,
     ));
-    if let Some(path) = &context.cli.run.events {
-        reporters.push(match path.as_os_str() == "-" {
-            true => Box::new(JsonLines::to(Box::new(io::stdout()))),
-            false => Box::new(JsonLines::create(path).map_err(unwritable(path))?),
-        });
+    let events = context.cli.run.events.as_deref();
+    if let Some(path) = events {
+        reporters.push(Box::new(JsonLines::create(path).map_err(unwritable(path))?));
     }
+    // Nothing else goes where the events go.
+    let stdout_is_free = events != Some(std::path::Path::new("-"));
     let (stdout, stderr) = (
         context.colors_output(settings),
         context.colors_errors(settings),
     );
     let verbose = context.cli.output.verbose;
     reporters.push(match context.surroundings.ci {
-        Ci::Github => Box::new(GitHub::new(
+        Ci::Github if stdout_is_free => Box::new(GitHub::new(
             Box::new(io::stdout()),
             clock(),
             stdout,
             context.surroundings.step_summary.as_deref(),
             Box::new(random_token),
         )),
-        Ci::Gitlab => Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout)),
+        Ci::Gitlab if stdout_is_free => {
+            Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout))
+        }
         _ if context.surroundings.terminal.stderr && !verbose => {
             Box::new(Bars::stderr(clock(), stderr))
         }
@@ -318,7 +339,7 @@ fn reporters(
         )),
     });
     let columns = terminal::stdout_size().map_or(NO_TERMINAL_COLUMNS, |(columns, _)| columns);
-    if context.cli.run.events.as_deref() != Some(std::path::Path::new("-")) {
+    if stdout_is_free {
         reporters.push(Box::new(Summary::new(
             Box::new(io::stdout()),
             columns,

@@ -257,3 +257,16 @@ fn a_registration_that_fails_leaves_the_files_that_were_there() {
     left.sort();
     assert_eq!(left, ALL[..2], "no second name stays");
 }
+
+#[test]
+fn a_hashes_file_that_cannot_be_edited_is_said_before_anything_is_built() {
+    let project = Project::new();
+    project.write("artifact-hashes.nix", "{\n  nested = { };\n}\n");
+    let said = project.run(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    insta::assert_snapshot!(said.stderr, @r#"
+    error: [project]/artifact-hashes.nix is left as it is; line 2: neither an entry, nor a comment, nor a brace: nested = { };
+    hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
+    "#);
+    assert!(!project.path().join(".isar-build-all").exists());
+}

@@ -157,3 +157,25 @@ fn a_signal_ends_the_wait_for_a_reader_that_does_not_read() {
     });
     assert_eq!(child.wait().unwrap().code(), Some(0), "the run's own");
 }
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_an_environment_fault_with_a_hint() {
+    let project = Project::new();
+    let said = project.said(
+        project
+            .command(&[])
+            .env("ISAR_BUILD_ALL_STATE_DIR", "/proc/version/state"),
+    );
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let said = project.said(
+        project
+            .command(&[])
+            .env("ISAR_BUILD_ALL_STATE_DIR", "/root/state"),
+    );
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("hint: see who may: "),
+        "{}",
+        said.stderr
+    );
+}
