@@ -228,7 +228,8 @@ fn probe(
     if scope == Scope::Full {
         let toolchain = Toolchain::probe_on(host, settings, environment)
             .map_err(|error| tool_failure(&error))?;
-        let notes = toolchain.notes();
+        let mut notes = toolchain.notes();
+        notes.extend(toolchain.store.note());
         return Ok((Some(toolchain.runner), toolchain.store, notes));
     }
     let store = tools::Store::probe(settings, environment).map_err(|error| tool_failure(&error))?;

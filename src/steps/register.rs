@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
+use super::capture::{artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir};
 use super::{StepContext, StepResult};
 use crate::files::{PathError, create_dir, remove, with_suffix};
 use crate::model::hashes::VariantHashes;
@@ -73,8 +73,7 @@ fn register_captured(
     captured: &[Captured],
 ) -> Result<Vec<Added>, StepResult> {
     let store = &registry.store;
-    let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
-    let hold = store.hold().map_err(of_store)?;
+    let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
     let mut added = Vec::with_capacity(captured.len());
     for one in captured {
         added.push(store.insert(&hold, one).map_err(of_store)?);

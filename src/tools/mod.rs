@@ -113,7 +113,7 @@ impl Toolchain {
         })
     }
 
-    /// What the user should know although nothing stops the build.
+    /// What the user should know of the engine although nothing stops the build.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -132,7 +132,6 @@ impl Toolchain {
             }));
             notes.extend(engine.notes.iter().cloned());
         }
-        notes.extend(self.store.note());
         notes
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::project::Project;
+use crate::project::{Project, outcome};
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     let begin = Instant::now();
@@ -177,5 +177,56 @@ fn a_state_directory_that_cannot_be_made_is_an_environment_fault_with_a_hint() {
         said.stderr.contains("hint: see who may: "),
         "{}",
         said.stderr
+    );
+}
+
+#[test]
+fn the_second_signal_ends_a_registration_that_hangs() {
+    let project = Project::new();
+    project.write(
+        "bin/nix-store",
+        "#!/bin/sh\ncase \"$*\" in\n--version*) echo 'nix-store (Nix) 2.8.0' ;;\n*--check-validity*) echo \"$3\" ;;\n*--add-fixed*) echo $$ > \"$FAKE_DIR/adding\"; sleep 300 ;;\nesac\n",
+    );
+    let bin = project.path().join("bin");
+    let mut chmod = Command::new("chmod");
+    assert!(
+        chmod
+            .args(["-R", "755"])
+            .arg(&bin)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let fakes = crate::common::root().join("tests/fakes");
+    let path = format!("{}:{}:/usr/bin:/bin", bin.display(), fakes.display());
+    let mut child = project
+        .command(&["--machine", "qemuarm64", "--events", "events.jsonl"])
+        .env("PATH", path)
+        .env("ISAR_BUILD_ALL_STORE", "nix")
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let adding = project.path().join("fake/adding");
+    wait_for("registration", || {
+        fs::read_to_string(&adding).is_ok_and(|pid| !pid.is_empty())
+    });
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "one lets it finish");
+    kill_process(pid, Signal::INT).unwrap();
+    let begin = Instant::now();
+    wait_for("end of the process", || child.try_wait().unwrap().is_some());
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let nix = fs::read_to_string(adding).unwrap();
+    assert!(
+        !Path::new("/proc").join(nix.trim()).exists(),
+        "it does not outlive us"
+    );
+    assert_eq!(
+        outcome(&project.events("events.jsonl"), "register:qemuarm64/base"),
+        "cancelled"
     );
 }
