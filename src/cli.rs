@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::arch::Arch;
+use crate::settings::{EngineChoice, Executor, StoreChoice};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -117,13 +118,13 @@ pub struct Run {
     pub fail_fast: bool,
     /// Where artifacts are registered [default: auto, Nix where it is usable]
     #[arg(long, value_enum, value_name = "STORE")]
-    pub store: Option<StoreArg>,
+    pub store: Option<StoreChoice>,
     /// How kas is run [default: kas-container]
     #[arg(long, value_enum, value_name = "EXECUTOR")]
-    pub executor: Option<ExecutorArg>,
+    pub executor: Option<Executor>,
     /// The container engine [default: auto]
     #[arg(long, value_enum, value_name = "ENGINE")]
-    pub engine: Option<EngineArg>,
+    pub engine: Option<EngineChoice>,
     /// Write every event of the run to FILE as JSON lines
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
@@ -158,37 +159,6 @@ pub enum Format {
     Text,
     /// For programs
     Json,
-}
-
-/// `--store`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreArg {
-    /// Nix where it is usable, else local
-    Auto,
-    /// The Nix store
-    Nix,
-    /// A content-addressed store in the state directory
-    Local,
-}
-
-/// `--executor`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExecutorArg {
-    /// kas in a container of its own
-    KasContainer,
-    /// kas itself, for use inside a kas-isar image
-    Kas,
-}
-
-/// `--engine`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EngineArg {
-    /// The first that works: docker, then podman
-    Auto,
-    /// Docker
-    Docker,
-    /// Podman
-    Podman,
 }
 
 /// What else there is to do.
