@@ -35,7 +35,14 @@ Examples:
 /// name, adds it to the Nix store and writes its hash to artifact-hashes.nix. While one variant builds,
 /// the one before it is captured and registered.
 #[derive(Debug, Parser)]
-#[command(name = "isar-build-all", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(
+    name = "isar-build-all",
+    version,
+    // A script's own options may be followed by its caller's: the last one counts.
+    args_override_self = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
+)]
 pub struct Cli {
     /// Another thing to do than the main job.
     #[command(subcommand)]
@@ -237,6 +244,13 @@ mod tests {
         ]);
         assert_eq!(cli.select.variants, ["base", "qemuamd64/server-*"]);
         assert!(cli.mode.dry_run && cli.output.no_color);
+    }
+
+    #[test]
+    fn the_last_of_a_single_option_counts_and_repeatable_ones_add_up() {
+        let cli = Cli::parse_from(["isar-build-all", "-j", "4", "-j", "2", "-k", "-k"]);
+        assert_eq!(cli.run.jobs, Some(2));
+        assert!(cli.run.keep_going);
     }
 
     #[test]
