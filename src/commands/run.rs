@@ -105,7 +105,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             .mode
             .build_dir
             .as_ref()
-            .map(|dir| context.working_dir.join(dir)),
+            // As the settings write paths, which is how records name them: no `./`, no slash at the end.
+            .map(|dir| context.working_dir.join(dir).components().collect()),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
     };
