@@ -29,7 +29,7 @@ use crate::state::lock::{Holder, LockFile};
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
 use crate::steps::Handover;
-use crate::steps::build::BuildTools;
+use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
 use crate::store::hashes_file::{self, HashesFileError};
@@ -105,7 +105,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             .mode
             .build_dir
             .as_ref()
-            .map(|dir| context.working_dir.join(dir)),
+            // As the settings write paths, which is how records name them: no `./`, no slash at the end.
+            .map(|dir| context.working_dir.join(dir).components().collect()),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
     };
@@ -382,7 +383,7 @@ fn walk(
             args: arguments().split_off(1),
             store: job.registry.store.kind().to_owned(),
         });
-        say_what_to_know(context, project, events, notes);
+        say_what_to_know(context, project, events, notes, job.build_tools.is_some());
         let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
         listener.abort();
         Ok(outcome)
@@ -428,7 +429,13 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
 }
 
 /// Warnings that stop nothing: of kas files, of settings, of tools.
-fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, notes: Vec<Note>) {
+fn say_what_to_know(
+    context: &Context,
+    project: &Project,
+    events: &EventSink,
+    notes: Vec<Note>,
+    job_builds: bool,
+) {
     if !project.warnings.is_empty() {
         events.warn(None, project.warnings.trim_end(), None);
     }
@@ -440,6 +447,15 @@ fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, no
             message,
             Some("isar-build-all config shows every value and its place".into()),
         );
+    }
+    if job_builds {
+        for name in build::OVERRIDES {
+            if context.environment.get(name).is_some() {
+                let message = format!("{name} is set and is not passed on to kas");
+                let hint = "what a variant builds is in its kas files; add one with --overlay";
+                events.warn(None, message, Some(hint.into()));
+            }
+        }
     }
     for note in notes {
         events.warn(None, note.message, Some(note.hint));

@@ -22,6 +22,7 @@ use crate::steps::{StepContext, StepResult};
 use crate::tools::Runner;
 
 use command::Kas;
+pub use command::OVERRIDES;
 use ending::Evidence;
 
 /// What a build needs besides its context.

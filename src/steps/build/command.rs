@@ -130,6 +130,9 @@ impl Kas {
         kas.args.push(ctx.variant.kas_chain().into());
         kas.args.extend(after.iter().map(OsString::from));
         kas.set_dirs(dirs);
+        for name in OVERRIDES {
+            kas.env.push((name.into(), None));
+        }
         if !kas.is_container {
             for (name, value) in &ctx.settings.env.value {
                 kas.set(name, value);
@@ -197,6 +200,10 @@ impl Kas {
         }
     }
 }
+
+/// Variables with which kas replaces what the kas files say: with one of them set, every variant would be
+/// the same image under another name. They are not passed on.
+pub const OVERRIDES: [&str; 4] = ["KAS_MACHINE", "KAS_DISTRO", "KAS_TARGET", "KAS_TASK"];
 
 /// The variable that names the build in the environment of its processes.
 const MARK: &str = "ISAR_BUILD_ALL_BUILD";
