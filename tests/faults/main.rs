@@ -13,6 +13,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod instants;
 #[path = "../cli/project.rs"]
 #[allow(dead_code)]
 mod project;
