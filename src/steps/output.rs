@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::capture::{
-    blocking, copy_one, fail, journal_staging, killed, of_copy, output_dir, staging,
+    blocking, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
 };
 use super::{StepContext, StepResult};
 use crate::files::{PathError, create_dir};
@@ -76,10 +76,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     journal_staging(ctx)?;
     let mut captured = Vec::new();
     for (artifact, entry) in found {
-        let one = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
-            StoreError::Copy(error) => of_copy(&error),
-            error => fail(&error, error.hint()),
-        })?;
+        let one = take(ctx, store, artifact, &entry).map_err(of_store)?;
         captured.push(one);
     }
     ctx.handover.put(ctx.variant.key.clone(), captured);

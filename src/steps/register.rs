@@ -10,7 +10,7 @@ pub mod commit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
+use super::capture::{artifact_event, blocking, clear_staging, killed, of_store, output_dir};
 use super::{StepContext, StepResult};
 use crate::report::Clock;
 use crate::state::journal::{Entry, StorePlace};
@@ -88,13 +88,12 @@ fn prepare(
     captured: &[Captured],
 ) -> Result<Prepared, StepResult> {
     let store = &registry.store;
-    let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
     let store_paths = captured
         .iter()
         .map(|one| store.path_of(&one.sha256, &one.unique_name))
         .collect::<Result<Vec<_>, _>>()
         .map_err(of_store)?;
-    let hold = store.hold().map_err(of_store)?;
+    let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
     ctx.intend(&Entry::Adding {
         run: ctx.run.clone(),
         variant: ctx.variant.key.clone(),

@@ -11,6 +11,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod examples;
+mod executor;
 mod image;
 mod matrix;
 mod misbehaviour;
