@@ -3,6 +3,7 @@
 
 pub mod lock;
 pub mod records;
+pub mod use_lock;
 
 use std::path::{Path, PathBuf};
 
