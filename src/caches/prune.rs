@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Cache;
 use super::files::{self, CLONES, CacheFile};
+use super::{Cache, OURS, Purpose};
 use crate::files::{PathError, try_lock};
 
 type Identity = (u64, u64);
+
+/// What follows [`OURS`] in the name of a clone that is being removed.
+const DOOMED: &str = "removed.";
 
 /// What is to go. Both limits hold, where both are given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,7 +85,15 @@ pub struct Pruned {
 pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, PathError> {
     let mut units = Vec::new();
     for (number, cache) in caches.iter().enumerate() {
-        units.extend(group(number, files::list(&cache.path)?));
+        if !dry {
+            sweep(&cache.path);
+        }
+        let mut files = files::list(&cache.path)?;
+        if cache.purpose == Purpose::Sstate {
+            // A directory that was named by mistake holds no such files, and loses none.
+            files.retain(is_shared_state);
+        }
+        units.extend(group(number, files));
     }
     units.sort_by(|a, b| (a.last_use, &a.name).cmp(&(b.last_use, &b.name)));
     let mut account = Account::of(units.iter().flat_map(|unit| &unit.files));
@@ -193,6 +204,31 @@ impl Account {
     }
 }
 
+/// Whether a file is an archive of shared state, or belongs to one: `sstate:<recipe>:…`.
+fn is_shared_state(file: &CacheFile) -> bool {
+    let name = file.name.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with("sstate:")
+}
+
+/// Clears what one who was killed left: clones half removed, stamps half made. Nothing else here needs
+/// them, so that what stays does no harm.
+fn sweep(root: &Path) {
+    let places = CLONES.iter().map(|clones| root.join(clones));
+    for place in places.chain([root.to_owned()]) {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(rest) = name.strip_prefix(OURS) else {
+                continue;
+            };
+            if rest.starts_with(DOOMED) {
+                let _ = fs::remove_dir_all(entry.path());
+            } else if rest.starts_with("arch.") {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 /// Puts together what BitBake uses as one.
 fn group(cache: usize, files: Vec<CacheFile>) -> Vec<Unit> {
     let mut units: BTreeMap<PathBuf, Unit> = BTreeMap::new();
@@ -286,7 +322,7 @@ fn remove_clone(path: &Path) -> Result<(), (PathBuf, io::Error)> {
     let failed = |error| (path.to_owned(), error);
     let parent = crate::files::parent(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let doomed = parent.join(format!("{}removed.{name}", super::OURS));
+    let doomed = parent.join(format!("{OURS}{DOOMED}{name}"));
     let clear = |place: &Path| match fs::remove_dir_all(place) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(()),

@@ -2,6 +2,8 @@ use std::fs::{self, File, FileTimes};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 use super::audit::{ambiguous, foreign, foreign_packages, unfinished};
 use super::prune::{Limits, Pruned, prune};
 use super::*;
@@ -175,8 +177,6 @@ fn names(dir: &Path, pruned: &Pruned) -> Vec<String> {
         .collect()
 }
 
-use jiff::Timestamp;
-
 #[test]
 fn the_longest_unused_go_with_their_stamps_and_a_dry_run_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -213,6 +213,10 @@ fn the_longest_unused_go_with_their_stamps_and_a_dry_run_takes_nothing() {
         assert_eq!(cache.join(name).exists(), there, "{name}");
     }
     assert_eq!(fs::read_dir(cache.join("git")).unwrap().count(), 0);
+    // What a killed one left goes with the next.
+    write(cache, "git/.isar-build-all.removed.clone/x", "x");
+    prune(&caches, limits, false).unwrap();
+    assert_eq!(fs::read_dir(cache.join("git")).unwrap().count(), 0);
     assert_eq!(done.bytes_before - done.bytes_after, done.bytes_freed);
     assert_eq!(
         done.bytes_after,
@@ -225,15 +229,25 @@ fn a_size_is_reached_and_links_are_counted_once() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("sstate");
     for (name, days) in [
-        ("aa/1.tar.zst", 9),
-        ("bb/2.tar.zst", 8),
-        ("cc/3.tar.zst", 7),
+        ("aa/sstate:1.tar.zst", 9),
+        ("bb/sstate:2.tar.zst", 8),
+        ("cc/sstate:3.tar.zst", 7),
     ] {
         write(&cache, name, vec![1; 100_000]);
         age(&cache, name, days);
     }
-    fs::hard_link(cache.join("aa/1.tar.zst"), cache.join("aa/again")).unwrap();
-    fs::hard_link(cache.join("bb/2.tar.zst"), dir.path().join("outside")).unwrap();
+    write(&cache, "thesis.txt", "no shared state");
+    age(&cache, "thesis.txt", 900);
+    fs::hard_link(
+        cache.join("aa/sstate:1.tar.zst"),
+        cache.join("aa/sstate:again"),
+    )
+    .unwrap();
+    fs::hard_link(
+        cache.join("bb/sstate:2.tar.zst"),
+        dir.path().join("outside"),
+    )
+    .unwrap();
     let sstate = Cache {
         purpose: Purpose::Sstate,
         path: cache.clone(),
@@ -252,9 +266,14 @@ fn a_size_is_reached_and_links_are_counted_once() {
     );
     assert_eq!(
         names(&cache, &pruned),
-        ["aa/1.tar.zst", "aa/again", "bb/2.tar.zst"]
+        [
+            "aa/sstate:1.tar.zst",
+            "aa/sstate:again",
+            "bb/sstate:2.tar.zst"
+        ]
     );
-    assert!(cache.join("cc/3.tar.zst").exists());
+    assert!(cache.join("thesis.txt").exists());
+    assert!(cache.join("cc/sstate:3.tar.zst").exists());
 }
 
 #[test]

@@ -33,6 +33,7 @@ use crate::steps::register::Registry;
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
+use super::cache;
 use super::context::Context;
 use super::failure::Failure;
 use super::job::Job;
@@ -56,12 +57,14 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let state = StateDir::at(project.settings.state_dir.value.clone());
     state.create().map_err(environment)?;
     let command = command_line();
-    let _lock = LockFile::acquire(
-        &state.lock("run"),
-        &Holder::this(&command, clock()),
-        Duration::ZERO,
-    )
-    .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+    let holder = Holder::this(&command, clock());
+    let _lock = LockFile::acquire(&state.lock("run"), &holder, Duration::ZERO)
+        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+    // Held until the run ends: nobody removes from the caches what a build is about to use.
+    let _caches = match scope {
+        Scope::Full => Some(cache::enter(&project, &holder)?),
+        Scope::FromDeploy | Scope::FromOutput => None,
+    };
     let plan = Arc::new(project.plan(scope));
     let run_dir = state.run(&run);
     run_dir
@@ -204,7 +207,7 @@ fn run_id(now: Timestamp) -> String {
     )
 }
 
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     std::env::args().collect::<Vec<_>>().join(" ")
 }
 
