@@ -162,9 +162,14 @@ fn look_into(
     Ok(())
 }
 
+/// How to be rid of a download, with its stamp where it has one.
 fn removal(path: &str) -> String {
-    let done = format!("{path}.done");
-    match shlex::try_join([path, done.as_str()]) {
+    let stamp = format!("{path}.done");
+    let mut words = vec![path];
+    if Path::new(&stamp).exists() {
+        words.push(&stamp);
+    }
+    match shlex::try_join(words) {
         Ok(words) => format!("remove it: rm -f {words}"),
         Err(_) => "remove it".to_owned(),
     }
