@@ -99,7 +99,8 @@ impl Project {
             path: loaded.path.clone(),
             text: loaded.source.clone(),
         })?;
-        let warnings = loaded.render_warnings(color);
+        // They become events, which are the same wherever they are shown.
+        let warnings = loaded.render_warnings(false);
         let Loaded {
             matrix,
             file_name,

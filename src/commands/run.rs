@@ -2,7 +2,8 @@
 //!
 //! Puts the parts together and takes them apart again; what happens in between is the scheduler's.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::exec::watcher::Watcher;
+use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
@@ -20,9 +22,9 @@ use crate::report::gitlab::GitLab;
 use crate::report::jsonl::JsonLines;
 use crate::report::plain::{Plain, PlainOptions};
 use crate::report::summary::Summary;
-use crate::report::{Clock, EventSink, Hub, Reporter, terminal};
+use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
-use crate::settings::{self, Ci};
+use crate::settings::{self, Ci, Settings};
 use crate::state::lock::{Holder, LockFile};
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
@@ -30,12 +32,13 @@ use crate::steps::Handover;
 use crate::steps::build::BuildTools;
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
+use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
 use super::cache;
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::job::Job;
 use super::project::Project;
 
@@ -51,11 +54,13 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
     let scope = scope(context);
+    refuse_shared_adoption(context, &project)?;
+    check_hashes_file(&project)?;
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
     let state = StateDir::at(project.settings.state_dir.value.clone());
-    state.create().map_err(environment)?;
+    state.create().map_err(path_failure)?;
     let command = command_line();
     let holder = Holder::this(&command, clock());
     let _lock = LockFile::acquire(&state.lock("run"), &holder, Duration::ZERO)
@@ -69,7 +74,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let run_dir = state.run(&run);
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
-        .map_err(environment)?;
+        .map_err(path_failure)?;
     let records = Records::open(&state.records())
         .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
     let records = Arc::new(records);
@@ -79,7 +84,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let (hub, events) = Hub::start(
         &run,
         Arc::clone(&clock),
-        reporters(context, &run_dir, &clock)?,
+        reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
     let store = Arc::new(open(store, &state));
@@ -109,22 +114,52 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     };
     let outcome = walk(context, job, &plan, &events, &project, notes)?;
     drop(events);
-    for failure in hub.join() {
-        let reporter = failure.reporter;
-        tracing::warn!(
-            "the reporter `{reporter}` was switched off: {}",
-            failure.error
-        );
-    }
     // The run has ended as it has; that nobody can look it up later changes nothing of that.
     if let Err(error) = records.record_run_finished(&run, outcome_word(outcome), clock()) {
-        tracing::warn!("{error}");
+        say_late(&error.to_string());
+    }
+    for failure in drawn(hub).into_iter().filter(|failure| !failure.told) {
+        say_late(&failure.to_string());
     }
     Ok(outcome.exit_code())
 }
 
+/// Waits until every event is drawn. A reporter can stand still for good, as on a pipe that nobody reads:
+/// a signal ends the wait.
+fn drawn(hub: Hub) -> Vec<ReporterFailure> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return hub.join();
+    };
+    let failures = runtime.block_on(async {
+        let requests = requests();
+        let joined = tokio::task::spawn_blocking(move || hub.join());
+        match requests {
+            Ok(mut requests) => tokio::select! {
+                failures = joined => failures.unwrap_or_default(),
+                _ = requests.recv() => Vec::new(),
+            },
+            Err(_) => joined.await.unwrap_or_default(),
+        }
+    });
+    runtime.shutdown_background();
+    failures
+}
+
+/// Says what no reporter is there for any more.
+fn say_late(message: &str) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(io::stderr(), "warning: {message}");
+}
+
 fn environment(error: impl std::fmt::Display) -> Failure {
     Failure::environment(error)
+}
+
+fn path_failure(error: PathError) -> Failure {
+    Failure::environment(&error).hint(error.hint())
 }
 
 fn tool_failure(error: &tools::ToolError) -> Failure {
@@ -149,6 +184,42 @@ fn scope(context: &Context) -> Scope {
     }
 }
 
+/// Says before anything is built what would keep its hashes from being written.
+fn check_hashes_file(project: &Project) -> Result<(), Failure> {
+    let path = &project.settings.hashes_file.value;
+    hashes_file::check(path).map_err(|error| {
+        let kind = match error {
+            HashesFileError::Text { .. } | HashesFileError::NotUtf8 { .. } => Kind::Configuration,
+            HashesFileError::Lock(_) | HashesFileError::Path(_) => Kind::Environment,
+        };
+        Failure::new(kind, &error).hint(error.hint())
+    })
+}
+
+/// A file of the one build directory that was named is one variant's.
+fn refuse_shared_adoption(context: &Context, project: &Project) -> Result<(), Failure> {
+    let mode = &context.cli.mode;
+    let (true, Some(dir)) = (mode.adopt, &mode.build_dir) else {
+        return Ok(());
+    };
+    let mut owners = BTreeMap::new();
+    for variant in &project.matrix.variants {
+        for artifact in &variant.artifacts {
+            let name = &artifact.deploy_name;
+            if let Some(first) = owners.insert(name, &variant.key) {
+                let message = format!(
+                    "--adopt would take {name} of {} as {first}'s and as {}'s",
+                    dir.display(),
+                    variant.key
+                );
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint(Some(format!("say whose it is: --variant {first}"))));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What the run needs of the host: an engine only where something is built.
 fn probe(
     context: &Context,
@@ -160,11 +231,13 @@ fn probe(
     if scope == Scope::Full {
         let toolchain = Toolchain::probe_on(host, settings, environment)
             .map_err(|error| tool_failure(&error))?;
-        let notes = toolchain.notes();
+        let mut notes = toolchain.notes();
+        notes.extend(toolchain.store.note());
         return Ok((Some(toolchain.runner), toolchain.store, notes));
     }
     let store = tools::Store::probe(settings, environment).map_err(|error| tool_failure(&error))?;
-    Ok((None, store, Vec::new()))
+    let notes = store.note().into_iter().collect();
+    Ok((None, store, notes))
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
@@ -207,13 +280,21 @@ fn run_id(now: Timestamp) -> String {
     )
 }
 
+/// The program and its arguments; what is not UTF-8 is replaced.
+fn arguments() -> Vec<String> {
+    std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
 pub(super) fn command_line() -> String {
-    std::env::args().collect::<Vec<_>>().join(" ")
+    arguments().join(" ")
 }
 
 /// The reporters that suit where we run. The record of the run is always written.
 fn reporters(
     context: &Context,
+    settings: &Settings,
     run_dir: &RunDir,
     clock: &Clock,
 ) -> Result<Vec<Box<dyn Reporter>>, Failure> {
@@ -227,23 +308,28 @@ fn reporters(
     reporters.push(Box::new(
         JsonLines::create(&record).map_err(unwritable(&record))?,
     ));
-    if let Some(path) = &context.cli.run.events {
-        reporters.push(match path.as_os_str() == "-" {
-            true => Box::new(JsonLines::to(Box::new(io::stdout()))),
-            false => Box::new(JsonLines::create(path).map_err(unwritable(path))?),
-        });
+    let events = context.cli.run.events.as_deref();
+    if let Some(path) = events {
+        reporters.push(Box::new(JsonLines::create(path).map_err(unwritable(path))?));
     }
-    let (stdout, stderr) = (context.colors_stdout(), context.colors_stderr());
+    // Nothing else goes where the events go.
+    let stdout_is_free = events != Some(std::path::Path::new("-"));
+    let (stdout, stderr) = (
+        context.colors_output(settings),
+        context.colors_errors(settings),
+    );
     let verbose = context.cli.output.verbose;
     reporters.push(match context.surroundings.ci {
-        Ci::Github => Box::new(GitHub::new(
+        Ci::Github if stdout_is_free => Box::new(GitHub::new(
             Box::new(io::stdout()),
             clock(),
             stdout,
             context.surroundings.step_summary.as_deref(),
             Box::new(random_token),
         )),
-        Ci::Gitlab => Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout)),
+        Ci::Gitlab if stdout_is_free => {
+            Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout))
+        }
         _ if context.surroundings.terminal.stderr && !verbose => {
             Box::new(Bars::stderr(clock(), stderr))
         }
@@ -257,7 +343,7 @@ fn reporters(
         )),
     });
     let columns = terminal::stdout_size().map_or(NO_TERMINAL_COLUMNS, |(columns, _)| columns);
-    if context.cli.run.events.as_deref() != Some(std::path::Path::new("-")) {
+    if stdout_is_free {
         reporters.push(Box::new(Summary::new(
             Box::new(io::stdout()),
             columns,
@@ -288,13 +374,21 @@ fn walk(
     };
     let outcome = runtime.block_on(async {
         let requests = requests().map_err(environment)?;
+        // As long as this one is held, the watcher ends only when something else ended it.
+        let watcher = job
+            .build_tools
+            .as_ref()
+            .and_then(|tools| tools.watcher.clone());
+        let listener = tokio::spawn(say_when_dead(watcher, events.clone()));
         events.emit(EventKind::RunStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            args: std::env::args().skip(1).collect(),
+            args: arguments().split_off(1),
             store: job.registry.store.kind().to_owned(),
         });
         say_what_to_know(context, project, events, notes);
-        Ok(scheduler::run(plan, Arc::new(job), policy, events, requests).await)
+        let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
+        listener.abort();
+        Ok(outcome)
     })?;
     events.emit(EventKind::RunFinished {
         outcome,
@@ -302,6 +396,18 @@ fn walk(
         seconds: begin.elapsed().as_secs_f64(),
     });
     Ok(outcome)
+}
+
+/// Waits for the watcher's end and warns of it. The watcher lives as long as this, or longer.
+async fn say_when_dead(watcher: Option<Watcher>, events: EventSink) {
+    let Some(watcher) = watcher else { return };
+    if watcher.dead().wait_for(|dead| *dead).await.is_ok() {
+        events.warn(
+            None,
+            "the watcher has ended: if we are killed now, the builds that run go on",
+            Some("stop the run with Control-C, which needs no watcher, and start it again".into()),
+        );
+    }
 }
 
 /// Both signals, in the order in which they come.

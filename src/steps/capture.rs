@@ -17,9 +17,9 @@ use crate::model::event::{EventKind, How};
 use crate::model::matrix::Artifact;
 use crate::model::{nix32, store_path};
 use crate::state::records::Records;
-use crate::store::Captured;
 use crate::store::copy::{self, CopyError};
 use crate::store::hashing::Want;
+use crate::store::{Captured, StoreError};
 
 /// Files of one variant that are copied at the same time.
 const AT_ONCE: usize = 4;
@@ -308,6 +308,13 @@ pub(super) fn of_copy(error: &CopyError) -> StepResult {
     match error {
         CopyError::Stopped(_) => StepResult::cancelled(),
         _ => fail(error, error.hint()),
+    }
+}
+
+pub(super) fn of_store(error: StoreError) -> StepResult {
+    match error {
+        StoreError::Copy(error) => of_copy(&error),
+        error => fail(&error, error.hint()),
     }
 }
 

@@ -10,9 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
+use super::capture::{artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir};
 use super::{StepContext, StepResult};
-use crate::files::{create_dir, remove};
+use crate::files::{PathError, create_dir, remove, with_suffix};
 use crate::model::hashes::VariantHashes;
 use crate::report::Clock;
 use crate::state::lock::Holder;
@@ -73,8 +73,7 @@ fn register_captured(
     captured: &[Captured],
 ) -> Result<Vec<Added>, StepResult> {
     let store = &registry.store;
-    let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
-    let hold = store.hold().map_err(of_store)?;
+    let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
     let mut added = Vec::with_capacity(captured.len());
     for one in captured {
         added.push(store.insert(&hold, one).map_err(of_store)?);
@@ -139,11 +138,38 @@ fn record(ctx: &StepContext, registry: &Registry, captured: &[Captured], added: 
     }
 }
 
-/// Output entries that were turned to new store paths, and where they pointed before.
+/// Output entries that were turned to new store paths, and what they were before.
 struct Turned<'a> {
     store: &'a Store,
     hold: &'a Hold,
-    before: Vec<(PathBuf, Option<PathBuf>)>,
+    before: Vec<(PathBuf, Before)>,
+}
+
+/// What stood in an output entry's place.
+enum Before {
+    Nothing,
+    /// A link, and where it pointed.
+    Link(PathBuf),
+    /// A file, and its second name.
+    File(PathBuf),
+}
+
+impl Before {
+    fn of(link: &Path) -> Result<Before, PathError> {
+        match link.symlink_metadata() {
+            Ok(there) if there.is_symlink() => fs::read_link(link)
+                .map(Before::Link)
+                .map_err(PathError::on("read", link)),
+            Ok(there) if there.is_file() => {
+                let kept = with_suffix(link, ".before.part");
+                remove(&kept)?;
+                fs::hard_link(link, &kept).map_err(PathError::on("keep", link))?;
+                Ok(Before::File(kept))
+            }
+            // What else there may be is not replaced.
+            _ => Ok(Before::Nothing),
+        }
+    }
 }
 
 impl<'a> Turned<'a> {
@@ -156,15 +182,25 @@ impl<'a> Turned<'a> {
     }
 
     fn turn(&mut self, link: &Path, added: &Added) -> Result<(), crate::store::StoreError> {
-        let before = fs::read_link(link).ok();
-        self.store.link(self.hold, added, link)?;
-        self.before.push((link.to_owned(), before));
-        Ok(())
+        let before = Before::of(link)?;
+        let linked = self.store.link(self.hold, added, link);
+        if linked.is_ok() {
+            self.before.push((link.to_owned(), before));
+        } else if let Before::File(kept) = before {
+            // What was at `link` is there still, and the error to tell is the other.
+            let _ = remove(&kept);
+        }
+        linked
     }
 
     /// They stay as they are now.
     fn keep(mut self) {
-        self.before.clear();
+        for (_, before) in self.before.drain(..) {
+            if let Before::File(kept) = before {
+                // A second name that stays does no harm.
+                let _ = remove(&kept);
+            }
+        }
     }
 }
 
@@ -173,8 +209,10 @@ impl Drop for Turned<'_> {
         for (link, before) in self.before.drain(..) {
             // This runs because something else failed, and that is what is told.
             let _ = match before {
-                Some(store_path) => self.store.turn_back(self.hold, &store_path, &link),
-                None => remove(&link).map_err(Into::into),
+                Before::Link(target) => self.store.turn_back(self.hold, &target, &link),
+                Before::File(kept) => fs::rename(&kept, &link)
+                    .map_err(|error| PathError::on("put back", &link)(error).into()),
+                Before::Nothing => remove(&link).map_err(Into::into),
             };
         }
     }

@@ -139,6 +139,20 @@ pub fn read_text(path: &Path) -> Result<String, HashesFileError> {
     read(path, path)
 }
 
+/// Whether a hashes file could be edited as it is now; nothing is locked or written.
+///
+/// # Errors
+/// When it cannot be read or is not of its shape.
+pub fn check(path: &Path) -> Result<(), HashesFileError> {
+    let old = read(path, path)?;
+    hashes::update(&old, &[])
+        .map(drop)
+        .map_err(|source| HashesFileError::Text {
+            path: path.to_owned(),
+            source,
+        })
+}
+
 fn read(target: &Path, path: &Path) -> Result<String, HashesFileError> {
     match fs::read(target) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| {

@@ -21,6 +21,8 @@ pub use local::LocalStore;
 pub use nix::NixStore;
 
 use crate::model::event::How;
+#[cfg(doc)]
+use copy::CopyError;
 use copy::Stamp;
 use hashing::Want;
 
@@ -67,9 +69,9 @@ pub struct Added {
 }
 
 /// While it lives, nothing is collected from the store, as far as we may say.
-#[derive(Debug)]
 pub struct Hold {
     lock: Option<File>,
+    stop: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Store {
@@ -107,10 +109,24 @@ impl Store {
     /// # Errors
     /// When the lock cannot be taken although it can be opened.
     pub fn hold(&self) -> Result<Hold, StoreError> {
-        match self {
-            Store::Nix(store) => store.hold(),
-            Store::Local(_) => Ok(Hold { lock: None }),
-        }
+        self.hold_until(|| false)
+    }
+
+    /// As [`Store::hold`]; the waiting, and what is inserted under it, end with [`CopyError::Stopped`]
+    /// when `stop` says so. Links are not stopped: they are quick, and half of them are worse than none.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn hold_until(
+        &self,
+        stop: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<Hold, StoreError> {
+        let lock = match self {
+            Store::Nix(store) => store.lock(&stop)?,
+            Store::Local(_) => None,
+        };
+        let stop = Box::new(stop);
+        Ok(Hold { lock, stop })
     }
 
     /// Whether the file with this hash and name is there and can be trusted. For Nix this asks its

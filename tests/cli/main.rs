@@ -15,4 +15,5 @@ mod calling;
 mod common;
 mod project;
 mod running;
+mod surroundings;
 mod taking;

@@ -40,6 +40,23 @@ fn rename_existing_takes_what_the_records_know_and_asks_for_adopt_else() {
 }
 
 #[test]
+fn one_build_directory_is_not_adopted_by_several_variants() {
+    let project = Project::new();
+    project.write(
+        "old/build/tmp/deploy/images/qemuamd64/image-qemuamd64.wic",
+        "whose?",
+    );
+    let args = ["--rename-existing", "--adopt", "--build-dir", "old/build"];
+    let said = project.run(&args);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    insta::assert_snapshot!(said.stderr, @"
+    error: --adopt would take image-qemuamd64.wic of old/build as qemuamd64/base's and as qemuamd64/server-server-1's
+    hint: say whose it is: --variant qemuamd64/base
+    ");
+    assert!(project.hashed().is_empty());
+}
+
+#[test]
 fn rename_existing_refuses_what_a_failed_build_left() {
     let project = Project::new();
     assert_eq!(project.run(&["--variant", "qemuamd64/base"]).code, Some(0));

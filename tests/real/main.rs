@@ -12,6 +12,8 @@
 mod caches;
 #[path = "../common/mod.rs"]
 mod common;
+mod examples;
+mod executor;
 mod image;
 mod matrix;
 mod misbehaviour;
