@@ -3,6 +3,7 @@
 //! Knows nothing of what the words do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -125,9 +126,32 @@ pub struct Run {
     /// The container engine [default: auto]
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<EngineChoice>,
+    /// What a run that is going on is to this one.
+    #[command(flatten)]
+    pub wait: Wait,
     /// Write every event of the run to FILE as JSON lines
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+}
+
+/// Whether to wait for a run that is going on.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Wait {
+    /// Wait until a run that is in the way has ended, at most SECONDS
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    pub wait: Option<Option<u32>>,
+}
+
+impl Wait {
+    /// How long; without a number as long as it takes.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        match self.wait {
+            None => Duration::ZERO,
+            Some(None) => Duration::MAX,
+            Some(Some(seconds)) => Duration::from_secs(seconds.into()),
+        }
+    }
 }
 
 /// How output looks.
@@ -178,6 +202,8 @@ pub enum Command {
     },
     /// Show every setting, its value and where it comes from
     Config,
+    /// Put in order what killed runs left: containers, half registrations, captures, locks
+    Recover(RecoverArgs),
     /// Print the JSON Schema of variants.toml
     Schema,
     /// Print completions for a shell
@@ -193,6 +219,17 @@ pub enum Command {
         /// Where it says what it did.
         arguments: Vec<String>,
     },
+}
+
+/// `recover`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct RecoverArgs {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What a run that is going on is to this.
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// `plan`.
@@ -233,9 +270,9 @@ pub struct PruneArgs {
     /// Show what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait until no build uses the caches, instead of giving up
-    #[arg(long)]
-    pub wait: bool,
+    /// What a run that uses the caches is to this.
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// `--only`.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +16,7 @@ use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
+use crate::recovery::{Line, Place, Report};
 use crate::report::bars::Bars;
 use crate::report::github::{GitHub, random_token};
 use crate::report::gitlab::GitLab;
@@ -25,11 +26,12 @@ use crate::report::summary::Summary;
 use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
 use crate::settings::{self, Ci, Settings};
-use crate::state::lock::{Holder, LockFile};
+use crate::state::journal::{Entry, Journal, JournalError};
+use crate::state::lock::Holder;
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
 use crate::steps::Handover;
-use crate::steps::build::BuildTools;
+use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
 use crate::store::hashes_file::{self, HashesFileError};
@@ -41,6 +43,7 @@ use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::job::Job;
 use super::project::Project;
+use super::{recover, run_lock};
 
 /// How wide the summary is where there is no terminal.
 const NO_TERMINAL_COLUMNS: usize = 200;
@@ -62,12 +65,24 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let state = StateDir::at(project.settings.state_dir.value.clone());
     state.create().map_err(path_failure)?;
     let command = command_line();
-    let holder = Holder::this(&command, clock());
-    let _lock = LockFile::acquire(&state.lock("run"), &holder, Duration::ZERO)
-        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+    let lock = run_lock::take(&state, &command, clock(), &context.cli.run.wait)?;
+    let place = Place {
+        settings: &project.settings,
+        state: &state,
+        environment: &context.environment,
+        engine: runner.as_ref().and_then(Runner::engine),
+        command: &command,
+        now: clock(),
+        dry_run: false,
+    };
+    let recovered = recover::at_start(&place, &lock)?;
     // Held until the run ends: nobody removes from the caches what a build is about to use.
     let _caches = match scope {
-        Scope::Full => Some(cache::enter(&project, &holder)?),
+        Scope::Full => Some(cache::enter(
+            &project,
+            &Holder::this(&command, clock()),
+            &context.cli.run.wait,
+        )?),
         Scope::FromDeploy | Scope::FromOutput => None,
     };
     let plan = Arc::new(project.plan(scope));
@@ -81,13 +96,13 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     records
         .record_run_started(&run, &command, clock())
         .map_err(environment)?;
+    let journal = begin_journal(&state, &run, clock())?;
     let (hub, events) = Hub::start(
         &run,
         Arc::clone(&clock),
         reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
-    let store = Arc::new(open(store, &state));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -96,24 +111,29 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         build_tools: runner
             .map(|runner| build_tools(runner, &project, &run_dir))
             .transpose()?,
-        registry: Registry {
-            store,
-            records: Arc::clone(&records),
-            clock: Arc::clone(&clock),
+        registry: Registry::new(
+            open(store, &state),
+            Arc::clone(&records),
+            Arc::clone(&clock),
             command,
-        },
+        ),
         provenance: provenance(context, scope, &records),
         build_dir: context
             .cli
             .mode
             .build_dir
             .as_ref()
-            .map(|dir| context.working_dir.join(dir)),
+            // As the settings write paths, which is how records name them: no `./`, no slash at the end.
+            .map(|dir| context.working_dir.join(dir).components().collect()),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
+        journal: Arc::clone(&journal),
     };
-    let outcome = walk(context, job, &plan, &events, &project, notes)?;
+    let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;
     drop(events);
+    if let Err(error) = journal.end(&run) {
+        say_late(&error.to_string());
+    }
     // The run has ended as it has; that nobody can look it up later changes nothing of that.
     if let Err(error) = records.record_run_finished(&run, outcome_word(outcome), clock()) {
         say_late(&error.to_string());
@@ -252,7 +272,21 @@ fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<Bu
     })
 }
 
-fn open(store: tools::Store, state: &StateDir) -> Store {
+/// Opens the journal with the first entry of this run.
+fn begin_journal(state: &StateDir, run: &str, at: Timestamp) -> Result<Arc<Journal>, Failure> {
+    let begin = || {
+        let journal = Journal::open(&state.journal())?;
+        journal.intend(&Entry::RunStarted {
+            run: run.to_owned(),
+            pid: std::process::id(),
+            at,
+        })?;
+        Ok(Arc::new(journal))
+    };
+    begin().map_err(|error: JournalError| Failure::environment(&error).hint(error.hint()))
+}
+
+pub(super) fn open(store: tools::Store, state: &StateDir) -> Store {
     match store {
         tools::Store::Nix(nix) => Store::Nix(NixStore {
             store_dir: nix.store_dir,
@@ -360,7 +394,7 @@ fn walk(
     plan: &Plan,
     events: &EventSink,
     project: &Project,
-    notes: Vec<Note>,
+    (recovered, notes): (Report, Vec<Note>),
 ) -> Result<RunOutcome, Failure> {
     let begin = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -385,7 +419,8 @@ fn walk(
             args: arguments().split_off(1),
             store: job.registry.store.kind().to_owned(),
         });
-        say_what_to_know(context, project, events, notes);
+        say_recovered(recovered, events);
+        say_what_to_know(context, project, events, notes, job.build_tools.is_some());
         let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
         listener.abort();
         Ok(outcome)
@@ -430,8 +465,29 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
     Ok(receiver)
 }
 
+/// What of an earlier run had to be put in order first.
+fn say_recovered(report: Report, events: &EventSink) {
+    for line in report.lines {
+        match line {
+            Line::Done(what) | Line::Known(what) => {
+                events.warn(None, format!("of an earlier run: {what}"), None);
+            }
+            Line::Failed { message, hint } => {
+                let hint = hint.or_else(|| Some("isar-build-all recover".to_owned()));
+                events.warn(None, format!("of an earlier run: {message}"), hint);
+            }
+        }
+    }
+}
+
 /// Warnings that stop nothing: of kas files, of settings, of tools.
-fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, notes: Vec<Note>) {
+fn say_what_to_know(
+    context: &Context,
+    project: &Project,
+    events: &EventSink,
+    notes: Vec<Note>,
+    job_builds: bool,
+) {
     if !project.warnings.is_empty() {
         events.warn(None, project.warnings.trim_end(), None);
     }
@@ -443,6 +499,15 @@ fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, no
             message,
             Some("isar-build-all config shows every value and its place".into()),
         );
+    }
+    if job_builds {
+        for name in build::OVERRIDES {
+            if context.environment.get(name).is_some() {
+                let message = format!("{name} is set and is not passed on to kas");
+                let hint = "what a variant builds is in its kas files; add one with --overlay";
+                events.warn(None, message, Some(hint.into()));
+            }
+        }
     }
     for note in notes {
         events.warn(None, note.message, Some(note.hint));

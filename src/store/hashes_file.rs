@@ -77,15 +77,29 @@ impl HashesFile {
         wait: Duration,
     ) -> Result<HashesFile, HashesFileError> {
         let target = follow(path)?;
-        let dir = parent(&target);
-        create_dir(dir)?;
-        let name = target.file_name().unwrap_or(target.as_os_str());
-        let lock = dir.join(format!(".{}.lock", name.to_string_lossy()));
+        create_dir(parent(&target))?;
+        let lock = lock_beside(&target);
         Ok(HashesFile {
             path: path.to_owned(),
             _lock: LockFile::acquire(&lock, holder, wait)?,
             target,
         })
+    }
+
+    /// The lock file of the hashes file at `path`, whether or not it is there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn lock_path(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(lock_beside(&follow(path)?))
+    }
+
+    /// Where its bytes are when links are followed, whether or not they are there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn target(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(follow(path)?)
     }
 
     /// The text that the file would have with these hashes; nothing is written.
@@ -121,6 +135,11 @@ impl HashesFile {
             mode,
         )?)
     }
+}
+
+fn lock_beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or(target.as_os_str());
+    parent(target).join(format!(".{}.lock", name.to_string_lossy()))
 }
 
 /// A text that is to take the place of the file's.

@@ -7,6 +7,7 @@
 //! end of the second keeps Nix's garbage collector away in between. All of it blocks.
 
 pub mod copy;
+pub mod entries;
 mod error;
 pub mod hashes_file;
 pub mod hashing;
@@ -139,6 +140,17 @@ impl Store {
         match self {
             Store::Nix(store) => store.is_valid(hold, &path),
             Store::Local(store) => store.has(&path, sha256),
+        }
+    }
+
+    /// Whether what lies at a store path is complete, as far as the store knows without reading it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn is_valid(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
+        match self {
+            Store::Nix(store) => store.is_valid(hold, path),
+            Store::Local(_) => Ok(path.symlink_metadata().is_ok_and(|there| there.is_file())),
         }
     }
 

@@ -55,6 +55,17 @@ pub enum Runner {
     Kas(Kas),
 }
 
+impl Runner {
+    /// The engine below, where there is one.
+    #[must_use]
+    pub fn engine(&self) -> Option<&Engine> {
+        match self {
+            Runner::Container { engine, .. } => Some(engine),
+            Runner::Kas(_) => None,
+        }
+    }
+}
+
 /// Where artifacts are registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {

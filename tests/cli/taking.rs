@@ -12,6 +12,19 @@ fn rename_existing_takes_what_the_records_know_and_asks_for_adopt_else() {
     fs::remove_file(project.path().join("artifact-hashes.nix")).unwrap();
     let said = project.run(&["--variant", "qemuamd64/base", "--rename-existing"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = project.run(&[
+        "--variant",
+        "qemuamd64/base",
+        "--rename-existing",
+        "--build-dir",
+        "./.isar-build-all/build/qemuamd64/base/build/",
+    ]);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "as a shell completes it: {}",
+        said.stderr
+    );
     assert_eq!(
         project.hashed(),
         ["isar-base-qemuamd64.wic", "isar-base-qemuamd64.wic.bmap"]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::caches::{self, Cache, InUse, Purpose};
-use crate::cli::CacheCommand;
+use crate::cli::{CacheCommand, Wait};
 use crate::model::arch::Arch;
 use crate::model::pattern::Pattern;
 use crate::settings::Settings;
@@ -40,7 +40,7 @@ pub fn run(context: &Context, command: &CacheCommand) -> Result<(String, u8), Fa
 ///
 /// # Errors
 /// Where one is another architecture's, holds a program for another one, or is just being pruned.
-pub fn enter(project: &Project, holder: &Holder) -> Result<InUse, Failure> {
+pub fn enter(project: &Project, holder: &Holder, wait: &Wait) -> Result<InUse, Failure> {
     let settings = &project.settings;
     let archs: BTreeSet<Arch> = project.matrix.variants.iter().map(|v| v.arch).collect();
     let mut used: Vec<Cache> = archs
@@ -54,7 +54,8 @@ pub fn enter(project: &Project, holder: &Holder) -> Result<InUse, Failure> {
         purpose: Purpose::Sstate,
         path: settings.sstate_dir.value.clone(),
     });
-    caches::enter(&used, &foreign_downloads(settings), holder, PATIENCE)
+    let patience = wait.limit().max(PATIENCE);
+    caches::enter(&used, &foreign_downloads(settings), holder, patience)
         .map_err(|error| Failure::environment(&error).hint(error.hint()))
 }
 

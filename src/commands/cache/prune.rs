@@ -1,5 +1,6 @@
 //! `cache prune`: removes what was not used for the longest time, with the caches' locks held alone.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,15 +13,13 @@ use crate::commands::context::Context;
 use crate::commands::failure::Failure;
 use crate::commands::json;
 use crate::report::human;
-use crate::state::use_lock::Sharing;
+use crate::state::lock::LockError;
+use crate::state::use_lock::{Sharing, UseLock};
 
 use super::{locked, present, settings, this, unreadable};
 
 /// The exit code where something could not be removed.
 const NOT_ALL: u8 = 10;
-
-/// How long `--wait` waits: for ever.
-const EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// `{"schema":1,"dry_run":…,"removed":[…],"kept":[…],…}` as JSON.
 #[derive(Debug, Serialize)]
@@ -45,12 +44,10 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<(String, u8), F
         before: args.keep_days.map(|days| before(Timestamp::now(), days)),
         max_bytes: args.max_size.map(|size| size.0),
     };
-    let wait = if args.wait { EVER } else { Duration::ZERO };
     let mut locks = Vec::new();
     if !args.dry_run {
         for cache in &caches {
-            let lock = cache.hold(Sharing::Exclusive, &this(), wait);
-            locks.push(lock.map_err(|error| locked(&error))?);
+            locks.push(alone(cache, args.wait.limit())?);
         }
     }
     let pruned = prune(&caches, limits, args.dry_run).map_err(|error| unreadable(&error))?;
@@ -69,6 +66,29 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<(String, u8), F
         Format::Text => render(&report),
     };
     Ok((text, code))
+}
+
+/// The lock of a cache, held alone. Says for whom it waits.
+fn alone(cache: &Cache, limit: Duration) -> Result<UseLock, Failure> {
+    let hold = |wait| cache.hold(Sharing::Exclusive, &this(), wait);
+    let held = match hold(Duration::ZERO) {
+        Err(error @ LockError::Held { .. }) if limit > Duration::ZERO => {
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "waiting: {error}");
+            hold(limit)
+        }
+        answer => answer,
+    };
+    held.map_err(|error| {
+        let failure = locked(&error);
+        match (&failure.hint, limit) {
+            (Some(hint), Duration::ZERO) if matches!(error, LockError::Held { .. }) => {
+                let hint = format!("{hint}; `--wait` waits");
+                failure.hint(Some(hint))
+            }
+            _ => failure,
+        }
+    })
 }
 
 fn before(now: Timestamp, days: u32) -> Timestamp {
