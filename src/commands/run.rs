@@ -28,6 +28,7 @@ use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
 use crate::settings::{self, Ci, Settings};
 use crate::state::journal::{Entry, Journal, JournalError};
+use crate::state::lock::Holder;
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
 use crate::steps::Handover;
@@ -39,6 +40,7 @@ use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
+use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::job::Job;
@@ -76,6 +78,15 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         dry_run: false,
     };
     let recovered = recover::at_start(&place, &lock)?;
+    // Held until the run ends: nobody removes from the caches what a build is about to use.
+    let _caches = match scope {
+        Scope::Full => Some(cache::enter(
+            &project,
+            &Holder::this(&command, clock()),
+            &context.cli.run.wait,
+        )?),
+        Scope::FromDeploy | Scope::FromOutput => None,
+    };
     let plan = Arc::new(project.plan(scope));
     let run_dir = state.run(&run);
     run_dir

@@ -57,7 +57,7 @@ impl Holder {
     }
 }
 
-fn host() -> String {
+pub(super) fn host() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -172,7 +172,7 @@ impl LockFile {
     }
 }
 
-fn elapsed(start: Instant) -> jiff::SignedDuration {
+pub(super) fn elapsed(start: Instant) -> jiff::SignedDuration {
     jiff::SignedDuration::try_from(start.elapsed()).unwrap_or_default()
 }
 
