@@ -4,6 +4,7 @@
 //! [`model::plan::Plan`], the scheduler walks the plan, steps do the work, and every change of state
 //! is a [`model::event::Event`] that reporters draw. `docs/architecture.md` is the map.
 
+pub mod caches;
 pub mod cli;
 pub mod commands;
 pub mod exec;
@@ -12,6 +13,7 @@ pub mod inspect;
 pub mod kas;
 pub mod load;
 pub mod model;
+pub mod recovery;
 pub mod report;
 pub mod scheduler;
 pub mod settings;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::HostArch;
 use crate::load::{self, LoadOptions, Loaded};
 use crate::model::arch::Arch;
+use crate::model::kas_tree::KasTree;
 use crate::model::matrix::{Matrix, Variant};
 use crate::model::plan::{Plan, Resources, Scope};
 use crate::model::select::select;
@@ -58,6 +59,8 @@ pub struct Project {
     pub settings: Settings,
     /// Faults to be of kas files, rendered; empty when there are none.
     pub warnings: String,
+    /// The kas files of the chains and what they include.
+    pub kas: KasTree,
 }
 
 impl Project {
@@ -96,11 +99,13 @@ impl Project {
             path: loaded.path.clone(),
             text: loaded.source.clone(),
         })?;
-        let warnings = loaded.render_warnings(color);
+        // They become events, which are the same wherever they are shown.
+        let warnings = loaded.render_warnings(false);
         let Loaded {
             matrix,
             file_name,
             project_dir,
+            kas,
             ..
         } = loaded;
         let all = matrix.variants.clone();
@@ -113,6 +118,7 @@ impl Project {
             directory: project_dir,
             settings,
             warnings,
+            kas,
         })
     }
 

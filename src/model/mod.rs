@@ -6,6 +6,7 @@
 pub mod arch;
 pub mod console;
 pub mod event;
+pub mod executable;
 pub mod faults;
 pub mod hashes;
 pub mod kas_tree;
@@ -22,6 +23,7 @@ pub mod ready;
 pub mod schema;
 pub mod select;
 pub mod shape;
+pub mod src_uri;
 pub mod store_path;
 pub mod suggest;
 pub mod template;

@@ -15,6 +15,10 @@ use toml::de::DeValue;
 
 use crate::model::suggest;
 
+mod globs;
+
+pub(crate) use globs::{Globs, PathGlobs};
+
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
@@ -243,44 +247,6 @@ impl Kind for Words {
     }
     fn schema() -> serde_json::Value {
         json!({ "type": "array", "items": { "type": "string" } })
-    }
-}
-
-/// A list of globs over paths that begin with `/`; `*` does not go over a `/`, `**` does.
-pub(crate) struct Globs;
-
-impl Globs {
-    fn element(text: &str) -> Result<String, Wrong> {
-        if !text.starts_with(['/', '*']) {
-            return Err(Wrong::new(format!("`{text}` matches no path"))
-                .hint("paths begin with `/`: write `/opt/firmware/**`, or `**/name`"));
-        }
-        globset::Glob::new(text)
-            .map(|_| text.to_owned())
-            .map_err(|error| Wrong::new(format!("`{text}` is not a glob: {}", error.kind())))
-    }
-}
-
-impl Kind for Globs {
-    type Value = Vec<String>;
-
-    fn expected() -> String {
-        "a list of globs as strings".to_owned()
-    }
-    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<Wrong>> {
-        array(&Self::expected(), value, Self::element)
-    }
-    fn from_text(text: &str) -> Result<Self::Value, Wrong> {
-        words(text)?
-            .iter()
-            .map(|word| Self::element(word))
-            .collect()
-    }
-    fn show(value: &Self::Value) -> String {
-        show_words(value)
-    }
-    fn schema() -> serde_json::Value {
-        json!({ "type": "array", "items": { "type": "string", "pattern": "^[/*]" } })
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::choice::{ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice};
 use super::kind::{
-    Choice, Choices, Globs, Kind, Mounts, Number, Place, Program, Variables, Word, Words,
+    Choice, Choices, Globs, Kind, Mounts, Number, PathGlobs, Place, Program, Variables, Word, Words,
 };
 use super::layer::{Layer, Sourced};
 use super::resolve::{LayerInput, Resolver};
@@ -232,6 +232,10 @@ settings! {
     sstate_dir: PathBuf = "sstate-dir" as Place,
         default input.cache_dir().join("sstate"),
         aliases [also("SSTATE_DIR")];
+    /// Names of downloads that may be for another machine than the cache that they lie in: tools that run
+    /// on the build host, firmware. Globs. Default none.
+    foreign_downloads: Vec<String> = "foreign-downloads" as Globs,
+        default Vec::new();
     /// Reference clones that the builds share. Default `repos` in the state directory.
     repo_ref_dir: PathBuf = "repo-ref-dir" as Place,
         default state_dir.value.join("repos"),
@@ -276,7 +280,7 @@ settings! {
         default 1;
     /// Globs of paths inside images and archives where programs for other machines belong, besides
     /// those that are known (see docs/gates.md).
-    foreign_allowed: Vec<String> = "foreign-allowed" as Globs,
+    foreign_allowed: Vec<String> = "foreign-allowed" as PathGlobs,
         default Vec::new();
     /// Gates that are left open: `architecture`, `shape`, `content`. What they would have refused is
     /// registered, with a warning.

@@ -15,10 +15,11 @@ use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::Artifact;
 use crate::model::{nix32, store_path};
+use crate::state::journal::Entry;
 use crate::state::records::Records;
-use crate::store::Captured;
 use crate::store::copy::{self, CopyError};
 use crate::store::hashing::Want;
+use crate::store::{Captured, StoreError};
 
 /// Files of one variant that are copied at the same time.
 const AT_ONCE: usize = 4;
@@ -83,6 +84,15 @@ async fn proven(ctx: &StepContext, copied: &[Copied]) -> Result<(), StepResult> 
 /// exchange each other's captures, and on the output directory's file system.
 pub(super) fn staging(ctx: &StepContext) -> PathBuf {
     output_dir(ctx).join(".captured").join(&ctx.run)
+}
+
+/// Says in the journal where captures go, before the first byte is there.
+pub(super) fn journal_staging(ctx: &StepContext) -> Result<(), StepResult> {
+    ctx.intend(&Entry::Capturing {
+        run: ctx.run.clone(),
+        variant: ctx.variant.key.clone(),
+        staging: staging(ctx),
+    })
 }
 
 /// Removes captures that are registered or given up, and the staging directory with the last.
@@ -277,6 +287,7 @@ async fn copy_all(
     want: Want,
 ) -> Result<Vec<Copied>, StepResult> {
     let staging = staging(ctx);
+    journal_staging(ctx)?;
     create_dir(&staging).map_err(|error| fail(&error, error.hint()))?;
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
@@ -319,6 +330,13 @@ pub(super) fn of_copy(error: &CopyError) -> StepResult {
     match error {
         CopyError::Stopped(_) => StepResult::cancelled(),
         _ => fail(error, error.hint()),
+    }
+}
+
+pub(super) fn of_store(error: StoreError) -> StepResult {
+    match error {
+        StoreError::Copy(error) => of_copy(&error),
+        error => fail(&error, error.hint()),
     }
 }
 

@@ -9,9 +9,11 @@
 )]
 
 mod asking;
+mod caches;
 mod calling;
 #[path = "../common/mod.rs"]
 mod common;
 mod project;
 mod running;
+mod surroundings;
 mod taking;

@@ -228,3 +228,37 @@ fn a_build_that_ignores_the_first_signal_is_killed_by_the_second() {
         "cancelled"
     );
 }
+
+#[test]
+fn a_registration_that_fails_leaves_the_files_that_were_there() {
+    let project = Project::new();
+    let entries = "artifacts/qemuamd64/isar-base-qemuamd64.wic";
+    project.write(entries, "the only copy");
+    project.write(&format!("{entries}.bmap/in-the-way"), "");
+    let said = project.run(&["--variant", "qemuamd64/base"]);
+    assert_eq!(said.code, Some(10));
+    assert!(said.stderr.contains("is a directory"), "{}", said.stderr);
+    assert_eq!(project.read(entries), "the only copy");
+    fs::remove_dir_all(project.path().join(format!("{entries}.bmap"))).unwrap();
+    let said = project.run(&["--variant", "qemuamd64/base"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let mut left: Vec<String> = fs::read_dir(project.path().join("artifacts/qemuamd64"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ALL[..2], "no second name stays");
+}
+
+#[test]
+fn a_hashes_file_that_cannot_be_edited_is_said_before_anything_is_built() {
+    let project = Project::new();
+    project.write("artifact-hashes.nix", "{\n  nested = { };\n}\n");
+    let said = project.run(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    insta::assert_snapshot!(said.stderr, @r#"
+    error: [project]/artifact-hashes.nix is left as it is; line 2: neither an entry, nor a comment, nor a brace: nested = { };
+    hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
+    "#);
+    assert!(!project.path().join(".isar-build-all").exists());
+}

@@ -12,6 +12,7 @@ use isar_build_all::model::outcome::Outcome;
 use isar_build_all::report::{Clock, Hub, Reporter};
 use isar_build_all::settings::{Gate, LayerInput, Settings};
 use isar_build_all::state::StateDir;
+use isar_build_all::state::journal::Journal;
 use isar_build_all::state::records::Records;
 use isar_build_all::steps::capture::{Provenance, capture};
 use isar_build_all::steps::output::take_output;
@@ -68,6 +69,8 @@ impl World {
                 records: Arc::new(Records::open(&state.records()).unwrap()),
                 clock,
                 command: "isar-build-all".to_owned(),
+                transactions: Arc::default(),
+                batch: None,
             },
             settings,
             dir,
@@ -144,6 +147,7 @@ impl World {
             events,
             stop: self.level.subscribe(),
             handover: Arc::new(Handover::default()),
+            journal: Arc::new(Journal::open(&self.dir.path().join("journal.jsonl")).unwrap()),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -77,6 +77,8 @@ pub(super) struct Kas {
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     is_container: bool,
+    /// The value of [`MARK`] in the environment of everything that belongs to the build.
+    mark: String,
 }
 
 impl Kas {
@@ -93,6 +95,7 @@ impl Kas {
                 env: Vec::new(),
                 is_container: false,
                 name,
+                mark: String::new(),
             },
             Runner::Container {
                 kas_container,
@@ -112,6 +115,7 @@ impl Kas {
                     env: Vec::new(),
                     is_container: true,
                     name,
+                    mark: String::new(),
                 };
                 for (name, value) in &engine.environment {
                     kas.set(name, value);
@@ -130,12 +134,17 @@ impl Kas {
         kas.args.push(ctx.variant.kas_chain().into());
         kas.args.extend(after.iter().map(OsString::from));
         kas.set_dirs(dirs);
+        for name in OVERRIDES {
+            kas.env.push((name.into(), None));
+        }
         if !kas.is_container {
             for (name, value) in &ctx.settings.env.value {
                 kas.set(name, value);
             }
-            kas.set(MARK, kas.name.clone());
         }
+        // The name is unique in its state directory; runs of two checkouts may begin in one second.
+        kas.mark = format!("{}@{}", kas.name, ctx.settings.state_dir.value.display());
+        kas.set(MARK, kas.mark.clone());
         Ok(kas)
     }
 
@@ -171,7 +180,7 @@ impl Kas {
 
     /// What the environment of each of its processes holds, as far as kas passes it on.
     pub(super) fn mark(&self) -> String {
-        format!("{MARK}={}", self.name)
+        format!("{MARK}={}", self.mark)
     }
 
     /// What to run, from where, with which log.
@@ -198,6 +207,12 @@ impl Kas {
     }
 }
 
+/// Variables with which kas replaces what the kas files say: with one of them set, every variant would be
+/// the same image under another name. They are not passed on.
+pub const OVERRIDES: [&str; 4] = ["KAS_MACHINE", "KAS_DISTRO", "KAS_TARGET", "KAS_TASK"];
+/// The label of a container with the state directory whose runs it belongs to.
+pub(crate) const STATE_LABEL: &str = "isar-build-all.state";
+
 /// The variable that names the build in the environment of its processes.
 const MARK: &str = "ISAR_BUILD_ALL_BUILD";
 
@@ -212,7 +227,7 @@ fn engine_command(engine: &Engine, words: &[&str]) -> Vec<String> {
 
 /// The commands that remove a container at once and that ask whether it exists, and what makes `kill`
 /// reach the processes that run it.
-pub(super) fn engine_words(engine: &Engine, name: &str) -> [Vec<String>; 3] {
+pub(crate) fn engine_words(engine: &Engine, name: &str) -> [Vec<String>; 3] {
     let (remove, exists): (&[&str], &[&str]) = match engine.kind {
         // Without a limit podman waits 10 s for it to end by itself.
         EngineKind::Podman if engine.version >= Version::new(4, 0) => (
@@ -259,7 +274,7 @@ fn runtime_args(ctx: &StepContext, name: &str) -> Result<String, UnfitWord> {
         "--label".to_owned(),
         format!("isar-build-all.variant={}", ctx.variant.key),
         "--label".to_owned(),
-        format!("isar-build-all.state={state}"),
+        format!("{STATE_LABEL}={state}"),
         "-e".to_owned(),
         "PYTHONUNBUFFERED=1".to_owned(),
     ];
