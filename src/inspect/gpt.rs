@@ -18,9 +18,6 @@ const PROTECTIVE: u8 = 0xee;
 /// Bytes that all entries together may have: 32 times what every tool writes.
 const ENTRIES: u64 = 1 << 19;
 
-/// Partitions that are looked at.
-const PARTITIONS: usize = 256;
-
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Partition {
@@ -205,7 +202,6 @@ fn partitions(entries: &[u8], header: &Header, sector: u64) -> Vec<Partition> {
         .chunks_exact(size)
         .enumerate()
         .filter(|(_, entry)| entry[..16] != [0; 16])
-        .take(PARTITIONS)
         .map(|(index, entry)| {
             let (first, last) = (number(entry, 32, 8), number(entry, 40, 8));
             let label: Vec<u16> = entry[56..128]
