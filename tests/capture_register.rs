@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind};
+use isar_build_all::model::event::{Event, EventKind, Verdict};
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::report::{Clock, Hub, Reporter};
 use isar_build_all::settings::{LayerInput, Settings};
 use isar_build_all::state::StateDir;
+use isar_build_all::state::records::deploys::Moment;
 use isar_build_all::state::records::{BuildStart, Records};
 use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::freshness::Before;
 use isar_build_all::steps::output::take_output;
 use isar_build_all::steps::register::{Registry, register};
 use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
@@ -156,7 +158,14 @@ impl World {
         Ended { result, events }
     }
 
+    fn built(&self) -> Provenance {
+        Provenance::Built(Arc::clone(&self.registry.records))
+    }
+
+    /// Captures; where the test says nothing else, the deploy directory was empty before the build.
     fn capture(&self, id: &str, handover: &Arc<Handover>, provenance: &Provenance) -> Ended {
+        let before = handover.take_before(&variant(id).key).unwrap_or_default();
+        handover.put_before(variant(id).key, before);
         let (build_dir, want) = (self.build_dir(), self.registry.store.want());
         let provenance = provenance.clone();
         self.step(id, handover, |ctx| async move {
@@ -181,7 +190,7 @@ impl World {
     /// Captures and registers; the last result.
     fn both(&self, id: &str) -> Ended {
         let handover = Arc::default();
-        let ended = self.capture(id, &handover, &Provenance::JustBuilt);
+        let ended = self.capture(id, &handover, &self.built());
         if ended.result.outcome != Outcome::Succeeded {
             return ended;
         }
@@ -279,7 +288,7 @@ fn what_was_deployed_is_registered() {
         world.deploy("image-debian-qemuamd64.wic", b"an image");
         world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
         let handover = Arc::default();
-        let captured = world.capture("base", &handover, &Provenance::JustBuilt);
+        let captured = world.capture("base", &handover, &world.built());
         assert_eq!(captured.result, StepResult::succeeded());
         assert_eq!(
             world.left("artifacts/qemuamd64/.captured/run"),
@@ -302,6 +311,7 @@ fn what_was_deployed_is_registered() {
                 .collect();
             insta::assert_snapshot!(world.shown(&lines.join("\n")), @r#"
             {"kind":"warning","node":"step:qemuamd64/base","message":"no image-debian-qemuamd64.wic.bmap in DIR/build/tmp/deploy/images/qemuamd64","hint":"it is optional; isar-base-qemuamd64.wic.bmap is not registered"}
+            {"kind":"gate","node":"step:qemuamd64/base","name":"freshness","verdict":"passed","why":"2 written by this build"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","how":"copied"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"vmlinuz","name":"isar-base-qemuamd64-vmlinuz","bytes":8,"sha256":"4fff0d3e643b3894c17a0738fbdc591953aa722c9d42774425090accc4377126","nix32":"09ki6z2cq2h94m27fhlx5irallqrb7fgnf07gb0r8f1vchz0vzsg","how":"copied"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","store_path":"DIR/.isar-build-all/store/1n9fyklnbrw81rjiqdhjhx0n3j0w2rx4-isar-base-qemuamd64.wic","how":"added"}
@@ -380,10 +390,10 @@ fn what_cannot_be_captured_is_said() {
     failed: several deploy directories hold files of this variant: DIR/build/tmp/deploy/images/qemuamd64, DIR/build/tmp-old/deploy/images/qemuamd64
     hint: one is another build's; move it out of the build directory
     == a link, a directory
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is a symbolic link, not a file; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a directory, not a file
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is a symbolic link, not a file; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a directory, not a file
     hint: have the file itself made there, under this name
     == a pipe, an empty file
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is empty; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a named pipe, not a file
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is empty; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a named pipe, not a file
     hint: have the file itself made there, under this name
     ");
 }
@@ -393,7 +403,7 @@ fn a_missing_optional_artifact_is_said() {
     let world = World::local();
     world.deploy("image-debian-qemuamd64.wic", b"x");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
-    let ended = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let ended = world.capture("base", &Arc::default(), &world.built());
     let warning = ended.events.iter().find_map(|event| match event {
         EventKind::Warning { message, hint, .. } => Some(format!("{message}\nhint: {hint:?}")),
         _ => None,
@@ -428,6 +438,10 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
                 started: jiff::Timestamp::UNIX_EPOCH,
             })
             .unwrap();
+        let after = Before::default().after(&world.build_dir(), &variant);
+        records
+            .record_deploy_states(build, Moment::After, &after)
+            .unwrap();
         records
             .record_build_finished(build, outcome, 1.0, jiff::Timestamp::UNIX_EPOCH)
             .unwrap();
@@ -436,9 +450,9 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
     built("server", Outcome::Succeeded);
     out += &world.why(&world.capture("base", &Arc::default(), &recorded));
     insta::assert_snapshot!(out, @"
-    failed: no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is; no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is
+    refused: no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is; no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is
     hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is qemuamd64/server's; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is qemuamd64/server's
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is qemuamd64/server's; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is qemuamd64/server's
     hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
     ");
     let adopted = world.capture("base", &Arc::default(), &Provenance::Adopted);
@@ -446,6 +460,23 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
     built("base", Outcome::Succeeded);
     let owned = world.capture("base", &Arc::default(), &recorded);
     assert_eq!(owned.result, StepResult::succeeded());
+    // What was written since is nobody's, under whatever name and time.
+    let wic = world.path("build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic");
+    let time = fs::metadata(&wic).unwrap().modified().unwrap();
+    fs::write(&wic, b"z").unwrap();
+    let written = fs::OpenOptions::new().write(true).open(&wic).unwrap();
+    written.set_modified(time).unwrap();
+    let foreign = world.capture("base", &Arc::default(), &recorded);
+    assert_eq!(foreign.result.outcome, Outcome::Refused);
+    assert_eq!(gate(&foreign), Some(("freshness", Verdict::Refused)));
+}
+
+/// The last gate that spoke.
+fn gate(ended: &Ended) -> Option<(&str, Verdict)> {
+    ended.events.iter().rev().find_map(|event| match event {
+        EventKind::Gate { name, verdict, .. } => Some((name.as_str(), *verdict)),
+        _ => None,
+    })
 }
 
 #[test]
@@ -454,10 +485,10 @@ fn a_kill_ends_a_capture() {
     world.deploy("image-debian-qemuamd64.wic", b"x");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
     world.level.send_replace(StopLevel::Graceful);
-    let graceful = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let graceful = world.capture("base", &Arc::default(), &world.built());
     assert_eq!(graceful.result, StepResult::succeeded());
     world.level.send_replace(StopLevel::Kill);
-    let killed = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let killed = world.capture("base", &Arc::default(), &world.built());
     assert_eq!(killed.result, StepResult::cancelled());
 }
 

@@ -191,7 +191,7 @@ fn provenance(context: &Context, scope: Scope, records: &Arc<Records>) -> Proven
     match scope {
         Scope::FromDeploy if context.cli.mode.adopt => Provenance::Adopted,
         Scope::FromDeploy => Provenance::Recorded(Arc::clone(records)),
-        Scope::Full | Scope::FromOutput => Provenance::JustBuilt,
+        Scope::Full | Scope::FromOutput => Provenance::Built(Arc::clone(records)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The build step: runs kas for a variant, tells how far it is, and why it failed where it did.
+//! The build step: runs kas for a variant, tells how far it is, and why it failed where it did. Also
+//! runs kas to clean a build directory.
 //!
 //! It needs directories that nobody else builds in, and leaves a deploy directory and a log; a container
 //! it never leaves. Knows nothing of what is captured afterwards.
@@ -44,8 +45,27 @@ pub fn log_path(settings: &Settings, run: &str, key: &VariantKey) -> PathBuf {
         .join(format!("{}.log", key.id))
 }
 
+/// What kas is to do in the directories of a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Build,
+    /// Remove `tmp*` from the build directory. Root file systems in it are root's, which is why this is
+    /// left to kas: in the container it may.
+    Clean,
+}
+
 /// Builds the variant. When it returns, no container and no process of the build is left.
 pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+    run(ctx, tools, Task::Build).await
+}
+
+/// Removes what builds left in the variant's build directory; shared state and downloads stay. When it
+/// returns, no container and no process of it is left.
+pub async fn clean(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+    run(ctx, tools, Task::Clean).await
+}
+
+async fn run(ctx: &StepContext, tools: &BuildTools, task: Task) -> StepResult {
     let variant = &ctx.variant;
     let dirs = variant_dirs(
         &ctx.settings,
@@ -60,7 +80,11 @@ pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
         return result;
     }
     let log = log_path(&ctx.settings, &ctx.run, &variant.key);
-    let kas = match Kas::new(ctx, tools, &dirs) {
+    let log = match task {
+        Task::Build => log,
+        Task::Clean => log.with_extension("clean.log"),
+    };
+    let kas = match Kas::new(ctx, tools, &dirs, task) {
         Ok(kas) => kas,
         Err(word) => {
             let hint = word.hint();

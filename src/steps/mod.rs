@@ -3,7 +3,9 @@
 
 pub mod build;
 pub mod capture;
+pub mod contamination;
 pub mod deploy;
+pub mod freshness;
 pub mod output;
 pub mod register;
 
@@ -15,6 +17,8 @@ use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
 use crate::report::EventSink;
 use crate::settings::Settings;
+
+use freshness::Before;
 
 pub use crate::store::Captured;
 
@@ -69,6 +73,16 @@ impl StepResult {
         }
     }
 
+    /// A gate did not let it pass.
+    #[must_use]
+    pub fn refused(why: impl Into<String>) -> StepResult {
+        StepResult {
+            outcome: Outcome::Refused,
+            why: Some(why.into()),
+            hint: None,
+        }
+    }
+
     /// It was stopped.
     #[must_use]
     pub fn cancelled() -> StepResult {
@@ -87,13 +101,31 @@ impl StepResult {
     }
 }
 
-/// What the steps of a run hand on: the captures of each variant.
+/// What the steps of a run hand on: what lay in the deploy directory before each build, and the
+/// captures of each variant.
 #[derive(Debug, Default)]
 pub struct Handover {
+    before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
 }
 
 impl Handover {
+    /// Leaves what lay there before a variant's build for its capture.
+    pub fn put_before(&self, key: VariantKey, before: Before) {
+        self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, before);
+    }
+
+    /// Takes what lay there before a variant's build; none where it was not built.
+    pub fn take_before(&self, key: &VariantKey) -> Option<Before> {
+        self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+    }
+
     /// Leaves a variant's captures for its registration.
     pub fn put(&self, key: VariantKey, captured: Vec<Captured>) {
         self.captured

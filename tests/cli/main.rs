@@ -14,4 +14,5 @@ mod calling;
 mod common;
 mod project;
 mod running;
+mod stale;
 mod taking;
