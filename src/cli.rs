@@ -151,6 +151,8 @@ pub enum Format {
     Text,
     /// For programs
     Json,
+    /// For Graphviz; `graph` alone
+    Dot,
 }
 
 /// `--store`.
@@ -189,6 +191,8 @@ pub enum EngineArg {
 pub enum Command {
     /// Print the plan: variants, artifacts, releases, steps and lanes
     Plan(PlanArgs),
+    /// Print the steps and what each waits for, also as dot or JSON (--format)
+    Graph,
     /// Check the matrix and every kas file it names
     Check,
     /// Show what this host has and lacks

@@ -49,7 +49,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let project = Project::load(context)?;
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
-    let scope = scope(context);
+    let scope = Project::scope(context);
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
@@ -62,7 +62,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         Duration::ZERO,
     )
     .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
-    let plan = Arc::new(project.plan(scope));
+    let plan = Arc::new(project.plan(scope)?);
     let run_dir = state.run(&run);
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
@@ -95,12 +95,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             command,
         },
         provenance: provenance(context, scope, &records),
-        build_dir: context
-            .cli
-            .mode
-            .build_dir
-            .as_ref()
-            .map(|dir| context.working_dir.join(dir)),
+        build_dir: project.build_dir.clone(),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
     };
@@ -134,15 +129,6 @@ fn outcome_word(outcome: RunOutcome) -> &'static str {
         RunOutcome::Failed => "failed",
         RunOutcome::Interrupted => "interrupted",
         RunOutcome::Terminated => "terminated",
-    }
-}
-
-fn scope(context: &Context) -> Scope {
-    let mode = &context.cli.mode;
-    match (mode.rename_existing, mode.hash_only) {
-        (true, _) => Scope::FromDeploy,
-        (_, true) => Scope::FromOutput,
-        _ => Scope::Full,
     }
 }
 

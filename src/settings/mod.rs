@@ -20,7 +20,7 @@ mod resolve;
 mod surroundings;
 mod table;
 
-pub use choice::{ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
+pub use choice::{BuildSharing, ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
 pub use environment::Environment;
 pub use fault::{Fault, SettingsError};
 pub use layer::{Layer, Overridden, Sourced};

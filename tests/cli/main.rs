@@ -14,5 +14,6 @@ mod calling;
 mod common;
 mod project;
 mod running;
+mod sharing;
 mod stale;
 mod taking;
