@@ -61,9 +61,10 @@ impl Job {
             return StepResult::failed("internal fault: a build was planned without tools for it");
         };
         let records = &self.registry.records;
-        if let Err(result) = contamination::keep_out(ctx, tools, &dirs.build, records).await {
-            return result;
-        }
+        let old = match contamination::keep_out(ctx, tools, &dirs.build, records).await {
+            Ok(old) => old,
+            Err(result) => return result,
+        };
         let before = match self.look_before(ctx, dirs).await {
             Ok(before) => before,
             Err(result) => return result,
@@ -91,7 +92,7 @@ impl Job {
             Err(error) => return unrecorded(&error),
         };
         let begin = Instant::now();
-        let result = build::build(ctx, tools).await;
+        let result = contamination::build(ctx, tools, &dirs.build, old).await;
         let seconds = begin.elapsed().as_secs_f64();
         if result.outcome.lets_descendants_run() {
             let after = before.after(&dirs.build, &ctx.variant);

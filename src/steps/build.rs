@@ -54,18 +54,41 @@ enum Task {
     Clean,
 }
 
+/// A build that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// How.
+    pub result: StepResult,
+    /// Whether a root directory was restored from shared state instead of being made.
+    pub restored_root: bool,
+}
+
 /// Builds the variant. When it returns, no container and no process of the build is left.
-pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+pub async fn build(ctx: &StepContext, tools: &BuildTools) -> Built {
     run(ctx, tools, Task::Build).await
 }
 
 /// Removes what builds left in the variant's build directory; shared state and downloads stay. When it
 /// returns, no container and no process of it is left.
 pub async fn clean(ctx: &StepContext, tools: &BuildTools) -> StepResult {
-    run(ctx, tools, Task::Clean).await
+    run(ctx, tools, Task::Clean).await.result
 }
 
-async fn run(ctx: &StepContext, tools: &BuildTools, task: Task) -> StepResult {
+async fn run(ctx: &StepContext, tools: &BuildTools, task: Task) -> Built {
+    let mut restored_root = false;
+    let result = run_kas(ctx, tools, task, &mut restored_root).await;
+    Built {
+        result,
+        restored_root,
+    }
+}
+
+async fn run_kas(
+    ctx: &StepContext,
+    tools: &BuildTools,
+    task: Task,
+    restored_root: &mut bool,
+) -> StepResult {
     let variant = &ctx.variant;
     let dirs = variant_dirs(
         &ctx.settings,
@@ -123,7 +146,10 @@ async fn run(ctx: &StepContext, tools: &BuildTools, task: Task) -> StepResult {
         Box::pin(stop(level, &stop_command, &undo, stop_timeout))
     }));
     let finish = process
-        .run(|output| listen(ctx, &mut collector, output), control)
+        .run(
+            |output| listen(ctx, &mut collector, restored_root, output),
+            control,
+        )
         .await;
 
     let evidence = Evidence {
@@ -249,7 +275,12 @@ async fn stop_container(command: &[String], undo: &Undo, patience: Duration) {
     }
 }
 
-fn listen(ctx: &StepContext, collector: &mut Collector, output: Output<'_>) {
+fn listen(
+    ctx: &StepContext,
+    collector: &mut Collector,
+    restored_root: &mut bool,
+    output: Output<'_>,
+) {
     match output {
         Output::Line(stream, text) => {
             let line = Line::new(text);
@@ -263,6 +294,7 @@ fn listen(ctx: &StepContext, collector: &mut Collector, output: Output<'_>) {
                 setscene,
             }) = said
             {
+                *restored_root |= setscene && task.task.starts_with("do_rootfs_install");
                 ctx.events.emit(EventKind::Progress {
                     node: ctx.node.clone(),
                     done,

@@ -4,7 +4,10 @@
 //! restored from shared state instead, it is unpacked over whatever lies there. After another variant,
 //! or a build that was broken off in the middle, that is an image with foreign files, exit code 0 and a
 //! clean list of packages. So such a directory is cleaned before the next build, and where that cannot
-//! be, nothing is built in it. Knows nothing of what was wrong with the earlier build.
+//! be, nothing is built in it. A variant that has become again what it was before does the same to
+//! itself: the root directory that it had in between lies there still. That shows in what BitBake says
+//! that it restores; such a build is made again in a clean directory. Knows nothing of what was wrong
+//! with the earlier build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,17 @@ use crate::model::matrix::VariantKey;
 use crate::state::records::Records;
 use crate::state::records::deploys::LastBuild;
 
-/// Cleans the variant's build directory where what lies in it could get into the image.
+/// Whether there are leavings of the variant's own last good build in its build directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Old {
+    /// It is empty or clean.
+    Nothing,
+    /// There are.
+    Own,
+}
+
+/// Cleans the variant's build directory where what lies in it could get into the image. Returns what
+/// lies there now.
 ///
 /// # Errors
 /// How the build ends where the directory cannot be cleaned.
@@ -24,19 +37,56 @@ pub async fn keep_out(
     tools: &BuildTools,
     build_dir: &Path,
     records: &Records,
-) -> Result<(), StepResult> {
+) -> Result<Old, StepResult> {
     let last = records.last_build_in(build_dir).map_err(|error| {
         let mut failure = StepResult::failed(error.to_string());
         failure.hint = error.hint();
         failure
     })?;
     let left = leavings(build_dir);
-    let Some(why) = danger(last.as_ref(), &ctx.variant.key, !left.is_empty()) else {
-        return Ok(());
-    };
+    if left.is_empty() {
+        return Ok(Old::Nothing);
+    }
+    match danger(last.as_ref(), &ctx.variant.key) {
+        None => Ok(Old::Own),
+        Some(why) => {
+            clean(ctx, tools, build_dir, &why).await?;
+            Ok(Old::Nothing)
+        }
+    }
+}
+
+/// Builds the variant; again, in a clean directory, where a root directory was restored over an old one.
+pub async fn build(
+    ctx: &StepContext,
+    tools: &BuildTools,
+    build_dir: &Path,
+    old: Old,
+) -> StepResult {
+    let built = build::build(ctx, tools).await;
+    let unpacked_over_it = built.restored_root && old == Old::Own;
+    if !unpacked_over_it || !built.result.outcome.lets_descendants_run() {
+        return built.result;
+    }
+    let log = build::log_path(&ctx.settings, &ctx.run, &ctx.variant.key);
+    // Without its own log the first build is only less explained.
+    let _ = fs::rename(&log, log.with_extension("first.log"));
+    let why = "a root directory was restored over that of an earlier build";
+    match clean(ctx, tools, build_dir, why).await {
+        Ok(()) => build::build(ctx, tools).await.result,
+        Err(result) => result,
+    }
+}
+
+async fn clean(
+    ctx: &StepContext,
+    tools: &BuildTools,
+    build_dir: &Path,
+    why: &str,
+) -> Result<(), StepResult> {
     ctx.events.warn(
         Some(&ctx.node),
-        format!("{} is cleaned first: {why}", build_dir.display()),
+        format!("{} is cleaned before the build: {why}", build_dir.display()),
         Some("what was left there could get into the image".to_owned()),
     );
     let mut cleaned = build::clean(ctx, tools).await;
@@ -70,11 +120,8 @@ fn leavings(build_dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Why the directory is not fit for a build of `key`; none where it is.
-fn danger(last: Option<&LastBuild>, key: &VariantKey, used: bool) -> Option<String> {
-    if !used {
-        return None;
-    }
+/// Why a directory in which something was built is not fit for a build of `key`; none where it is.
+fn danger(last: Option<&LastBuild>, key: &VariantKey) -> Option<String> {
     let Some(last) = last else {
         return Some("no record says what was built in it".to_owned());
     };
@@ -108,7 +155,7 @@ mod tests {
             outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
         };
         let say = |last: Option<LastBuild>| {
-            danger(last.as_ref(), &key("one"), true).unwrap_or_else(|| "-".to_owned())
+            danger(last.as_ref(), &key("one")).unwrap_or_else(|| "-".to_owned())
         };
         let said = [
             say(Some(last("one", Some(Outcome::Succeeded)))),
@@ -130,15 +177,6 @@ mod tests {
         the last build in it was qemuamd64/two's
         no record says what was built in it
         ");
-        assert_eq!(danger(None, &key("one"), false), None, "an empty directory");
-        assert_eq!(
-            danger(
-                Some(&last("one", Some(Outcome::Failed))),
-                &key("one"),
-                false
-            ),
-            None
-        );
     }
 
     #[test]

@@ -195,3 +195,45 @@ fn a_file_that_is_not_readable_yet_is_waited_for() {
     project.instead(FAKE, "deploy; chmod 0 \"$place/image-qemuamd64.wic\"");
     assert_refused(&project, "freshness", "also 10 s after the build");
 }
+
+#[test]
+fn a_root_directory_that_was_restored_over_an_old_one_is_built_again() {
+    let project = Project::new();
+    // The first build of a directory may restore what it likes.
+    let restoring = "say 'NOTE: Running setscene task 1 of 1 \
+         (mc:x:/work/isar-image-base.bb:do_rootfs_install_setscene)'; \
+         [ ! -e \"$KAS_BUILD_DIR/tmp\" ] || mixed=1; deploy; \
+         [ -z \"${mixed:-}\" ] || echo mixed > \"$place/image-qemuamd64.wic\"";
+    project.instead(FAKE, restoring);
+    assert_eq!(run(&project).0, Some(0));
+    assert!(!project.path().join("fake/cleaned").exists());
+    let good = project.read("artifact-hashes.nix");
+
+    let (code, events) = run(&project);
+    assert_eq!(code, Some(0));
+    assert!(warned(
+        &events,
+        "a root directory was restored over that of an earlier build"
+    ));
+    assert_eq!(project.read("fake/cleaned"), format!("{ONE}\n"));
+    assert_eq!(project.read("artifact-hashes.nix"), good);
+    let id = events[0]["run"].as_str().unwrap();
+    let logs = fs::read_dir(
+        project
+            .path()
+            .join(format!(".isar-build-all/runs/{id}/qemuamd64")),
+    );
+    let mut names: Vec<String> = logs
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "server-server-1.clean.log",
+            "server-server-1.first.log",
+            "server-server-1.log"
+        ]
+    );
+}

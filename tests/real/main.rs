@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod contamination;
 mod image;
 mod matrix;
 mod misbehaviour;
