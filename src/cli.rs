@@ -3,10 +3,12 @@
 //! Knows nothing of what the words do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::arch::Arch;
+use crate::settings::{EngineChoice, Executor, StoreChoice};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -34,7 +36,14 @@ Examples:
 /// name, adds it to the Nix store and writes its hash to artifact-hashes.nix. While one variant builds,
 /// the one before it is captured and registered.
 #[derive(Debug, Parser)]
-#[command(name = "isar-build-all", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(
+    name = "isar-build-all",
+    version,
+    // A script's own options may be followed by its caller's: the last one counts.
+    args_override_self = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
+)]
 pub struct Cli {
     /// Another thing to do than the main job.
     #[command(subcommand)]
@@ -110,16 +119,39 @@ pub struct Run {
     pub fail_fast: bool,
     /// Where artifacts are registered [default: auto, Nix where it is usable]
     #[arg(long, value_enum, value_name = "STORE")]
-    pub store: Option<StoreArg>,
+    pub store: Option<StoreChoice>,
     /// How kas is run [default: kas-container]
     #[arg(long, value_enum, value_name = "EXECUTOR")]
-    pub executor: Option<ExecutorArg>,
+    pub executor: Option<Executor>,
     /// The container engine [default: auto]
     #[arg(long, value_enum, value_name = "ENGINE")]
-    pub engine: Option<EngineArg>,
+    pub engine: Option<EngineChoice>,
+    /// What a run that is going on is to this one.
+    #[command(flatten)]
+    pub wait: Wait,
     /// Write every event of the run to FILE as JSON lines
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+}
+
+/// Whether to wait for a run that is going on.
+#[derive(Debug, Args, Clone, Default)]
+pub struct Wait {
+    /// Wait until a run that is going on in this checkout has ended, at most SECONDS
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    pub wait: Option<Option<u32>>,
+}
+
+impl Wait {
+    /// How long; without a number as long as it takes.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        match self.wait {
+            None => Duration::ZERO,
+            Some(None) => Duration::MAX,
+            Some(Some(seconds)) => Duration::from_secs(seconds.into()),
+        }
+    }
 }
 
 /// How output looks.
@@ -155,37 +187,6 @@ pub enum Format {
     Dot,
 }
 
-/// `--store`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreArg {
-    /// Nix where it is usable, else local
-    Auto,
-    /// The Nix store
-    Nix,
-    /// A content-addressed store in the state directory
-    Local,
-}
-
-/// `--executor`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExecutorArg {
-    /// kas in a container of its own
-    KasContainer,
-    /// kas itself, for use inside a kas-isar image
-    Kas,
-}
-
-/// `--engine`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EngineArg {
-    /// The first that works: docker, then podman
-    Auto,
-    /// Docker
-    Docker,
-    /// Podman
-    Podman,
-}
-
 /// What else there is to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -199,6 +200,8 @@ pub enum Command {
     Doctor,
     /// Show every setting, its value and where it comes from
     Config,
+    /// Put in order what killed runs left: containers, half registrations, captures, locks
+    Recover(RecoverArgs),
     /// Print the JSON Schema of variants.toml
     Schema,
     /// Print completions for a shell
@@ -214,6 +217,17 @@ pub enum Command {
         /// Where it says what it did.
         arguments: Vec<String>,
     },
+}
+
+/// `recover`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct RecoverArgs {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What a run that is going on is to this.
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// `plan`.
@@ -271,6 +285,13 @@ mod tests {
         ]);
         assert_eq!(cli.select.variants, ["base", "qemuamd64/server-*"]);
         assert!(cli.mode.dry_run && cli.output.no_color);
+    }
+
+    #[test]
+    fn the_last_of_a_single_option_counts_and_repeatable_ones_add_up() {
+        let cli = Cli::parse_from(["isar-build-all", "-j", "4", "-j", "2", "-k", "-k"]);
+        assert_eq!(cli.run.jobs, Some(2));
+        assert!(cli.run.keep_going);
     }
 
     #[test]

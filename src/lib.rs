@@ -11,6 +11,7 @@ pub mod files;
 pub mod kas;
 pub mod load;
 pub mod model;
+pub mod recovery;
 pub mod report;
 pub mod scheduler;
 pub mod settings;

@@ -19,6 +19,7 @@ use isar_build_all::model::matrix::{Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::report::{Hub, Reporter};
 use isar_build_all::settings::{CommandLine, Environment, LayerInput, Settings};
+use isar_build_all::state::journal::Journal;
 use isar_build_all::steps::build::{BuildTools, build};
 use isar_build_all::steps::{Handover, StepContext, StepResult};
 use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
@@ -170,6 +171,7 @@ impl Scene {
             events,
             stop: self.stop.subscribe(),
             handover: Arc::new(Handover::default()),
+            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
         };
         let tools = BuildTools {
             runner: self.runner(),

@@ -17,6 +17,7 @@ use isar_build_all::model::outcome::Outcome;
 use isar_build_all::report::{Clock, Hub, Reporter};
 use isar_build_all::settings::{LayerInput, Settings};
 use isar_build_all::state::StateDir;
+use isar_build_all::state::journal::Journal;
 use isar_build_all::state::records::deploys::Moment;
 use isar_build_all::state::records::{BuildStart, Records};
 use isar_build_all::steps::capture::{Provenance, capture};
@@ -79,12 +80,12 @@ impl World {
         };
         let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
         World {
-            registry: Registry {
-                store: Arc::new(store),
-                records: Arc::new(Records::open(&state.records()).unwrap()),
+            registry: Registry::new(
+                store,
+                Arc::new(Records::open(&state.records()).unwrap()),
                 clock,
-                command: "isar-build-all".to_owned(),
-            },
+                "isar-build-all".to_owned(),
+            ),
             settings: Arc::new(settings),
             nix,
             dir,
@@ -140,6 +141,7 @@ impl World {
             events,
             stop: self.level.subscribe(),
             handover: Arc::clone(handover),
+            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

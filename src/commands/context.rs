@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Cli, EngineArg, ExecutorArg, StoreArg};
+use crate::cli::Cli;
 use crate::load;
 use crate::settings::{
-    ColorChoice, CommandLine, EngineChoice, Environment, Executor, LayerFile, LayerInput, Settings,
-    StoreChoice, Surroundings,
+    ColorChoice, CommandLine, Environment, LayerFile, LayerInput, Settings, Surroundings,
 };
 
 use super::failure::{Failure, Kind};
@@ -98,15 +97,13 @@ impl Context {
     /// Whether standard output takes colours, once the settings are known.
     #[must_use]
     pub fn colors_output(&self, settings: &Settings) -> bool {
-        let Surroundings {
-            terminal,
-            terminal_knows_colors,
-            ..
-        } = self.surroundings;
-        settings
-            .color
-            .value
-            .applies_to(terminal.stdout, terminal_knows_colors)
+        self.applies(settings.color.value, self.surroundings.terminal.stdout)
+    }
+
+    /// Whether standard error takes colours, once the settings are known.
+    #[must_use]
+    pub fn colors_errors(&self, settings: &Settings) -> bool {
+        self.applies(settings.color.value, self.surroundings.terminal.stderr)
     }
 
     /// The settings for a project.
@@ -125,12 +122,6 @@ impl Context {
         self.colors(self.surroundings.terminal.stderr)
     }
 
-    /// Whether standard output takes colours.
-    #[must_use]
-    pub fn colors_stdout(&self) -> bool {
-        self.colors(self.surroundings.terminal.stdout)
-    }
-
     fn colors(&self, stream_is_terminal: bool) -> bool {
         let choice = if self.cli.output.no_color || self.environment.get("NO_COLOR").is_some() {
             ColorChoice::Never
@@ -143,26 +134,19 @@ impl Context {
         } else {
             ColorChoice::Auto
         };
+        self.applies(choice, stream_is_terminal)
+    }
+
+    fn applies(&self, choice: ColorChoice, stream_is_terminal: bool) -> bool {
         choice.applies_to(stream_is_terminal, self.surroundings.terminal_knows_colors)
     }
 
     fn command_line(&self) -> CommandLine {
         let run = &self.cli.run;
         CommandLine {
-            executor: run.executor.map(|word| match word {
-                ExecutorArg::KasContainer => Executor::KasContainer,
-                ExecutorArg::Kas => Executor::Kas,
-            }),
-            engine: run.engine.map(|word| match word {
-                EngineArg::Auto => EngineChoice::Auto,
-                EngineArg::Docker => EngineChoice::Docker,
-                EngineArg::Podman => EngineChoice::Podman,
-            }),
-            store: run.store.map(|word| match word {
-                StoreArg::Auto => StoreChoice::Auto,
-                StoreArg::Nix => StoreChoice::Nix,
-                StoreArg::Local => StoreChoice::Local,
-            }),
+            executor: run.executor,
+            engine: run.engine,
+            store: run.store,
             jobs: run.jobs,
             color: self.cli.output.no_color.then_some(ColorChoice::Never),
             ..CommandLine::default()

@@ -12,6 +12,7 @@ use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
 use crate::report::EventSink;
 use crate::scheduler::Work;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
+use crate::state::journal::Journal;
 use crate::state::records::deploys::Moment;
 use crate::state::records::{BuildStart, RecordsError};
 use crate::steps::build::{self, BuildTools};
@@ -44,6 +45,8 @@ pub struct Job {
     pub events: EventSink,
     /// What steps hand on.
     pub handover: Arc<Handover>,
+    /// Where steps say what they are about to do.
+    pub journal: Arc<Journal>,
 }
 
 impl Job {
@@ -170,6 +173,7 @@ impl Work for Job {
             events: self.events.clone(),
             stop,
             handover: Arc::clone(&self.handover),
+            journal: Arc::clone(&self.journal),
         };
         match node.step {
             StepKind::Build => self.build(&ctx, &dirs).await,

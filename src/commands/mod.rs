@@ -11,7 +11,9 @@ pub mod list;
 mod paint;
 pub mod plan;
 pub mod project;
+pub mod recover;
 pub mod run;
+pub mod run_lock;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
             show(&String::from_utf8_lossy(&page))
         }
         Some(Command::Doctor) => show_with(doctor::run(context)?),
+        Some(Command::Recover(args)) => show_with(recover::run(context, args)?),
         Some(Command::Config) => show_with(config::run(context)?),
         // Taken before anything else was looked at.
         Some(Command::InternalWatcher { .. }) => Ok(0),

@@ -99,7 +99,8 @@ impl Project {
             path: loaded.path.clone(),
             text: loaded.source.clone(),
         })?;
-        let warnings = loaded.render_warnings(color);
+        // They become events, which are the same wherever they are shown.
+        let warnings = loaded.render_warnings(false);
         let Loaded {
             matrix,
             file_name,
@@ -120,7 +121,8 @@ impl Project {
                 .mode
                 .build_dir
                 .as_ref()
-                .map(|dir| context.working_dir.join(dir)),
+                // As the settings write paths, which is how records name them: no `./`, no slash at the end.
+                .map(|dir| context.working_dir.join(dir).components().collect()),
             warnings,
         })
     }

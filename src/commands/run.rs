@@ -2,41 +2,45 @@
 //!
 //! Puts the parts together and takes them apart again; what happens in between is the scheduler's.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::exec::watcher::Watcher;
+use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
+use crate::recovery::{Line, Place, Report};
 use crate::report::bars::Bars;
 use crate::report::github::{GitHub, random_token};
 use crate::report::gitlab::GitLab;
 use crate::report::jsonl::JsonLines;
 use crate::report::plain::{Plain, PlainOptions};
 use crate::report::summary::Summary;
-use crate::report::{Clock, EventSink, Hub, Reporter, terminal};
+use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
-use crate::settings::{self, Ci};
-use crate::state::lock::{Holder, LockFile};
+use crate::settings::{self, Ci, Settings};
+use crate::state::journal::{Entry, Journal, JournalError};
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir};
 use crate::steps::Handover;
-use crate::steps::build::BuildTools;
+use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
+use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::job::Job;
 use super::project::Project;
+use super::{recover, run_lock};
 
 /// How wide the summary is where there is no terminal.
 const NO_TERMINAL_COLUMNS: usize = 200;
@@ -50,36 +54,42 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
     let scope = Project::scope(context);
+    let plan = Arc::new(project.plan(scope)?);
+    check_hashes_file(&project)?;
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
     let state = StateDir::at(project.settings.state_dir.value.clone());
-    state.create().map_err(environment)?;
+    state.create().map_err(path_failure)?;
     let command = command_line();
-    let _lock = LockFile::acquire(
-        &state.lock("run"),
-        &Holder::this(&command, clock()),
-        Duration::ZERO,
-    )
-    .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
-    let plan = Arc::new(project.plan(scope)?);
+    let lock = run_lock::take(&state, &command, clock(), &context.cli.run.wait)?;
+    let place = Place {
+        settings: &project.settings,
+        state: &state,
+        environment: &context.environment,
+        engine: runner.as_ref().and_then(Runner::engine),
+        command: &command,
+        now: clock(),
+        dry_run: false,
+    };
+    let recovered = recover::at_start(&place, &lock)?;
     let run_dir = state.run(&run);
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
-        .map_err(environment)?;
+        .map_err(path_failure)?;
     let records = Records::open(&state.records())
         .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
     let records = Arc::new(records);
     records
         .record_run_started(&run, &command, clock())
         .map_err(environment)?;
+    let journal = begin_journal(&state, &run, clock())?;
     let (hub, events) = Hub::start(
         &run,
         Arc::clone(&clock),
-        reporters(context, &run_dir, &clock)?,
+        reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
-    let store = Arc::new(open(store, &state));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -88,35 +98,69 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         build_tools: runner
             .map(|runner| build_tools(runner, &project, &run_dir))
             .transpose()?,
-        registry: Registry {
-            store,
-            records: Arc::clone(&records),
-            clock: Arc::clone(&clock),
+        registry: Registry::new(
+            open(store, &state),
+            Arc::clone(&records),
+            Arc::clone(&clock),
             command,
-        },
+        ),
         provenance: provenance(context, scope, &records),
         build_dir: project.build_dir.clone(),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
+        journal: Arc::clone(&journal),
     };
-    let outcome = walk(context, job, &plan, &events, &project, notes)?;
+    let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;
     drop(events);
-    for failure in hub.join() {
-        let reporter = failure.reporter;
-        tracing::warn!(
-            "the reporter `{reporter}` was switched off: {}",
-            failure.error
-        );
+    if let Err(error) = journal.end(&run) {
+        say_late(&error.to_string());
     }
     // The run has ended as it has; that nobody can look it up later changes nothing of that.
     if let Err(error) = records.record_run_finished(&run, outcome_word(outcome), clock()) {
-        tracing::warn!("{error}");
+        say_late(&error.to_string());
+    }
+    for failure in drawn(hub).into_iter().filter(|failure| !failure.told) {
+        say_late(&failure.to_string());
     }
     Ok(outcome.exit_code())
 }
 
+/// Waits until every event is drawn. A reporter can stand still for good, as on a pipe that nobody reads:
+/// a signal ends the wait.
+fn drawn(hub: Hub) -> Vec<ReporterFailure> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return hub.join();
+    };
+    let failures = runtime.block_on(async {
+        let requests = requests();
+        let joined = tokio::task::spawn_blocking(move || hub.join());
+        match requests {
+            Ok(mut requests) => tokio::select! {
+                failures = joined => failures.unwrap_or_default(),
+                _ = requests.recv() => Vec::new(),
+            },
+            Err(_) => joined.await.unwrap_or_default(),
+        }
+    });
+    runtime.shutdown_background();
+    failures
+}
+
+/// Says what no reporter is there for any more.
+fn say_late(message: &str) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(io::stderr(), "warning: {message}");
+}
+
 fn environment(error: impl std::fmt::Display) -> Failure {
     Failure::environment(error)
+}
+
+fn path_failure(error: PathError) -> Failure {
+    Failure::environment(&error).hint(error.hint())
 }
 
 fn tool_failure(error: &tools::ToolError) -> Failure {
@@ -132,6 +176,18 @@ fn outcome_word(outcome: RunOutcome) -> &'static str {
     }
 }
 
+/// Says before anything is built what would keep its hashes from being written.
+fn check_hashes_file(project: &Project) -> Result<(), Failure> {
+    let path = &project.settings.hashes_file.value;
+    hashes_file::check(path).map_err(|error| {
+        let kind = match error {
+            HashesFileError::Text { .. } | HashesFileError::NotUtf8 { .. } => Kind::Configuration,
+            HashesFileError::Lock(_) | HashesFileError::Path(_) => Kind::Environment,
+        };
+        Failure::new(kind, &error).hint(error.hint())
+    })
+}
+
 /// What the run needs of the host: an engine only where something is built.
 fn probe(
     context: &Context,
@@ -143,11 +199,13 @@ fn probe(
     if scope == Scope::Full {
         let toolchain = Toolchain::probe_on(host, settings, environment)
             .map_err(|error| tool_failure(&error))?;
-        let notes = toolchain.notes();
+        let mut notes = toolchain.notes();
+        notes.extend(toolchain.store.note());
         return Ok((Some(toolchain.runner), toolchain.store, notes));
     }
     let store = tools::Store::probe(settings, environment).map_err(|error| tool_failure(&error))?;
-    Ok((None, store, Vec::new()))
+    let notes = store.note().into_iter().collect();
+    Ok((None, store, notes))
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
@@ -162,7 +220,21 @@ fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<Bu
     })
 }
 
-fn open(store: tools::Store, state: &StateDir) -> Store {
+/// Opens the journal with the first entry of this run.
+fn begin_journal(state: &StateDir, run: &str, at: Timestamp) -> Result<Arc<Journal>, Failure> {
+    let begin = || {
+        let journal = Journal::open(&state.journal())?;
+        journal.intend(&Entry::RunStarted {
+            run: run.to_owned(),
+            pid: std::process::id(),
+            at,
+        })?;
+        Ok(Arc::new(journal))
+    };
+    begin().map_err(|error: JournalError| Failure::environment(&error).hint(error.hint()))
+}
+
+pub(super) fn open(store: tools::Store, state: &StateDir) -> Store {
     match store {
         tools::Store::Nix(nix) => Store::Nix(NixStore {
             store_dir: nix.store_dir,
@@ -190,13 +262,21 @@ fn run_id(now: Timestamp) -> String {
     )
 }
 
-fn command_line() -> String {
-    std::env::args().collect::<Vec<_>>().join(" ")
+/// The program and its arguments; what is not UTF-8 is replaced.
+fn arguments() -> Vec<String> {
+    std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+pub(super) fn command_line() -> String {
+    arguments().join(" ")
 }
 
 /// The reporters that suit where we run. The record of the run is always written.
 fn reporters(
     context: &Context,
+    settings: &Settings,
     run_dir: &RunDir,
     clock: &Clock,
 ) -> Result<Vec<Box<dyn Reporter>>, Failure> {
@@ -210,23 +290,28 @@ fn reporters(
     reporters.push(Box::new(
         JsonLines::create(&record).map_err(unwritable(&record))?,
     ));
-    if let Some(path) = &context.cli.run.events {
-        reporters.push(match path.as_os_str() == "-" {
-            true => Box::new(JsonLines::to(Box::new(io::stdout()))),
-            false => Box::new(JsonLines::create(path).map_err(unwritable(path))?),
-        });
+    let events = context.cli.run.events.as_deref();
+    if let Some(path) = events {
+        reporters.push(Box::new(JsonLines::create(path).map_err(unwritable(path))?));
     }
-    let (stdout, stderr) = (context.colors_stdout(), context.colors_stderr());
+    // Nothing else goes where the events go.
+    let stdout_is_free = events != Some(std::path::Path::new("-"));
+    let (stdout, stderr) = (
+        context.colors_output(settings),
+        context.colors_errors(settings),
+    );
     let verbose = context.cli.output.verbose;
     reporters.push(match context.surroundings.ci {
-        Ci::Github => Box::new(GitHub::new(
+        Ci::Github if stdout_is_free => Box::new(GitHub::new(
             Box::new(io::stdout()),
             clock(),
             stdout,
             context.surroundings.step_summary.as_deref(),
             Box::new(random_token),
         )),
-        Ci::Gitlab => Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout)),
+        Ci::Gitlab if stdout_is_free => {
+            Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout))
+        }
         _ if context.surroundings.terminal.stderr && !verbose => {
             Box::new(Bars::stderr(clock(), stderr))
         }
@@ -240,7 +325,7 @@ fn reporters(
         )),
     });
     let columns = terminal::stdout_size().map_or(NO_TERMINAL_COLUMNS, |(columns, _)| columns);
-    if context.cli.run.events.as_deref() != Some(std::path::Path::new("-")) {
+    if stdout_is_free {
         reporters.push(Box::new(Summary::new(
             Box::new(io::stdout()),
             columns,
@@ -257,7 +342,7 @@ fn walk(
     plan: &Plan,
     events: &EventSink,
     project: &Project,
-    notes: Vec<Note>,
+    (recovered, notes): (Report, Vec<Note>),
 ) -> Result<RunOutcome, Failure> {
     let begin = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -271,13 +356,22 @@ fn walk(
     };
     let outcome = runtime.block_on(async {
         let requests = requests().map_err(environment)?;
+        // As long as this one is held, the watcher ends only when something else ended it.
+        let watcher = job
+            .build_tools
+            .as_ref()
+            .and_then(|tools| tools.watcher.clone());
+        let listener = tokio::spawn(say_when_dead(watcher, events.clone()));
         events.emit(EventKind::RunStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            args: std::env::args().skip(1).collect(),
+            args: arguments().split_off(1),
             store: job.registry.store.kind().to_owned(),
         });
-        say_what_to_know(context, project, events, notes);
-        Ok(scheduler::run(plan, Arc::new(job), policy, events, requests).await)
+        say_recovered(recovered, events);
+        say_what_to_know(context, project, events, notes, job.build_tools.is_some());
+        let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
+        listener.abort();
+        Ok(outcome)
     })?;
     events.emit(EventKind::RunFinished {
         outcome,
@@ -285,6 +379,18 @@ fn walk(
         seconds: begin.elapsed().as_secs_f64(),
     });
     Ok(outcome)
+}
+
+/// Waits for the watcher's end and warns of it. The watcher lives as long as this, or longer.
+async fn say_when_dead(watcher: Option<Watcher>, events: EventSink) {
+    let Some(watcher) = watcher else { return };
+    if watcher.dead().wait_for(|dead| *dead).await.is_ok() {
+        events.warn(
+            None,
+            "the watcher has ended: if we are killed now, the builds that run go on",
+            Some("stop the run with Control-C, which needs no watcher, and start it again".into()),
+        );
+    }
 }
 
 /// Both signals, in the order in which they come.
@@ -307,8 +413,29 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
     Ok(receiver)
 }
 
+/// What of an earlier run had to be put in order first.
+fn say_recovered(report: Report, events: &EventSink) {
+    for line in report.lines {
+        match line {
+            Line::Done(what) | Line::Known(what) => {
+                events.warn(None, format!("of an earlier run: {what}"), None);
+            }
+            Line::Failed { message, hint } => {
+                let hint = hint.or_else(|| Some("isar-build-all recover".to_owned()));
+                events.warn(None, format!("of an earlier run: {message}"), hint);
+            }
+        }
+    }
+}
+
 /// Warnings that stop nothing: of kas files, of settings, of tools.
-fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, notes: Vec<Note>) {
+fn say_what_to_know(
+    context: &Context,
+    project: &Project,
+    events: &EventSink,
+    notes: Vec<Note>,
+    job_builds: bool,
+) {
     if !project.warnings.is_empty() {
         events.warn(None, project.warnings.trim_end(), None);
     }
@@ -320,6 +447,15 @@ fn say_what_to_know(context: &Context, project: &Project, events: &EventSink, no
             message,
             Some("isar-build-all config shows every value and its place".into()),
         );
+    }
+    if job_builds {
+        for name in build::OVERRIDES {
+            if context.environment.get(name).is_some() {
+                let message = format!("{name} is set and is not passed on to kas");
+                let hint = "what a variant builds is in its kas files; add one with --overlay";
+                events.warn(None, message, Some(hint.into()));
+            }
+        }
     }
     for note in notes {
         events.warn(None, note.message, Some(note.hint));

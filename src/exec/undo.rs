@@ -105,6 +105,14 @@ impl Undo {
         undone
     }
 
+    /// Whether a process lives that one of the marks names, or a descendant of one.
+    #[must_use]
+    pub fn family_lives(&self) -> bool {
+        group::marked(&self.marks)
+            .iter()
+            .any(|&number| group::lives(number))
+    }
+
     /// Whether anybody is in the process group still.
     #[must_use]
     pub fn anyone_left(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::arch::Arch;
 
@@ -25,6 +25,19 @@ impl fmt::Display for VariantKey {
 impl Serialize for VariantKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for VariantKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<VariantKey, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (machine, id) = text
+            .split_once('/')
+            .ok_or_else(|| serde::de::Error::custom("a variant is `machine/id`"))?;
+        Ok(VariantKey {
+            machine: machine.to_owned(),
+            id: id.to_owned(),
+        })
     }
 }
 

@@ -1,31 +1,43 @@
 //! The live display on a terminal: a bar a running variant, one line of totals, and above them, as plain
-//! lines that stay, what has ended.
+//! lines that stay, what has ended. Drawn by indicatif.
 
+use std::fmt;
 use std::io;
 
-use jiff::Timestamp;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::narrator::{Detail, Narrator};
-use super::paint::{Paint, Tone};
-use super::run_model::{NodeView, Progress, RunModel, Standing, seconds_between};
-use super::sanitize::{Colors, clean, fit, pad, width};
-use super::screen::{Screen, Size};
-use super::{Clock, Output, Reporter, human, terminal};
+use super::paint::Paint;
+use super::pane::Pane;
+use super::rows::{Row, rows};
+use super::run_model::RunModel;
+use super::{Clock, Output, Reporter, terminal};
 use crate::model::event::Event;
 
 /// What a terminal that does not say its size is taken for.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
-/// Columns that are kept for the elapsed time at the end of a row.
-const ELAPSED: usize = 8;
+/// Says columns and rows of the terminal.
+pub type Size = Box<dyn Fn() -> (usize, usize) + Send>;
 
 /// The live display.
 pub struct Bars {
-    screen: Screen,
+    out: Output,
+    size: Size,
+    pane: Pane,
+    multi: MultiProgress,
+    /// In the order in which they are drawn.
+    lines: Vec<Line>,
     clock: Clock,
     paint: Paint,
     model: RunModel,
     narrator: Narrator,
+}
+
+/// A progress bar, and what it was given last.
+struct Line {
+    bar: ProgressBar,
+    row: Row,
 }
 
 impl Bars {
@@ -40,8 +52,13 @@ impl Bars {
     #[must_use]
     pub fn new(out: Output, clock: Clock, color: bool, size: Size) -> Bars {
         let paint = Paint { color };
+        let pane = Pane::default();
         Bars {
-            screen: Screen::new(out, size),
+            out,
+            size,
+            multi: MultiProgress::with_draw_target(pane.target()),
+            pane,
+            lines: Vec::new(),
             clock,
             paint,
             model: RunModel::default(),
@@ -50,12 +67,99 @@ impl Bars {
     }
 
     fn draw(&mut self, above: &[String]) -> io::Result<()> {
-        let frame = if self.model.end.is_some() {
-            Vec::new()
-        } else {
-            frame(&self.model, self.screen.room(), (self.clock)(), self.paint)
-        };
-        self.screen.draw(above, &frame)
+        if self.pane.resize((self.size)()) {
+            // All begins anew: a bar is drawn with what the others last drew, and that was for another
+            // width; and the new target does not try to clear what the pane has wiped.
+            self.remove_except(&[]);
+            self.multi.set_draw_target(self.pane.target());
+        }
+        let rows = rows(&self.model, self.pane.room(), (self.clock)(), self.paint);
+        let is_fewer = self.remove_except(&rows);
+        if !above.is_empty() {
+            self.multi.suspend(|| self.pane.leave(above));
+        } else if is_fewer && rows.is_empty() {
+            self.multi.clear()?;
+        }
+        for (index, row) in rows.into_iter().enumerate() {
+            self.show(index, row, is_fewer)?;
+        }
+        self.write()
+    }
+
+    /// Removes the bars that have no row any more, or not in this order; whether there were any.
+    fn remove_except(&mut self, rows: &[Row]) -> bool {
+        let before = self.lines.len();
+        let multi = &self.multi;
+        let mut rest = rows;
+        self.lines.retain(|line| {
+            let place = rest.iter().position(|row| row.id == line.row.id);
+            match place {
+                Some(place) => rest = &rest[place + 1..],
+                None => multi.remove(&line.bar),
+            }
+            place.is_some()
+        });
+        self.lines.len() < before
+    }
+
+    /// Gives the bar at `index` what it shows, and draws it if that is new or `is_stale`.
+    fn show(&mut self, index: usize, row: Row, is_stale: bool) -> io::Result<()> {
+        match self.lines.get_mut(index) {
+            Some(line) if line.row.id == row.id => {
+                if line.row != row || is_stale {
+                    line.row = row;
+                    line.draw()?;
+                }
+            }
+            _ => {
+                let hidden = ProgressDrawTarget::hidden();
+                let bar = ProgressBar::with_draw_target(Some(row.length), hidden);
+                let bar = self.multi.insert(index, bar);
+                let line = Line { bar, row };
+                line.draw()?;
+                self.lines.insert(index, line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was drawn, in one piece.
+    fn write(&mut self) -> io::Result<()> {
+        let ink = self.pane.take();
+        if ink.is_empty() {
+            return Ok(());
+        }
+        self.out.write_all(ink.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+impl Line {
+    fn draw(&self) -> io::Result<()> {
+        let row = self.row.clone();
+        let style = ProgressStyle::with_template(&row.template)
+            .map_err(io::Error::other)?
+            // The library's own says the time since the bar was made, and by its own clock.
+            .with_key(
+                "elapsed",
+                move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                    // Writing to a string does not fail.
+                    let _ = out.write_str(&row.elapsed);
+                },
+            );
+        self.bar.set_style(style);
+        // The `with_` forms of these do not draw; one draw for all is enough.
+        drop(
+            self.bar
+                .clone()
+                .with_prefix(row.prefix)
+                .with_message(row.message),
+        );
+        self.bar.update(|state| {
+            state.set_len(row.length);
+            state.set_pos(row.position);
+        });
+        Ok(())
     }
 }
 
@@ -90,166 +194,8 @@ impl Reporter for Bars {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.screen.clear()
-    }
-}
-
-/// The moving lines for a terminal with room for (columns, rows).
-fn frame(
-    model: &RunModel,
-    (columns, rows): (usize, usize),
-    now: Timestamp,
-    paint: Paint,
-) -> Vec<String> {
-    if model.nodes.is_empty() {
-        return Vec::new();
-    }
-    let mut running: Vec<(Timestamp, &NodeView)> = model
-        .nodes
-        .iter()
-        .filter_map(|node| Some((node.running_since()?, node)))
-        .collect();
-    // Oldest first, so that a line keeps its place while others end below it.
-    running.sort_by_key(|(since, _)| *since);
-    let room = rows.saturating_sub(1);
-    let shown = if running.len() <= room {
-        running.len()
-    } else {
-        room.saturating_sub(1)
-    };
-    let layout = Layout::new(model, &running, columns);
-    let mut lines: Vec<String> = running[..shown]
-        .iter()
-        .map(|(since, node)| layout.row(model, node, seconds_between(*since, now), paint))
-        .collect();
-    if shown < running.len() && room > 0 {
-        let text = format!("… and {} more running", running.len() - shown);
-        lines.push(paint.tone(Tone::Quiet, &text));
-    }
-    lines.push(totals(model, columns, now, paint));
-    lines
-}
-
-/// Columns of the parts of a row.
-struct Layout {
-    columns: usize,
-    key: usize,
-    bar: usize,
-    count: usize,
-}
-
-impl Layout {
-    fn new(model: &RunModel, running: &[(Timestamp, &NodeView)], columns: usize) -> Layout {
-        let longest = |of: &dyn Fn(&NodeView) -> usize| {
-            running.iter().map(|(_, node)| of(node)).max().unwrap_or(0)
-        };
-        let key = longest(&|node| width(&model.variants[node.variant].key));
-        let count = longest(&|node| node.progress.as_ref().map_or(0, |p| count_text(p).len()));
-        Layout {
-            columns,
-            key: key.min(columns * 2 / 5),
-            bar: match columns {
-                100.. => 20,
-                70.. => 8,
-                _ => 0,
-            },
-            count,
-        }
-    }
-
-    fn row(&self, model: &RunModel, node: &NodeView, seconds: f64, paint: Paint) -> String {
-        let key = clean(&model.variants[node.variant].key, Colors::Drop);
-        let key = pad(&key, self.key);
-        let mut middle = String::new();
-        match &node.progress {
-            Some(progress) => {
-                if self.bar > 0 {
-                    middle.push_str(&bar(progress, self.bar, paint));
-                    middle.push_str("  ");
-                }
-                let count = count_text(progress);
-                middle.push_str(&format!("{count:>width$}  ", width = self.count));
-                let room = self
-                    .columns
-                    .saturating_sub(self.key + 2 + width(&middle) + ELAPSED);
-                middle.push_str(&task_text(progress, room));
-            }
-            None => middle.push_str(match node.step.as_str() {
-                "build" => "starting",
-                "capture" => "capturing",
-                "register" => "registering",
-                other => other,
-            }),
-        }
-        let start = format!("{}  {middle}", paint.bold(&key));
-        with_right(&start, &human::stopwatch(seconds), self.columns)
-    }
-}
-
-/// The task: with its recipe where there is room, which says less than what is done.
-fn task_text(progress: &Progress, room: usize) -> String {
-    let task = clean(&progress.task, Colors::Drop);
-    let (verb, task) = match task.strip_suffix("_setscene") {
-        Some(task) if progress.setscene => ("restoring ", task.to_owned()),
-        _ => ("", task),
-    };
-    let whole = format!("{verb}{task}");
-    if width(&whole) <= room {
-        return whole;
-    }
-    let short = task.rsplit(':').next().unwrap_or("");
-    format!("{verb}{short}")
-}
-
-fn count_text(progress: &Progress) -> String {
-    format!("{}/{}", progress.done, progress.total)
-}
-
-fn bar(progress: &Progress, columns: usize, paint: Paint) -> String {
-    let percent = usize::try_from(progress.percent()).unwrap_or(0);
-    let full = percent * columns / 100;
-    // What is restored from the shared state is no progress of the build itself.
-    let tone = if progress.setscene {
-        Tone::Quiet
-    } else {
-        Tone::Good
-    };
-    format!(
-        "{}{}",
-        paint.tone(tone, &"█".repeat(full)),
-        paint.tone(Tone::Quiet, &"░".repeat(columns - full))
-    )
-}
-
-fn totals(model: &RunModel, columns: usize, now: Timestamp, paint: Paint) -> String {
-    let parts: Vec<String> = model
-        .tally()
-        .into_iter()
-        .map(|(standing, word, count)| {
-            let tone = match standing {
-                Standing::Done | Standing::Unchanged => Tone::Good,
-                Standing::Failed | Standing::Refused => Tone::Bad,
-                Standing::Cancelled => Tone::Warn,
-                Standing::NotRun | Standing::Running | Standing::Waiting => Tone::Normal,
-            };
-            paint.tone(tone, &format!("{count} {word}"))
-        })
-        .collect();
-    let text = format!(
-        "{}: {}",
-        human::count(model.variants.len(), "variant"),
-        parts.join(", ")
-    );
-    let elapsed = model
-        .started
-        .map_or(0.0, |started| seconds_between(started, now));
-    with_right(&text, &human::stopwatch(elapsed), columns)
-}
-
-/// A line with something at its right end, which is the last to be given up.
-fn with_right(left: &str, right: &str, columns: usize) -> String {
-    match columns.checked_sub(width(right) + 1) {
-        Some(room) => format!("{} {right}", pad(left, room)),
-        None => fit(left, columns),
+        self.remove_except(&[]);
+        self.multi.clear()?;
+        self.write()
     }
 }

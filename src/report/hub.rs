@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,6 +113,17 @@ pub struct ReporterFailure {
     pub reporter: &'static str,
     /// What it said.
     pub error: io::Error,
+    /// Whether the other reporters were told.
+    pub told: bool,
+}
+
+impl fmt::Display for ReporterFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ReporterFailure {
+            reporter, error, ..
+        } = self;
+        write!(f, "reporter `{reporter}` was switched off: {error}")
+    }
 }
 
 /// The hub's thread; joined at the end of a run.
@@ -148,7 +160,6 @@ impl Hub {
             lines,
             dropped: Arc::clone(&sink.dropped),
             failures: Arc::clone(&failures),
-            failures_said: 0,
             is_over: false,
         };
         let thread = thread::Builder::new()
@@ -174,7 +185,6 @@ struct Worker {
     lines: Vec<Line>,
     dropped: Dropped,
     failures: Failures,
-    failures_said: usize,
     is_over: bool,
 }
 
@@ -209,6 +219,7 @@ impl Worker {
                 lock(&self.failures).push(ReporterFailure {
                     reporter: name,
                     error,
+                    told: false,
                 });
             }
         }
@@ -226,18 +237,14 @@ impl Worker {
         if self.is_over {
             return;
         }
-        let said = self.failures_said;
         let new: Vec<String> = lock(&self.failures)
-            .iter()
-            .skip(said)
+            .iter_mut()
+            .filter(|failure| !failure.told)
             .map(|failure| {
-                format!(
-                    "reporter `{}` was switched off: {}",
-                    failure.reporter, failure.error
-                )
+                failure.told = true;
+                failure.to_string()
             })
             .collect();
-        self.failures_said += new.len();
         for message in new {
             self.say(EventKind::Warning {
                 node: None,
@@ -317,6 +324,7 @@ fn draw(
             lock(failures).push(ReporterFailure {
                 reporter: name,
                 error,
+                told: false,
             });
             return None;
         }

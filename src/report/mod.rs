@@ -1,10 +1,10 @@
 //! The reporters that draw events, one file a reporter, and the hub that feeds them.
 //!
 //! [`hub`] numbers events and hands them on; [`run_model`] is the state of a run folded over them and
-//! [`narrator`] the lines that tell it, both shared by what draws: [`plain`], [`bars`], [`github`] and
-//! [`gitlab`] (over [`ci_log`]), [`summary`]. [`jsonl`] writes the record, [`replay`] reads it back
-//! through any of them. Knows nothing but events: times come from a clock and places to write from
-//! the caller.
+//! [`narrator`] the lines that tell it, both shared by what draws: [`plain`], [`bars`] (whose texts are
+//! in `rows`, drawn on a `pane`), [`github`] and [`gitlab`] (over [`ci_log`]), [`summary`]. [`jsonl`]
+//! writes the record, [`replay`] reads it back through any of them. Knows nothing but events: times come
+//! from a clock and places to write from the caller.
 
 pub mod bars;
 pub mod ci_log;
@@ -16,11 +16,12 @@ pub mod jsonl;
 pub mod markdown;
 pub mod narrator;
 pub mod paint;
+mod pane;
 pub mod plain;
 pub mod replay;
+mod rows;
 pub mod run_model;
 pub mod sanitize;
-pub mod screen;
 pub mod summary;
 pub mod terminal;
 

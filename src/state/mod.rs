@@ -1,6 +1,7 @@
-//! State: the state directory's layout, locks, and records of builds and registrations. Knows nothing
-//! of reporters.
+//! State: the state directory's layout, locks, the journal, and records of builds and registrations.
+//! Knows nothing of reporters.
 
+pub mod journal;
 pub mod lock;
 pub mod records;
 
@@ -59,6 +60,12 @@ impl StateDir {
     #[must_use]
     pub fn records(&self) -> PathBuf {
         self.root.join("records.sqlite")
+    }
+
+    /// The journal of what runs are about to do.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.jsonl")
     }
 
     /// The local store.
@@ -145,6 +152,7 @@ mod tests {
             state.root().join(".gitignore"),
             state.lock("run"),
             state.records(),
+            state.journal(),
             state.store(),
             run.events(),
             run.log(&key),
@@ -154,6 +162,7 @@ mod tests {
         DIR/deep/state/.gitignore
         DIR/deep/state/locks/run.lock
         DIR/deep/state/records.sqlite
+        DIR/deep/state/journal.jsonl
         DIR/deep/state/store
         DIR/deep/state/runs/20260601T120000Z-1/events.jsonl
         DIR/deep/state/runs/20260601T120000Z-1/qemuamd64/base.log

@@ -19,10 +19,14 @@ use crate::model::console::{Collector, Line, Mounts, Said};
 use crate::model::event::EventKind;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
+use crate::state::journal::Entry;
+use crate::steps::capture::blocking;
 use crate::steps::{StepContext, StepResult};
 use crate::tools::Runner;
 
 use command::Kas;
+pub use command::OVERRIDES;
+pub(crate) use command::{STATE_LABEL, engine_words};
 use ending::Evidence;
 
 /// What a build needs besides its context.
@@ -115,6 +119,9 @@ async fn run_kas(
         }
     };
     let mut undo = undo_of(&kas, &tools.runner, &dirs.build);
+    if let Err(result) = journal_start(ctx, &kas, &undo).await {
+        return result;
+    }
     let guard = guard(ctx, tools, &kas.name, &undo).await;
     let memory = ending::kernel_kills();
     let process = match Process::spawn(kas.spec(&tools.project_dir, &log, &ctx.settings)) {
@@ -123,6 +130,7 @@ async fn run_kas(
             if let Some(guard) = guard {
                 guard.release();
             }
+            journal_end(ctx, &kas.name);
             let failed = StepResult::failed(error.to_string());
             return match error.hint() {
                 Some(hint) => failed.hint(hint),
@@ -131,6 +139,11 @@ async fn run_kas(
         }
     };
     undo.pgid = Some(process.pgid());
+    ctx.note(&Entry::BuildGroup {
+        run: ctx.run.clone(),
+        name: kas.name.clone(),
+        pgid: process.pgid(),
+    });
     if let Some(guard) = &guard {
         let group = Undo {
             pgid: undo.pgid,
@@ -164,8 +177,12 @@ async fn run_kas(
         if let Some(guard) = guard {
             guard.release();
         }
+        journal_end(ctx, &kas.name);
     } else {
         let undone = undo.run(limits_after(finish)).await;
+        if undone.gone {
+            journal_end(ctx, &kas.name);
+        }
         let_go(ctx, guard, &undo, &undone);
     }
     result
@@ -230,6 +247,36 @@ fn undo_of(kas: &Kas, runner: &Runner, build_dir: &Path) -> Undo {
             ..Undo::default()
         },
     }
+}
+
+/// Says in the journal what ends this build, before it begins. Its process group is left out: once we
+/// are dead nobody keeps its number from becoming another's. What belongs to the build is told by the
+/// mark in its environment; processes of another user end with their container.
+async fn journal_start(ctx: &StepContext, kas: &Kas, undo: &Undo) -> Result<(), StepResult> {
+    let mut undo = Undo {
+        pgid: None,
+        elevate: Vec::new(),
+        ..undo.clone()
+    };
+    let mark = kas.mark();
+    if !undo.marks.contains(&mark) {
+        undo.marks.push(mark);
+    }
+    let entry = Entry::BuildStarted {
+        run: ctx.run.clone(),
+        variant: ctx.variant.key.clone(),
+        name: kas.name.clone(),
+        undo,
+    };
+    let ctx = ctx.clone();
+    blocking(move || ctx.intend(&entry)).await?
+}
+
+fn journal_end(ctx: &StepContext, name: &str) {
+    ctx.note(&Entry::BuildEnded {
+        run: ctx.run.clone(),
+        name: name.to_owned(),
+    });
 }
 
 async fn guard(ctx: &StepContext, tools: &BuildTools, name: &str, undo: &Undo) -> Option<Guard> {

@@ -18,10 +18,11 @@ use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::{Artifact, VariantKey};
 use crate::model::{nix32, store_path};
+use crate::state::journal::Entry;
 use crate::state::records::{Records, RecordsError};
-use crate::store::Captured;
 use crate::store::copy::{self, CopyError, Stamp};
 use crate::store::hashing::Want;
+use crate::store::{Captured, StoreError};
 
 /// Files of one variant that are copied at the same time.
 const AT_ONCE: usize = 4;
@@ -81,6 +82,15 @@ pub async fn capture(
 /// exchange each other's captures, and on the output directory's file system.
 pub(super) fn staging(ctx: &StepContext) -> PathBuf {
     output_dir(ctx).join(".captured").join(&ctx.run)
+}
+
+/// Says in the journal where captures go, before the first byte is there.
+pub(super) fn journal_staging(ctx: &StepContext) -> Result<(), StepResult> {
+    ctx.intend(&Entry::Capturing {
+        run: ctx.run.clone(),
+        variant: ctx.variant.key.clone(),
+        staging: staging(ctx),
+    })
 }
 
 /// Removes captures that are registered or given up, and the staging directory with the last.
@@ -301,6 +311,7 @@ async fn copy_all(
     want: Want,
 ) -> Result<Vec<Copied>, StepResult> {
     let staging = staging(ctx);
+    journal_staging(ctx)?;
     create_dir(&staging).map_err(|error| fail(&error, error.hint()))?;
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
@@ -343,6 +354,13 @@ pub(super) fn of_copy(error: &CopyError) -> StepResult {
     match error {
         CopyError::Stopped(_) => StepResult::cancelled(),
         _ => fail(error, error.hint()),
+    }
+}
+
+pub(super) fn of_store(error: StoreError) -> StepResult {
+    match error {
+        StoreError::Copy(error) => of_copy(&error),
+        error => fail(&error, error.hint()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
 use crate::report::EventSink;
 use crate::settings::Settings;
+use crate::state::journal::{Entry, Journal};
 
 use freshness::Before;
 
@@ -39,6 +40,29 @@ pub struct StepContext {
     pub stop: StopSignal,
     /// What the steps of this run hand on to each other.
     pub handover: Arc<Handover>,
+    /// Where they say what they are about to do.
+    pub journal: Arc<Journal>,
+}
+
+impl StepContext {
+    /// Journals what is about to be done, on the disk when it returns.
+    ///
+    /// # Errors
+    /// As the step is to end: without an entry it must not be done.
+    pub fn intend(&self, entry: &Entry) -> Result<(), StepResult> {
+        self.journal
+            .intend(entry)
+            .map_err(|error| StepResult::failed(error.to_string()).hint_if(error.hint()))
+    }
+
+    /// Journals what is done. Where that fails, the next start looks at it once more, which does no
+    /// harm.
+    pub fn note(&self, entry: &Entry) {
+        if let Err(error) = self.journal.note(entry) {
+            self.events
+                .warn(Some(&self.node), error.to_string(), error.hint());
+        }
+    }
 }
 
 /// How a step ended, and why where it did not succeed.
@@ -91,6 +115,13 @@ impl StepResult {
             why: None,
             hint: None,
         }
+    }
+
+    /// The same with a hint, where there is one.
+    #[must_use]
+    pub fn hint_if(mut self, hint: Option<String>) -> StepResult {
+        self.hint = hint.or(self.hint);
+        self
     }
 
     /// The same with a hint.

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::capture::{blocking, copy_one, fail, killed, of_copy, output_dir, staging};
+use super::capture::{
+    blocking, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
+};
 use super::{StepContext, StepResult};
 use crate::files::{PathError, create_dir};
 use crate::model::matrix::Artifact;
@@ -71,12 +73,10 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
         return Err(fail(why, Some(hint)));
     }
+    journal_staging(ctx)?;
     let mut captured = Vec::new();
     for (artifact, entry) in found {
-        let one = take(ctx, store, artifact, &entry).map_err(|fault| match fault {
-            StoreError::Copy(error) => of_copy(&error),
-            error => fail(&error, error.hint()),
-        })?;
+        let one = take(ctx, store, artifact, &entry).map_err(of_store)?;
         captured.push(one);
     }
     ctx.handover.put(ctx.variant.key.clone(), captured);

@@ -2,23 +2,22 @@
 //! valid store paths, output entries that point to them, the hashes file and a record.
 //!
 //! The order keeps every instant safe: all files into the store, which changes nothing that was there;
-//! then, under the lock of the hashes file, the new text is made and with it everything that can be
-//! refused is known; then the output entries turn to the new paths; then the file is replaced. When
-//! one of these fails, the entries are turned back.
+//! then output entries and hashes change together (see [`commit`]). The journal says beforehand what
+//! is about to be done.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+pub mod commit;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::capture::{artifact_event, blocking, clear_staging, fail, output_dir};
+use super::capture::{artifact_event, blocking, clear_staging, killed, of_store, output_dir};
 use super::{StepContext, StepResult};
-use crate::files::{create_dir, remove};
-use crate::model::hashes::VariantHashes;
 use crate::report::Clock;
-use crate::state::lock::Holder;
-use crate::state::records::{Records, Registered};
-use crate::store::hashes_file::{HashesFile, WAIT};
-use crate::store::{Added, Captured, Hold, Store};
+use crate::state::journal::{Entry, StorePlace};
+use crate::state::records::Records;
+use crate::store::{Added, Captured, Store};
+
+use commit::{Prepared, Transaction};
 
 /// What registrations of a run share.
 #[derive(Clone)]
@@ -31,6 +30,8 @@ pub struct Registry {
     pub clock: Clock,
     /// This run's command line, for those who wait for our locks.
     pub command: String,
+    /// How many transactions the run has begun; their numbers in the journal.
+    pub transactions: Arc<AtomicU64>,
 }
 
 /// Registers what was captured of the variant, all of it or nothing.
@@ -60,49 +61,54 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
     // Also where it failed: the deployed files are still there to be taken again, and a full disk is
     // no place to keep copies.
     clear_staging(ctx, &captured);
-    for (one, added) in captured.iter().zip(registered?) {
-        ctx.events
-            .emit(artifact_event(ctx, one, Some(&added.store_path), added.how));
-    }
-    Ok(())
+    registered
 }
 
 fn register_captured(
     ctx: &StepContext,
     registry: &Registry,
     captured: &[Captured],
-) -> Result<Vec<Added>, StepResult> {
+) -> Result<(), StepResult> {
+    let prepared = prepare(ctx, registry, captured)?;
+    let prepared = [prepared];
+    Transaction {
+        run: &ctx.run,
+        hashes_file: &ctx.settings.hashes_file.value,
+        registry,
+        journal: &ctx.journal,
+        events: &ctx.events,
+    }
+    .commit(&prepared)
+}
+
+/// Puts the files into the store, and holds its collector back until the transaction has ended.
+fn prepare(
+    ctx: &StepContext,
+    registry: &Registry,
+    captured: &[Captured],
+) -> Result<Prepared, StepResult> {
     let store = &registry.store;
-    let of_store = |error: crate::store::StoreError| fail(&error, error.hint());
-    let hold = store.hold().map_err(of_store)?;
-    let mut added = Vec::with_capacity(captured.len());
+    let store_paths = captured
+        .iter()
+        .map(|one| store.path_of(&one.sha256, &one.unique_name))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(of_store)?;
+    let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
+    ctx.intend(&Entry::Adding {
+        run: ctx.run.clone(),
+        variant: ctx.variant.key.clone(),
+        store: StorePlace::of(store),
+        store_paths,
+    })?;
+    let mut added: Vec<Added> = Vec::with_capacity(captured.len());
     for one in captured {
         added.push(store.insert(&hold, one).map_err(of_store)?);
     }
-
-    let of_file = |error: crate::store::hashes_file::HashesFileError| fail(&error, error.hint());
-    let holder = Holder::this(&registry.command, (registry.clock)());
-    let file = HashesFile::lock(&ctx.settings.hashes_file.value, &holder, WAIT).map_err(of_file)?;
-    let replacement = file.with(&[hashes_of(ctx, captured)]).map_err(of_file)?;
-    let dir = output_dir(ctx);
-    create_dir(&dir).map_err(|error| fail(&error, error.hint()))?;
-    let mut turned = Turned::new(store, &hold);
-    for (one, added) in captured.iter().zip(&added) {
-        turned
-            .turn(&dir.join(&one.unique_name), added)
-            .map_err(of_store)?;
-    }
-    file.write(&replacement).map_err(of_file)?;
-    turned.keep();
-    drop(file);
-    drop(hold);
-
-    record(ctx, registry, captured, &added);
-    Ok(added)
-}
-
-fn hashes_of(ctx: &StepContext, captured: &[Captured]) -> VariantHashes {
-    VariantHashes {
+    ctx.note(&Entry::Added {
+        run: ctx.run.clone(),
+        variant: ctx.variant.key.clone(),
+    });
+    Ok(Prepared {
         key: ctx.variant.key.clone(),
         names: ctx
             .variant
@@ -110,72 +116,32 @@ fn hashes_of(ctx: &StepContext, captured: &[Captured]) -> VariantHashes {
             .iter()
             .map(|artifact| artifact.unique_name.clone())
             .collect(),
-        entries: captured
+        node: ctx.node.clone(),
+        output_dir: output_dir(ctx),
+        events: captured
             .iter()
-            .map(|one| (one.unique_name.clone(), one.sha256))
+            .zip(&added)
+            .map(|(one, added)| artifact_event(ctx, one, Some(&added.store_path), added.how))
             .collect(),
-    }
+        artifacts: captured.iter().cloned().zip(added).collect(),
+        hold,
+    })
 }
 
-/// Store and hashes are right at this point, so what is missing here costs a rebuild at most.
-fn record(ctx: &StepContext, registry: &Registry, captured: &[Captured], added: &[Added]) {
-    let registered: Vec<Registered<'_>> = captured
-        .iter()
-        .zip(added)
-        .map(|(captured, added)| Registered {
-            captured,
-            store_path: &added.store_path,
-        })
-        .collect();
-    let recorded = registry.records.record_registered(
-        &ctx.run,
-        &ctx.variant.key,
-        &registered,
-        (registry.clock)(),
-    );
-    if let Err(error) = recorded {
-        let message = format!("registered, but not recorded: {error}");
-        ctx.events.warn(Some(&ctx.node), message, error.hint());
-    }
-}
-
-/// Output entries that were turned to new store paths, and where they pointed before.
-struct Turned<'a> {
-    store: &'a Store,
-    hold: &'a Hold,
-    before: Vec<(PathBuf, Option<PathBuf>)>,
-}
-
-impl<'a> Turned<'a> {
-    fn new(store: &'a Store, hold: &'a Hold) -> Turned<'a> {
-        Turned {
-            store,
-            hold,
-            before: Vec::new(),
+impl Registry {
+    /// What registrations of a run share, before the first.
+    #[must_use]
+    pub fn new(store: Store, records: Arc<Records>, clock: Clock, command: String) -> Registry {
+        Registry {
+            store: Arc::new(store),
+            records,
+            clock,
+            command,
+            transactions: Arc::default(),
         }
     }
 
-    fn turn(&mut self, link: &Path, added: &Added) -> Result<(), crate::store::StoreError> {
-        let before = fs::read_link(link).ok();
-        self.store.link(self.hold, added, link)?;
-        self.before.push((link.to_owned(), before));
-        Ok(())
-    }
-
-    /// They stay as they are now.
-    fn keep(mut self) {
-        self.before.clear();
-    }
-}
-
-impl Drop for Turned<'_> {
-    fn drop(&mut self) {
-        for (link, before) in self.before.drain(..) {
-            // This runs because something else failed, and that is what is told.
-            let _ = match before {
-                Some(store_path) => self.store.turn_back(self.hold, &store_path, &link),
-                None => remove(&link).map_err(Into::into),
-            };
-        }
+    fn next_number(&self) -> u64 {
+        self.transactions.fetch_add(1, Ordering::Relaxed) + 1
     }
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, SeekFrom, ioctl_ficlone, seek};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::hashing::{CHUNK, Hashing, Sums, Want};
@@ -23,7 +24,7 @@ use crate::files::{PartFile, PathError, is_at};
 use crate::model::event::How;
 
 /// What tells one state of a file from another. Times are seconds and nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The device that it lies on.
     pub device: u64,

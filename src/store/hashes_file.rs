@@ -77,15 +77,29 @@ impl HashesFile {
         wait: Duration,
     ) -> Result<HashesFile, HashesFileError> {
         let target = follow(path)?;
-        let dir = parent(&target);
-        create_dir(dir)?;
-        let name = target.file_name().unwrap_or(target.as_os_str());
-        let lock = dir.join(format!(".{}.lock", name.to_string_lossy()));
+        create_dir(parent(&target))?;
+        let lock = lock_beside(&target);
         Ok(HashesFile {
             path: path.to_owned(),
             _lock: LockFile::acquire(&lock, holder, wait)?,
             target,
         })
+    }
+
+    /// The lock file of the hashes file at `path`, whether or not it is there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn lock_path(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(lock_beside(&follow(path)?))
+    }
+
+    /// Where its bytes are when links are followed, whether or not they are there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn target(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(follow(path)?)
     }
 
     /// The text that the file would have with these hashes; nothing is written.
@@ -123,6 +137,11 @@ impl HashesFile {
     }
 }
 
+fn lock_beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or(target.as_os_str());
+    parent(target).join(format!(".{}.lock", name.to_string_lossy()))
+}
+
 /// A text that is to take the place of the file's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
@@ -137,6 +156,20 @@ pub struct Replacement {
 /// When it cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, HashesFileError> {
     read(path, path)
+}
+
+/// Whether a hashes file could be edited as it is now; nothing is locked or written.
+///
+/// # Errors
+/// When it cannot be read or is not of its shape.
+pub fn check(path: &Path) -> Result<(), HashesFileError> {
+    let old = read(path, path)?;
+    hashes::update(&old, &[])
+        .map(drop)
+        .map_err(|source| HashesFileError::Text {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn read(target: &Path, path: &Path) -> Result<String, HashesFileError> {

@@ -7,6 +7,7 @@
 //! end of the second keeps Nix's garbage collector away in between. All of it blocks.
 
 pub mod copy;
+pub mod entries;
 mod error;
 pub mod hashes_file;
 pub mod hashing;
@@ -21,6 +22,8 @@ pub use local::LocalStore;
 pub use nix::NixStore;
 
 use crate::model::event::How;
+#[cfg(doc)]
+use copy::CopyError;
 use copy::Stamp;
 use hashing::Want;
 
@@ -67,9 +70,9 @@ pub struct Added {
 }
 
 /// While it lives, nothing is collected from the store, as far as we may say.
-#[derive(Debug)]
 pub struct Hold {
     lock: Option<File>,
+    stop: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Store {
@@ -107,10 +110,24 @@ impl Store {
     /// # Errors
     /// When the lock cannot be taken although it can be opened.
     pub fn hold(&self) -> Result<Hold, StoreError> {
-        match self {
-            Store::Nix(store) => store.hold(),
-            Store::Local(_) => Ok(Hold { lock: None }),
-        }
+        self.hold_until(|| false)
+    }
+
+    /// As [`Store::hold`]; the waiting, and what is inserted under it, end with [`CopyError::Stopped`]
+    /// when `stop` says so. Links are not stopped: they are quick, and half of them are worse than none.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn hold_until(
+        &self,
+        stop: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<Hold, StoreError> {
+        let lock = match self {
+            Store::Nix(store) => store.lock(&stop)?,
+            Store::Local(_) => None,
+        };
+        let stop = Box::new(stop);
+        Ok(Hold { lock, stop })
     }
 
     /// Whether the file with this hash and name is there and can be trusted. For Nix this asks its
@@ -123,6 +140,17 @@ impl Store {
         match self {
             Store::Nix(store) => store.is_valid(hold, &path),
             Store::Local(store) => store.has(&path, sha256),
+        }
+    }
+
+    /// Whether what lies at a store path is complete, as far as the store knows without reading it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn is_valid(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
+        match self {
+            Store::Nix(store) => store.is_valid(hold, path),
+            Store::Local(_) => Ok(path.symlink_metadata().is_ok_and(|there| there.is_file())),
         }
     }
 

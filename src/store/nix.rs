@@ -11,14 +11,24 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::copy::{CopyError, Stop};
 use super::error::StoreError;
 use super::{Added, Captured, Hold};
 use crate::files::{PathError, parent, remove, replace_link, with_suffix};
 use crate::model::event::How;
 use crate::model::{nix32, store_path};
+
+/// How often a request to stop is looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+const NEVER: Stop<'static> = &|| false;
 
 /// A Nix store.
 #[derive(Debug, Clone)]
@@ -52,17 +62,20 @@ impl NixStore {
 
     /// Holds the collector back. In a multi-user installation the lock belongs to the daemon and
     /// cannot be opened; between adding a path and rooting it nothing protects it there.
-    pub(super) fn hold(&self) -> Result<Hold, StoreError> {
+    pub(super) fn lock(&self, stop: Stop<'_>) -> Result<Option<File>, StoreError> {
         let path = self.state_dir.join("gc.lock");
-        let lock = match File::open(&path) {
-            Ok(file) => {
-                // Waits for a collector that runs, as Nix itself would.
-                flock(&file, FlockOperation::LockShared).map_err(PathError::on("lock", &path))?;
-                Some(file)
-            }
-            Err(_) => None,
+        let Ok(file) = File::open(&path) else {
+            return Ok(None);
         };
-        Ok(Hold { lock })
+        // Waits for a collector that runs, as Nix itself would.
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockShared) {
+                Ok(()) => return Ok(Some(file)),
+                Err(Errno::WOULDBLOCK) if stop() => return Err(CopyError::Stopped(path).into()),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(POLL),
+                Err(error) => return Err(PathError::on("lock", &path)(error).into()),
+            }
+        }
     }
 
     pub(super) fn is_valid(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
@@ -72,7 +85,7 @@ impl NixStore {
             "--print-invalid".as_ref(),
             path.as_os_str(),
         ];
-        let invalid = self.run(hold, &args)?;
+        let invalid = self.run(hold, &args, &hold.stop)?;
         Ok(invalid.is_empty())
     }
 
@@ -94,7 +107,7 @@ impl NixStore {
                 "sha256".as_ref(),
                 captured.path.as_os_str(),
             ];
-            let printed = PathBuf::from(self.run(hold, &args)?);
+            let printed = PathBuf::from(self.run(hold, &args, &hold.stop)?);
             if printed != store_path {
                 return Err(StoreError::PathMismatch {
                     name: name.clone(),
@@ -138,7 +151,7 @@ impl NixStore {
             return Ok(());
         };
         let args = ["-q".as_ref(), "--hash".as_ref(), path.as_os_str()];
-        let printed = self.run(hold, &args)?;
+        let printed = self.run(hold, &args, &hold.stop)?;
         let recorded = printed
             .strip_prefix("sha256:")
             .filter(|hash| nix32::decode(hash).is_ok())
@@ -228,7 +241,7 @@ impl NixStore {
             // taken and ignored.
             "--indirect".as_ref(),
         ];
-        self.run(hold, &args)?;
+        self.run(hold, &args, NEVER)?;
         match fs::read_link(&link) {
             Ok(points_to) if points_to == target => {}
             Ok(points_to) => {
@@ -249,8 +262,9 @@ impl NixStore {
         words.join(" ")
     }
 
-    /// Runs `nix-store` and answers what it printed, less the last line end.
-    fn run(&self, hold: &Hold, args: &[&OsStr]) -> Result<String, StoreError> {
+    /// Runs `nix-store` and answers what it printed, less the last line end. When `stop` says so it is
+    /// killed, which leaves nothing valid that was not.
+    fn run(&self, hold: &Hold, args: &[&OsStr], stop: Stop<'_>) -> Result<String, StoreError> {
         let mut command = Command::new(&self.program);
         command.args(args);
         if hold.lock.is_some() {
@@ -258,16 +272,43 @@ impl NixStore {
             // wait for our lock.
             command.args(["--option", "min-free", "0"]);
         }
-        let output = command
+        let start = |source| StoreError::Start {
+            program: self.program.clone(),
+            source,
+        };
+        let child = command
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             // Control-C at the terminal goes to the whole group, but a registration is to end well.
             .process_group(0)
-            .output()
-            .map_err(|source| StoreError::Start {
-                program: self.program.clone(),
-                source,
-            })?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        let group = Pid::from_child(&child);
+        let (say_ended, ended) = mpsc::channel();
+        let (output, stopped) = std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                let output = child.wait_with_output();
+                // The other side waits for it.
+                let _ = say_ended.send(());
+                output
+            });
+            let mut stopped = false;
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL) {
+                if !stopped && stop() {
+                    stopped = true;
+                    // One that has just ended is no loss.
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+            }
+            let panicked = |_| Err(io::Error::other("waiting for it panicked"));
+            (waiting.join().unwrap_or_else(panicked), stopped)
+        });
+        let output = output.map_err(start)?;
+        if stopped && !output.status.success() {
+            return Err(CopyError::Stopped(self.program.clone()).into());
+        }
         if !output.status.success() {
             return Err(StoreError::Command {
                 command: self.command_line(args),

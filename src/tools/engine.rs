@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::error::ToolError;
 use super::host::Host;
-use super::probe::Prober;
+use super::probe::{ProbeError, Prober};
 use super::refusal::EngineRefusal;
 use super::sudo::Elevation;
 use super::version::Version;
 use super::{Note, docker, podman};
-use crate::settings::{EngineChoice, IsarMode, Settings};
+use crate::settings::{EngineChoice, Environment, IsarMode, Settings};
 
 /// Docker or podman.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,6 +137,49 @@ impl Engine {
         let mode = settings.isar_mode.value;
         let question = Question { prober, host, mode };
         Self::choose(settings.engine.value, mode, |kind| question.candidate(kind))
+    }
+
+    /// As a build would find it, for those who only look after containers.
+    ///
+    /// # Errors
+    /// When none can be used.
+    pub fn find(
+        settings: &Settings,
+        environment: &Environment,
+        host: &Host,
+    ) -> Result<Self, ToolError> {
+        Self::probe(settings, Prober::new(environment), host)
+    }
+
+    /// The names of all containers with a label (`NAME=VALUE`), running or not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn containers(
+        &self,
+        environment: &Environment,
+        label: &str,
+    ) -> Result<Vec<String>, ProbeError> {
+        let filter = format!("label={label}");
+        let question = ["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"];
+        let mut words: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        words.extend(question);
+        let program = Path::new(words.remove(0));
+        let program = Prober::new(environment)
+            .find(program)
+            .unwrap_or_else(|| program.to_owned());
+        let answer = Prober::new(environment).ask(&program, &words)?;
+        if !answer.ok {
+            return Err(ProbeError::NotRun {
+                command: words.join(" "),
+                reason: answer.complaint(),
+            });
+        }
+        let names = answer.stdout.lines().map(str::trim);
+        Ok(names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
     }
 
     pub(crate) fn choose(

@@ -55,6 +55,17 @@ pub enum Runner {
     Kas(Kas),
 }
 
+impl Runner {
+    /// The engine below, where there is one.
+    #[must_use]
+    pub fn engine(&self) -> Option<&Engine> {
+        match self {
+            Runner::Container { engine, .. } => Some(engine),
+            Runner::Kas(_) => None,
+        }
+    }
+}
+
 /// Where artifacts are registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
@@ -113,7 +124,7 @@ impl Toolchain {
         })
     }
 
-    /// What the user should know although nothing stops the build.
+    /// What the user should know of the engine although nothing stops the build.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -154,6 +165,24 @@ impl Store {
                 instead_of: Some(why),
             }),
         }
+    }
+
+    /// That the local store stands in for Nix's although nobody asked for it.
+    #[must_use]
+    pub fn note(&self) -> Option<Note> {
+        let Store::Local {
+            instead_of: Some(why),
+        } = self
+        else {
+            return None;
+        };
+        let meant = "where that is meant, set `store = \"local\"`";
+        Some(Note {
+            message: format!("artifacts go to the local store, because {why}"),
+            hint: why
+                .hint()
+                .map_or_else(|| meant.to_owned(), |hint| format!("{hint}; {meant}")),
+        })
     }
 }
 

@@ -269,10 +269,21 @@ fn github_gets_groups_and_a_summary_and_gitlab_sections() {
 #[test]
 fn events_on_standard_output_are_nothing_but_events() {
     let project = Project::new();
-    let said = project.run(&["--machine", "qemuarm64", "--events", "-"]);
-    assert_eq!(said.code, Some(0));
-    assert!(said.stdout.lines().count() > 5);
-    for line in said.stdout.lines() {
-        serde_json::from_str::<Value>(line).unwrap();
+    for (variable, value) in [
+        ("TERM", "dumb"),
+        ("GITHUB_ACTIONS", "true"),
+        ("GITLAB_CI", "true"),
+    ] {
+        let said = project.said(
+            project
+                .command(&["--machine", "qemuarm64", "--events", "-"])
+                .env(variable, value),
+        );
+        assert_eq!(said.code, Some(0));
+        assert!(said.stdout.lines().count() > 5);
+        for line in said.stdout.lines() {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{variable}: {line}"));
+        }
+        assert!(said.stderr.contains("registered"), "{}", said.stderr);
     }
 }

@@ -85,3 +85,22 @@ fn each_architecture_has_its_own_downloads() {
     assert!(of("qemuamd64.base").ends_with("/amd64"));
     assert!(of("qemuarm64.base").ends_with("/arm64"));
 }
+
+#[test]
+fn variables_that_would_make_all_variants_one_are_not_passed_on() {
+    let project = Project::new();
+    let said = project.said(
+        project
+            .command(&["--machine", "qemuarm64"])
+            .env("KAS_MACHINE", "other")
+            .env("KAS_TARGET", "mc:other:image"),
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let environment = project.read("fake/qemuarm64.base.env");
+    for name in ["KAS_MACHINE", "KAS_TARGET"] {
+        assert!(!environment.contains(&format!("{name}=")), "{environment}");
+        let warning = format!("{name} is set and is not passed on");
+        assert!(said.stderr.contains(&warning), "{}", said.stderr);
+    }
+    assert!(!said.stderr.contains("KAS_TASK"), "{}", said.stderr);
+}

@@ -16,4 +16,5 @@ mod project;
 mod running;
 mod sharing;
 mod stale;
+mod surroundings;
 mod taking;

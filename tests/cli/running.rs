@@ -1,9 +1,10 @@
 //! The main job: what is left behind, what follows a failure, and what two runs do to each other.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::eventually;
 use crate::project::{Project, outcome};
 
 const ALL: [&str; 7] = [
@@ -171,24 +172,28 @@ fn an_incomplete_variant_is_not_registered_and_an_optional_artifact_is_said() {
     assert_eq!(project.hashed(), &ALL[..1]);
 }
 
-#[test]
-fn a_second_run_is_told_who_runs() {
-    let project = Project::new();
-    project.instead("qemuarm64.base", "sleep 300");
-    let mut first = project
+/// A run of the arm64 variant whose events have come to `word`.
+fn started(project: &Project, word: &str) -> Child {
+    let child = project
         .command(&["--machine", "qemuarm64", "--events", "events.jsonl"])
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let begin = Instant::now();
-    while !fs::read_to_string(project.path().join("events.jsonl"))
-        .unwrap_or_default()
-        .contains("node_started")
-    {
-        assert!(begin.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let events = project.path().join("events.jsonl");
+    assert!(eventually(Duration::from_secs(30), || {
+        fs::read_to_string(&events)
+            .unwrap_or_default()
+            .contains(word)
+    }));
+    child
+}
+
+#[test]
+fn a_second_run_is_told_who_runs() {
+    let project = Project::new();
+    project.instead("qemuarm64.base", "sleep 300");
+    let mut first = started(&project, "node_started");
     let second = project.run(&["--machine", "qemuamd64"]);
     assert_eq!(second.code, Some(4));
     assert!(
@@ -208,20 +213,7 @@ fn a_build_that_ignores_the_first_signal_is_killed_by_the_second() {
         "qemuarm64.base",
         "trap '' TERM INT; echo deaf; while :; do sleep 1; done",
     );
-    let mut child = project
-        .command(&["--machine", "qemuarm64", "--events", "events.jsonl"])
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    while !fs::read_to_string(project.path().join("events.jsonl"))
-        .unwrap_or_default()
-        .contains("deaf")
-    {
-        assert!(begin.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let mut child = started(&project, "deaf");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -235,4 +227,38 @@ fn a_build_that_ignores_the_first_signal_is_killed_by_the_second() {
         outcome(&project.events("events.jsonl"), "build:qemuarm64/base"),
         "cancelled"
     );
+}
+
+#[test]
+fn a_registration_that_fails_leaves_the_files_that_were_there() {
+    let project = Project::new();
+    let entries = "artifacts/qemuamd64/isar-base-qemuamd64.wic";
+    project.write(entries, "the only copy");
+    project.write(&format!("{entries}.bmap/in-the-way"), "");
+    let said = project.run(&["--variant", "qemuamd64/base"]);
+    assert_eq!(said.code, Some(10));
+    assert!(said.stderr.contains("is a directory"), "{}", said.stderr);
+    assert_eq!(project.read(entries), "the only copy");
+    fs::remove_dir_all(project.path().join(format!("{entries}.bmap"))).unwrap();
+    let said = project.run(&["--variant", "qemuamd64/base"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let mut left: Vec<String> = fs::read_dir(project.path().join("artifacts/qemuamd64"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ALL[..2], "no second name stays");
+}
+
+#[test]
+fn a_hashes_file_that_cannot_be_edited_is_said_before_anything_is_built() {
+    let project = Project::new();
+    project.write("artifact-hashes.nix", "{\n  nested = { };\n}\n");
+    let said = project.run(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    insta::assert_snapshot!(said.stderr, @r#"
+    error: [project]/artifact-hashes.nix is left as it is; line 2: neither an entry, nor a comment, nor a brace: nested = { };
+    hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
+    "#);
+    assert!(!project.path().join(".isar-build-all").exists());
 }

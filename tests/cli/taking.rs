@@ -12,6 +12,19 @@ fn rename_existing_takes_what_the_records_know_and_asks_for_adopt_else() {
     fs::remove_file(project.path().join("artifact-hashes.nix")).unwrap();
     let said = project.run(&["--variant", "qemuamd64/base", "--rename-existing"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = project.run(&[
+        "--variant",
+        "qemuamd64/base",
+        "--rename-existing",
+        "--build-dir",
+        "./.isar-build-all/build/qemuamd64/base/build/",
+    ]);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "as a shell completes it: {}",
+        said.stderr
+    );
     assert_eq!(
         project.hashed(),
         ["isar-base-qemuamd64.wic", "isar-base-qemuamd64.wic.bmap"]
@@ -37,6 +50,23 @@ fn rename_existing_takes_what_the_records_know_and_asks_for_adopt_else() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let entry = project.read("artifacts/qemuamd64/isar-server-server-1-qemuamd64.wic");
     assert_eq!(entry, "the script's image");
+}
+
+#[test]
+fn one_build_directory_is_not_adopted_by_several_variants() {
+    let project = Project::new();
+    project.write(
+        "old/build/tmp/deploy/images/qemuamd64/image-qemuamd64.wic",
+        "whose?",
+    );
+    let args = ["--rename-existing", "--adopt", "--build-dir", "old/build"];
+    let said = project.run(&args);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    insta::assert_snapshot!(said.stderr, @"
+    error: qemuamd64/base and qemuamd64/server-server-1 would both take image-qemuamd64.wic in old/build, which is of one of them
+    hint: say whose it is: --variant qemuamd64/base
+    ");
+    assert!(project.hashed().is_empty());
 }
 
 #[test]

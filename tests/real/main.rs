@@ -12,6 +12,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod contamination;
+mod examples;
+mod executor;
 mod image;
 mod matrix;
 mod misbehaviour;

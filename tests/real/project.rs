@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::common::{root, tool};
 
 #[allow(clippy::disallowed_methods)]
-fn environment(name: &str) -> String {
+pub(crate) fn environment(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is unset; run these through scripts/test"))
 }
@@ -42,6 +42,11 @@ pub(crate) struct Project {
 impl Project {
     /// A checkout with the root matrix.
     pub(crate) fn new() -> Project {
+        Project::of("")
+    }
+
+    /// A checkout with the matrix of a directory of this repository.
+    pub(crate) fn of(matrix: &str) -> Project {
         let uid = rustix::process::getuid();
         assert!(
             !uid.is_root(),
@@ -60,11 +65,16 @@ impl Project {
         };
         let checkout = project.path();
         fs::create_dir_all(checkout.join("tests/standin")).unwrap();
-        for path in ["variants.toml", "kas", "tests/standin/standin.yml"] {
+        let matrix = root().join(matrix);
+        for (from, path) in [
+            (&matrix, "variants.toml"),
+            (&matrix, "kas"),
+            (&root(), "tests/standin/standin.yml"),
+        ] {
             output(
                 Command::new("cp")
                     .arg("-r")
-                    .arg(root().join(path))
+                    .arg(from.join(path))
                     .arg(checkout.join(path)),
             );
         }
@@ -79,6 +89,11 @@ impl Project {
             .expect("it lives until drop")
             .path()
             .join("checkout")
+    }
+
+    /// The directory that stands for `/standin` in containers: it holds `isar.git`.
+    pub(crate) fn standin(&self) -> &Path {
+        &self.standin
     }
 
     /// Writes a kas file and appends it to the chain of the variants for which `when` holds.

@@ -1,5 +1,6 @@
 //! The live display, drawn on an emulated terminal.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -122,6 +123,44 @@ fn a_terminal_made_narrower_keeps_its_history() {
     let text = String::from_utf8(written.bytes()[before..].to_vec()).unwrap();
     // Four rows and the totals, 117 columns each, wrapped to three rows of the narrower terminal.
     assert!(text.starts_with("\r\u{1b}[14A"), "{text:?}");
+}
+
+#[test]
+fn no_row_is_wrapped_however_narrow_the_terminal() {
+    for columns in 5..130 {
+        let (_, written) = draw(&busy(), 125, columns, 24);
+        let mut terminal = vt100::Parser::new(24, columns, 0);
+        terminal.process(&written.bytes());
+        let screen = terminal.screen();
+        assert!(
+            (0..24).all(|row| !screen.row_wrapped(row)),
+            "{columns} columns"
+        );
+        assert_eq!(
+            screen.contents().trim_end().lines().count(),
+            5,
+            "{columns} columns"
+        );
+    }
+}
+
+#[test]
+fn an_output_that_fails_is_an_error_and_no_panic() {
+    struct Gone;
+    impl io::Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("the terminal is gone"))
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut bars = Bars::new(Box::new(Gone), clock_at(81), true, Box::new(|| (80, 24)));
+    let errors = keep_going()
+        .iter()
+        .filter(|event| bars.event(event).is_err() || bars.tick().is_err())
+        .count();
+    assert!(errors > 0);
 }
 
 #[test]

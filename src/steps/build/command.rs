@@ -145,12 +145,15 @@ impl Kas {
             Task::Clean => kas.args.push("--isar".into()),
         }
         kas.set_dirs(dirs);
+        for name in OVERRIDES {
+            kas.env.push((name.into(), None));
+        }
         if !kas.is_container {
             for (name, value) in &ctx.settings.env.value {
                 kas.set(name, value);
             }
-            kas.set(MARK, kas.name.clone());
         }
+        kas.set(MARK, kas.name.clone());
         Ok(kas)
     }
 
@@ -213,6 +216,12 @@ impl Kas {
     }
 }
 
+/// Variables with which kas replaces what the kas files say: with one of them set, every variant would be
+/// the same image under another name. They are not passed on.
+pub const OVERRIDES: [&str; 4] = ["KAS_MACHINE", "KAS_DISTRO", "KAS_TARGET", "KAS_TASK"];
+/// The label of a container with the state directory whose runs it belongs to.
+pub(crate) const STATE_LABEL: &str = "isar-build-all.state";
+
 /// The variable that names the build in the environment of its processes.
 const MARK: &str = "ISAR_BUILD_ALL_BUILD";
 
@@ -227,7 +236,7 @@ fn engine_command(engine: &Engine, words: &[&str]) -> Vec<String> {
 
 /// The commands that remove a container at once and that ask whether it exists, and what makes `kill`
 /// reach the processes that run it.
-pub(super) fn engine_words(engine: &Engine, name: &str) -> [Vec<String>; 3] {
+pub(crate) fn engine_words(engine: &Engine, name: &str) -> [Vec<String>; 3] {
     let (remove, exists): (&[&str], &[&str]) = match engine.kind {
         // Without a limit podman waits 10 s for it to end by itself.
         EngineKind::Podman if engine.version >= Version::new(4, 0) => (
@@ -274,7 +283,7 @@ fn runtime_args(ctx: &StepContext, name: &str) -> Result<String, UnfitWord> {
         "--label".to_owned(),
         format!("isar-build-all.variant={}", ctx.variant.key),
         "--label".to_owned(),
-        format!("isar-build-all.state={state}"),
+        format!("{STATE_LABEL}={state}"),
         "-e".to_owned(),
         "PYTHONUNBUFFERED=1".to_owned(),
     ];

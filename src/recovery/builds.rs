@@ -1,0 +1,155 @@
+//! Ends what dead runs' builds still do: their processes and containers.
+//!
+//! The journal has the commands that end a build and needs no engine to be found first. What it does not
+//! know, as where it was lost, is found by the label that every container of ours has. The number of a
+//! process group is never trusted, for it may be another's by now.
+
+use std::time::{Duration, SystemTime};
+
+use super::Place;
+use super::report::{REMOVE, Report, Verb};
+use crate::exec::{Limits, Undo, Undone, quiet};
+use crate::state::journal::{OpenBuild, Unfinished};
+use crate::steps::build::{STATE_LABEL, engine_words};
+
+/// How long after a death an engine may still create a container that it was asked for.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// How long a container must be absent then.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// When to give up on one.
+const TOTAL: Duration = Duration::from_secs(15);
+
+const END: Verb = Verb("ended", "would end");
+
+/// Ends the builds that the journal knows the start of but not the end. What does not end stays in
+/// `runs`.
+pub(super) fn end_journalled(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+    if runs.iter().all(|run| run.builds.is_empty()) {
+        return;
+    }
+    let limits = limits(place);
+    for run in runs {
+        let builds = std::mem::take(&mut run.builds);
+        let ended = block_on(look_or_end(&builds, limits, place.dry_run));
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                report.failed(error, None);
+                run.builds = builds;
+                continue;
+            }
+        };
+        for (build, (was_there, undone)) in builds.into_iter().zip(ended) {
+            let what = format!(
+                "the build of {} of run {} ({})",
+                build.variant, run.run, build.name
+            );
+            if !undone.gone {
+                let notes = undone.notes.join("; ");
+                report.failed(
+                    format!("{what} could not be ended: {notes}"),
+                    command(&build.undo.stop),
+                );
+                run.builds.push(build);
+            } else if was_there || undone.removed {
+                report.done(END, what);
+            }
+        }
+    }
+}
+
+/// Removes the containers that carry this state directory's label.
+pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
+    let Some(engine) = place.engine else { return };
+    let label = format!("{STATE_LABEL}={}", place.state.root().display());
+    let names = match engine.containers(place.environment, &label) {
+        Ok(names) => names,
+        Err(error) => return report.failed(error, None),
+    };
+    for name in names {
+        let [stop, exists, _] = engine_words(engine, &name);
+        let what = format!("container {name}");
+        if place.dry_run {
+            report.done(REMOVE, what);
+            continue;
+        }
+        let hint = command(&stop);
+        let undo = Undo {
+            stop,
+            exists,
+            ..Undo::default()
+        };
+        let limits = Limits {
+            settle: Duration::ZERO,
+            total: TOTAL,
+        };
+        match block_on(undo.run(limits)) {
+            Ok(undone) if undone.gone => report.done(REMOVE, what),
+            Ok(undone) => {
+                let notes = undone.notes.join("; ");
+                report.failed(format!("{what} could not be removed: {notes}"), hint);
+            }
+            Err(error) => report.failed(error, hint),
+        }
+    }
+}
+
+fn command(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// A run that died just now may have asked for a container that is not there yet.
+fn limits(place: &Place<'_>) -> Limits {
+    let age = std::fs::metadata(place.state.journal())
+        .and_then(|journal| journal.modified())
+        .ok()
+        .and_then(|written| SystemTime::now().duration_since(written).ok());
+    Limits {
+        settle: match age {
+            Some(age) if age > FRESH => Duration::ZERO,
+            _ => SETTLE,
+        },
+        total: TOTAL,
+    }
+}
+
+/// For each build whether something of it was there, and what came of ending it; all at once.
+async fn look_or_end(builds: &[OpenBuild], limits: Limits, dry_run: bool) -> Vec<(bool, Undone)> {
+    let mut tasks = Vec::with_capacity(builds.len());
+    for build in builds {
+        let undo = build.undo.clone();
+        tasks.push(tokio::spawn(async move {
+            let family = undo.family_lives();
+            if dry_run {
+                let exists = !undo.exists.is_empty()
+                    && quiet(&undo.exists, Duration::from_secs(5)).await.0 == Some(0);
+                let untouched = Undone {
+                    gone: true,
+                    ..Undone::default()
+                };
+                return (family || exists, untouched);
+            }
+            (family, undo.run(limits).await)
+        }));
+    }
+    let mut ended = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        ended.push(task.await.unwrap_or_else(|error| {
+            let failed = Undone {
+                notes: vec![error.to_string()],
+                ..Undone::default()
+            };
+            (true, failed)
+        }));
+    }
+    ended
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(work))
+}

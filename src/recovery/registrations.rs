@@ -1,0 +1,230 @@
+//! Finishes or rolls back registrations that died half way.
+//!
+//! The hashes file decides, because its replacement is one instant: where it has the new entries the
+//! registration holds, and what comes after is made up for; else the output entries go back to what
+//! they were. Where that is impossible because the store has thrown the old file away meanwhile, the
+//! registration is finished instead: its files were proven and in the store before it began.
+
+use std::time::Duration;
+
+use super::Place;
+use super::report::{Report, Verb};
+use crate::model::event::How;
+use crate::model::hashes::{VariantHashes, parse};
+use crate::model::nix32;
+use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unfinished};
+use crate::state::records::{Records, RecordsError, Registered};
+use crate::store::entries::{self, Before};
+use crate::store::hashes_file::{HashesFile, HashesFileError, read_text};
+use crate::store::{Added, Captured, Hold, Store, StoreError};
+
+/// How long to wait for a living process that writes the hashes file. It holds it for moments.
+const WAIT: Duration = Duration::from_secs(60);
+
+const FINISH: Verb = Verb("finished", "would finish");
+const ROLL_BACK: Verb = Verb("rolled back", "would roll back");
+
+/// Settles every registration; one that cannot be stays in `runs`.
+pub(super) fn settle(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+    for run in runs {
+        run.registrations.retain(|registration| {
+            let what = what(registration);
+            match settle_one(place, registration) {
+                Ok(Settled::Finished) => {
+                    report.done(FINISH, format!("{what}: its hashes were written"));
+                    false
+                }
+                Ok(Settled::Pushed) => {
+                    let why = "the files that it replaces are no longer in the store";
+                    report.done(FINISH, format!("{what}: {why}"));
+                    false
+                }
+                Ok(Settled::RolledBack) => {
+                    report.done(ROLL_BACK, format!("{what}: its hashes were not written"));
+                    false
+                }
+                Err(fault) => {
+                    let (why, hint) = fault.words();
+                    report.failed(format!("{what} is half done: {why}"), hint);
+                    true
+                }
+            }
+        });
+    }
+}
+
+fn what(registration: &Registration) -> String {
+    let keys: Vec<String> = registration
+        .variants
+        .iter()
+        .map(|variant| variant.key.to_string())
+        .collect();
+    format!(
+        "the registration of {} of run {}",
+        keys.join(", "),
+        registration.run
+    )
+}
+
+enum Settled {
+    Finished,
+    Pushed,
+    RolledBack,
+}
+
+/// Why a registration is neither finished nor rolled back.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    File(#[from] HashesFileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Path(#[from] crate::files::PathError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    #[error("the journal has a hash that is none: {0}")]
+    Hash(String),
+}
+
+impl Fault {
+    fn words(&self) -> (String, Option<String>) {
+        let hint = match self {
+            Fault::File(error) => error.hint(),
+            Fault::Store(error) => error.hint(),
+            Fault::Path(error) => error.hint(),
+            Fault::Records(error) => error.hint(),
+            Fault::Hash(_) => None,
+        };
+        (self.to_string(), hint)
+    }
+}
+
+fn settle_one(place: &Place<'_>, registration: &Registration) -> Result<Settled, Fault> {
+    let file = HashesFile::lock(&registration.hashes_file, &place.holder(), WAIT)?;
+    let text = read_text(&registration.hashes_file)?;
+    let known = parse(&text).ok();
+    let is_written = |artifact: &IntendedArtifact| {
+        let now = known
+            .as_ref()
+            .and_then(|file| file.get(&artifact.unique_name));
+        now.is_some_and(|now| nix32::encode(&now) == artifact.nix32)
+    };
+    let store = registration.store.store();
+    let settled = if registration.artifacts().all(is_written) {
+        Settled::Finished
+    } else if registration.artifacts().any(cannot_turn_back) {
+        Settled::Pushed
+    } else {
+        Settled::RolledBack
+    };
+    if place.dry_run {
+        return Ok(settled);
+    }
+    let hold = store.hold()?;
+    for artifact in registration.artifacts() {
+        match settled {
+            Settled::RolledBack if !is_written(artifact) => entries::turn_back(
+                &store,
+                &hold,
+                &artifact.link,
+                &artifact.before,
+                &artifact.store_path,
+            )?,
+            _ => finish(&store, &hold, artifact)?,
+        }
+    }
+    if matches!(settled, Settled::Pushed) {
+        let hashes = registration
+            .variants
+            .iter()
+            .map(hashes_of)
+            .collect::<Result<Vec<_>, _>>()?;
+        file.write(&file.with(&hashes)?)?;
+    }
+    for artifact in registration.artifacts() {
+        entries::settle(&artifact.link)?;
+    }
+    drop(file);
+    if !matches!(settled, Settled::RolledBack) {
+        record(place, registration)?;
+    }
+    Ok(settled)
+}
+
+/// Whether an entry was turned away from a link whose target is gone.
+fn cannot_turn_back(artifact: &IntendedArtifact) -> bool {
+    let turned = Before::of(&artifact.link).is_ok_and(|now| now.is_link_to(&artifact.store_path));
+    match &artifact.before {
+        Before::Link { target } if *target != artifact.store_path => turned && !target.exists(),
+        _ => false,
+    }
+}
+
+/// Turns an entry to the new path and roots it. One that somebody has changed since is left.
+fn finish(store: &Store, hold: &Hold, artifact: &IntendedArtifact) -> Result<(), StoreError> {
+    let now = Before::of(&artifact.link)?;
+    if now != artifact.before && !now.is_link_to(&artifact.store_path) {
+        return Ok(());
+    }
+    let added = Added {
+        store_path: artifact.store_path.clone(),
+        how: How::AlreadyValid,
+    };
+    entries::turn(store, hold, &added, &artifact.link, &now)
+}
+
+fn hashes_of(variant: &IntendedVariant) -> Result<VariantHashes, Fault> {
+    let mut entries = Vec::with_capacity(variant.artifacts.len());
+    for artifact in &variant.artifacts {
+        entries.push((artifact.unique_name.clone(), sha256(artifact)?));
+    }
+    Ok(VariantHashes {
+        key: variant.key.clone(),
+        names: variant.names.clone(),
+        entries,
+    })
+}
+
+fn sha256(artifact: &IntendedArtifact) -> Result<[u8; 32], Fault> {
+    nix32::decode(&artifact.nix32).map_err(|_| Fault::Hash(artifact.nix32.clone()))
+}
+
+/// Commits the record, unless that was done.
+fn record(place: &Place<'_>, registration: &Registration) -> Result<(), Fault> {
+    let records = Records::open(&place.state.records())?;
+    for variant in &registration.variants {
+        let mut captured = Vec::with_capacity(variant.artifacts.len());
+        for artifact in &variant.artifacts {
+            captured.push(Captured {
+                kind: artifact.kind.clone(),
+                unique_name: artifact.unique_name.clone(),
+                deploy_name: artifact.deploy_name.clone(),
+                path: artifact.store_path.clone(),
+                bytes: artifact.bytes,
+                sha256: sha256(artifact)?,
+                nar_sha256: None,
+                staged: false,
+                source: artifact.source,
+            });
+        }
+        let is_recorded = match variant.artifacts.first() {
+            Some(first) => records
+                .last_registered(&first.unique_name)?
+                .is_some_and(|record| record.run == registration.run),
+            None => true,
+        };
+        if is_recorded {
+            continue;
+        }
+        let registered: Vec<Registered<'_>> = captured
+            .iter()
+            .map(|captured| Registered {
+                captured,
+                store_path: &captured.path,
+            })
+            .collect();
+        records.record_registered(&registration.run, &variant.key, &registered, place.now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+use super::*;
+use crate::exec::Undo;
+use crate::model::matrix::VariantKey;
+use crate::store::copy::Stamp;
+use crate::store::entries::Before;
+
+fn key(id: &str) -> VariantKey {
+    VariantKey {
+        machine: "qemuamd64".to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn started(run: &str) -> Entry {
+    Entry::RunStarted {
+        run: run.to_owned(),
+        pid: 7,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn build(run: &str, name: &str) -> Entry {
+    Entry::BuildStarted {
+        run: run.to_owned(),
+        variant: key("base"),
+        name: name.to_owned(),
+        undo: Undo {
+            stop: vec!["podman".to_owned(), "rm".to_owned(), name.to_owned()],
+            ..Undo::default()
+        },
+    }
+}
+
+fn registering(run: &str, number: u64) -> Entry {
+    Entry::Registering(Registration {
+        run: run.to_owned(),
+        number,
+        hashes_file: "/p/artifact-hashes.nix".into(),
+        store: StorePlace::Local {
+            dir: "/p/store".into(),
+        },
+        variants: vec![IntendedVariant {
+            key: key("base"),
+            names: vec!["a.wic".to_owned()],
+            artifacts: vec![IntendedArtifact {
+                kind: "wic".to_owned(),
+                unique_name: "a.wic".to_owned(),
+                deploy_name: "image.wic".to_owned(),
+                bytes: 3,
+                nix32: "0".repeat(52),
+                old_nix32: None,
+                store_path: "/p/store/x-a.wic".into(),
+                link: "/p/artifacts/qemuamd64/a.wic".into(),
+                before: Before::Link {
+                    target: "/p/store/y-a.wic".into(),
+                },
+                source: Stamp {
+                    device: 1,
+                    inode: 2,
+                    bytes: 3,
+                    mtime: (4, 5),
+                    ctime: (6, 7),
+                },
+            }],
+        }],
+    })
+}
+
+#[test]
+fn a_torn_last_line_counts_for_nothing_and_the_next_entry_begins_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let entries = [started("r1"), build("r1", "c1"), registering("r1", 1)];
+    let journal = Journal::open(&path).unwrap();
+    for entry in &entries {
+        journal.intend(entry).unwrap();
+    }
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    let second = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    // Whatever the instant of death within the second and third line.
+    for length in second..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let read = read(&path).unwrap();
+        assert_eq!(read, entries[..read.len()]);
+        Journal::open(&path).unwrap().note(&started("r2")).unwrap();
+        assert_eq!(super::read(&path).unwrap().last(), Some(&started("r2")));
+        assert_eq!(super::read(&path).unwrap().len(), read.len() + 1);
+    }
+}
+
+#[test]
+fn a_line_in_the_middle_that_is_no_entry_is_an_error_with_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    fs::write(&path, "{\"entry\":\"run_ended\",\"run\":\"r\"}\nwhat\n").unwrap();
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("line 2"), "{error}");
+    assert!(error.hint().unwrap().contains("mv "));
+}
+
+#[test]
+fn a_clean_end_leaves_no_journal_and_keeps_what_others_left_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let run = |run: &str, entries: &[Entry]| {
+        let journal = Journal::open(&path).unwrap();
+        journal.intend(&started(run)).unwrap();
+        for entry in entries {
+            journal.intend(entry).unwrap();
+        }
+        journal
+    };
+    let ended = |run: &str, name: &str| Entry::BuildEnded {
+        run: run.to_owned(),
+        name: name.to_owned(),
+    };
+    let registered = Entry::Registered {
+        run: "r1".to_owned(),
+        number: 1,
+    };
+    run(
+        "r1",
+        &[
+            build("r1", "c1"),
+            ended("r1", "c1"),
+            registering("r1", 1),
+            registered,
+        ],
+    )
+    .end("r1")
+    .unwrap();
+    assert!(!path.exists());
+
+    // It ended, but its container would not go.
+    run("r2", &[build("r2", "c2")]).end("r2").unwrap();
+    run("r3", &[build("r3", "c3"), ended("r3", "c3")])
+        .end("r3")
+        .unwrap();
+    assert_eq!(read(&path).unwrap(), [started("r2"), build("r2", "c2")]);
+    let open = unfinished(&read(&path).unwrap());
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].builds[0].name, "c2");
+}

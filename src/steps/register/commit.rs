@@ -1,0 +1,246 @@
+//! One transaction over the output entries and hashes of a variant, or of several. Knows nothing of how
+//! their files came into the store.
+//!
+//! Under the lock of the hashes file the new text is made, and with it everything that can be refused
+//! is known; the journal gets the intent; then the output entries turn to the new paths; then the file
+//! is replaced, which is the instant at which the transaction holds. When something fails before it,
+//! the entries are turned back. A death at any instant leaves what [`crate::recovery`] finishes or
+//! takes back by the same rule.
+
+use std::path::{Path, PathBuf};
+
+use super::Registry;
+use crate::files::{PathError, create_dir};
+use crate::model::event::EventKind;
+use crate::model::hashes::{VariantHashes, parse};
+use crate::model::matrix::VariantKey;
+use crate::model::nix32;
+use crate::report::EventSink;
+use crate::state::journal::{
+    Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
+};
+use crate::state::lock::Holder;
+use crate::state::records::Registered;
+use crate::steps::StepResult;
+use crate::steps::capture::fail;
+use crate::store::entries::{self, Before};
+use crate::store::hashes_file::{HashesFile, HashesFileError, WAIT, read_text};
+use crate::store::{Added, Captured, Hold};
+
+/// A variant whose files are in the store and whose entries wait to be changed.
+pub struct Prepared {
+    pub(super) key: VariantKey,
+    pub(super) names: Vec<String>,
+    /// The node that registers it.
+    pub(super) node: String,
+    /// Where its output entries are.
+    pub(super) output_dir: PathBuf,
+    pub(super) artifacts: Vec<(Captured, Added)>,
+    /// What is told once they are registered.
+    pub(super) events: Vec<EventKind>,
+    pub(super) hold: Hold,
+}
+
+impl Prepared {
+    fn hashes(&self) -> VariantHashes {
+        VariantHashes {
+            key: self.key.clone(),
+            names: self.names.clone(),
+            entries: self
+                .artifacts
+                .iter()
+                .map(|(captured, _)| (captured.unique_name.clone(), captured.sha256))
+                .collect(),
+        }
+    }
+
+    fn link(&self, captured: &Captured) -> PathBuf {
+        self.output_dir.join(&captured.unique_name)
+    }
+}
+
+/// What a transaction works on.
+pub(super) struct Transaction<'a> {
+    pub(super) run: &'a str,
+    pub(super) hashes_file: &'a Path,
+    pub(super) registry: &'a Registry,
+    pub(super) journal: &'a Journal,
+    pub(super) events: &'a EventSink,
+}
+
+impl Transaction<'_> {
+    /// Changes the entries and hashes of all that is prepared, or of none.
+    ///
+    /// # Errors
+    /// The first thing that failed; everything is then as it was, or the failure says what is not.
+    pub(super) fn commit(&self, prepared: &[Prepared]) -> Result<(), StepResult> {
+        let of_file = |error: HashesFileError| fail(&error, error.hint());
+        let holder = Holder::this(&self.registry.command, (self.registry.clock)());
+        let file = HashesFile::lock(self.hashes_file, &holder, WAIT).map_err(of_file)?;
+        let hashes: Vec<VariantHashes> = prepared.iter().map(Prepared::hashes).collect();
+        let replacement = file.with(&hashes).map_err(of_file)?;
+        let registration = self.registration(prepared)?;
+        self.journal
+            .intend(&Entry::Registering(registration.clone()))
+            .map_err(|error| fail(&error, error.hint()))?;
+        let changed =
+            self.turn(prepared, &registration)
+                .and_then(|()| match file.write(&replacement) {
+                    // Where the directory could not be synced, the file is replaced all the same.
+                    Err(error) if !self.is_written(&hashes) => Err(of_file(error)),
+                    _ => Ok(()),
+                });
+        if let Err(failure) = changed {
+            return Err(self.take_back(prepared, &registration, failure));
+        }
+        self.note(&Entry::HashesReplaced {
+            run: self.run.to_owned(),
+            number: registration.number,
+        });
+        for artifact in registration.artifacts() {
+            if let Err(error) = entries::settle(&artifact.link) {
+                self.events.warn(None, error.to_string(), error.hint());
+            }
+        }
+        drop(file);
+        self.record(prepared);
+        self.note(&Entry::Registered {
+            run: self.run.to_owned(),
+            number: registration.number,
+        });
+        for event in prepared.iter().flat_map(|one| &one.events) {
+            self.events.emit(event.clone());
+        }
+        Ok(())
+    }
+
+    /// What is about to change, and what there is now.
+    fn registration(&self, prepared: &[Prepared]) -> Result<Registration, StepResult> {
+        let of_path = |error: PathError| fail(&error, error.hint());
+        let text = read_text(self.hashes_file).map_err(|error| fail(&error, error.hint()))?;
+        // A text that is not of the file's shape was refused before; an empty one has no entries.
+        let old = parse(&text).ok();
+        let mut variants = Vec::with_capacity(prepared.len());
+        for one in prepared {
+            create_dir(&one.output_dir).map_err(of_path)?;
+            let mut artifacts = Vec::with_capacity(one.artifacts.len());
+            for (captured, added) in &one.artifacts {
+                let link = one.link(captured);
+                let old = old.as_ref().and_then(|old| old.get(&captured.unique_name));
+                artifacts.push(IntendedArtifact {
+                    kind: captured.kind.clone(),
+                    unique_name: captured.unique_name.clone(),
+                    deploy_name: captured.deploy_name.clone(),
+                    bytes: captured.bytes,
+                    nix32: nix32::encode(&captured.sha256),
+                    old_nix32: old.map(|hash| nix32::encode(&hash)),
+                    // The local store makes its links absolute.
+                    store_path: std::path::absolute(&added.store_path)
+                        .map_err(PathError::on("read", &added.store_path))
+                        .map_err(of_path)?,
+                    before: Before::of(&link).map_err(of_path)?,
+                    link,
+                    source: captured.source,
+                });
+            }
+            variants.push(IntendedVariant {
+                key: one.key.clone(),
+                names: one.names.clone(),
+                artifacts,
+            });
+        }
+        Ok(Registration {
+            run: self.run.to_owned(),
+            number: self.registry.next_number(),
+            hashes_file: std::path::absolute(self.hashes_file)
+                .map_err(PathError::on("read", self.hashes_file))
+                .map_err(of_path)?,
+            store: StorePlace::of(&self.registry.store),
+            variants,
+        })
+    }
+
+    fn turn(&self, prepared: &[Prepared], registration: &Registration) -> Result<(), StepResult> {
+        for (one, variant) in prepared.iter().zip(&registration.variants) {
+            for ((_, added), artifact) in one.artifacts.iter().zip(&variant.artifacts) {
+                let store = &self.registry.store;
+                entries::turn(store, &one.hold, added, &artifact.link, &artifact.before)
+                    .map_err(|error| fail(&error, error.hint()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything as it was. What cannot be turned back now stays in the journal for the next start.
+    fn take_back(
+        &self,
+        prepared: &[Prepared],
+        registration: &Registration,
+        failure: StepResult,
+    ) -> StepResult {
+        let mut all = true;
+        for (one, variant) in prepared.iter().zip(&registration.variants) {
+            for artifact in &variant.artifacts {
+                let turned_back = entries::turn_back(
+                    &self.registry.store,
+                    &one.hold,
+                    &artifact.link,
+                    &artifact.before,
+                    &artifact.store_path,
+                );
+                if let Err(error) = turned_back {
+                    all = false;
+                    self.events
+                        .warn(Some(&one.node), error.to_string(), error.hint());
+                }
+            }
+        }
+        if all {
+            self.note(&Entry::RolledBack {
+                run: self.run.to_owned(),
+                number: registration.number,
+            });
+        }
+        failure
+    }
+
+    fn is_written(&self, hashes: &[VariantHashes]) -> bool {
+        let text = read_text(self.hashes_file).unwrap_or_default();
+        parse(&text).is_ok_and(|file| {
+            hashes
+                .iter()
+                .flat_map(|variant| &variant.entries)
+                .all(|(name, hash)| file.get(name) == Some(*hash))
+        })
+    }
+
+    /// Store and hashes are right at this point, so what is missing here costs a rebuild at most.
+    fn record(&self, prepared: &[Prepared]) {
+        for one in prepared {
+            let registered: Vec<Registered<'_>> = one
+                .artifacts
+                .iter()
+                .map(|(captured, added)| Registered {
+                    captured,
+                    store_path: &added.store_path,
+                })
+                .collect();
+            let recorded = self.registry.records.record_registered(
+                self.run,
+                &one.key,
+                &registered,
+                (self.registry.clock)(),
+            );
+            if let Err(error) = recorded {
+                let message = format!("registered, but not recorded: {error}");
+                self.events.warn(Some(&one.node), message, error.hint());
+            }
+        }
+    }
+
+    fn note(&self, entry: &Entry) {
+        if let Err(error) = self.journal.note(entry) {
+            self.events.warn(None, error.to_string(), error.hint());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Many processes that update one hashes file.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use isar_build_all::model::hashes::{VariantHashes, parse};
+use isar_build_all::model::matrix::VariantKey;
+use isar_build_all::state::lock::Holder;
+use isar_build_all::store::hashes_file::{HashesFile, WAIT};
+
+use crate::scale;
+
+const PROCESSES: u64 = 50;
+
+fn rounds() -> u64 {
+    scale("ISAR_FAULTS_UPDATES", 1000) / PROCESSES
+}
+
+fn name(writer: u64, round: u64) -> String {
+    format!("artifact-{writer}-{round}.wic")
+}
+
+fn hash(writer: u64, round: u64) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&writer.to_le_bytes());
+    hash[8..16].copy_from_slice(&round.to_le_bytes());
+    hash
+}
+
+/// Run by the next test in a directory named after the writer, beside the file.
+#[test]
+#[ignore = "the part of a process in fifty_processes_lose_no_update"]
+fn one_of_fifty() {
+    let dir = std::env::current_dir().unwrap();
+    let Some(writer) = dir
+        .file_name()
+        .and_then(|name| name.to_str()?.strip_prefix("writer-"))
+    else {
+        return;
+    };
+    let writer: u64 = writer.parse().unwrap();
+    let path = Path::new("../hashes.nix");
+    for round in 0..rounds() {
+        let holder = Holder::this("a test", jiff::Timestamp::UNIX_EPOCH);
+        let file = HashesFile::lock(path, &holder, WAIT).unwrap();
+        let update = VariantHashes {
+            key: VariantKey {
+                machine: "m".to_owned(),
+                id: format!("w{writer}"),
+            },
+            names: Vec::new(),
+            entries: vec![
+                (name(writer, round), hash(writer, round)),
+                (format!("last-{writer}.wic"), hash(writer, round)),
+            ],
+        };
+        file.write(&file.with(&[update]).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn fifty_processes_lose_no_update() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let mut children: Vec<Child> = (0..PROCESSES)
+        .map(|writer| {
+            let place = dir.path().join(format!("writer-{writer}"));
+            fs::create_dir(&place).unwrap();
+            Command::new(&program)
+                .args(["--exact", "writers::one_of_fifty", "--ignored", "--quiet"])
+                .current_dir(place)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    let text = fs::read_to_string(dir.path().join("hashes.nix")).unwrap();
+    let file = parse(&text).unwrap();
+    let mut lost = 0;
+    for writer in 0..PROCESSES {
+        for round in 0..rounds() {
+            lost += u64::from(file.get(&name(writer, round)) != Some(hash(writer, round)));
+        }
+        let last = file.get(&format!("last-{writer}.wic"));
+        assert_eq!(last, Some(hash(writer, rounds() - 1)));
+    }
+    println!("{} updates, {lost} lost", PROCESSES * rounds());
+    assert_eq!(lost, 0);
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("writer-") && name != "hashes.nix")
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
