@@ -126,6 +126,10 @@ pub struct Run {
     /// The container engine [default: auto]
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<EngineChoice>,
+    /// When output entries and hashes are changed: a variant's as soon as it is built, or all at once and
+    /// only if every variant of the run succeeded
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub publish_if: PublishIf,
     /// What a run that is going on is to this one.
     #[command(flatten)]
     pub wait: Wait,
@@ -134,10 +138,20 @@ pub struct Run {
     pub events: Option<PathBuf>,
 }
 
+/// `--publish-if`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PublishIf {
+    /// Each variant that succeeded, when it did
+    #[default]
+    Each,
+    /// All variants of the run in one transaction, or none
+    All,
+}
+
 /// Whether to wait for a run that is going on.
 #[derive(Debug, Args, Clone, Default)]
 pub struct Wait {
-    /// Wait until a run that is going on in this checkout has ended, at most SECONDS
+    /// Wait until a run that is in the way has ended, at most SECONDS
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
     pub wait: Option<Option<u32>>,
 }
@@ -198,6 +212,12 @@ pub enum Command {
     Check,
     /// Show what this host has and lacks
     Doctor,
+    /// Look at the caches of downloads and shared state, and make them smaller
+    Cache {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Show every setting, its value and where it comes from
     Config,
     /// Put in order what killed runs left: containers, half registrations, captures, locks
@@ -241,6 +261,81 @@ pub struct PlanArgs {
     pub release_version: Option<String>,
 }
 
+/// `cache`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CacheCommand {
+    /// List them: path, architecture, files, size, last use
+    List,
+    /// Find what is wrong: files for another architecture, one name for different contents, recipes
+    /// that cause it, unfinished downloads. Exits with 10 where something is
+    Audit,
+    /// Remove what was not used for the longest time; nothing while a build uses a cache
+    Prune(PruneArgs),
+}
+
+/// `cache prune`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct PruneArgs {
+    /// Remove what was not used for so many days
+    #[arg(long, value_name = "N", required_unless_present = "max_size")]
+    pub keep_days: Option<u32>,
+    /// Remove the longest unused until all together occupy at most SIZE, such as 50G
+    #[arg(long, value_name = "SIZE", value_parser = byte_size)]
+    pub max_size: Option<ByteSize>,
+    /// Only from these caches
+    #[arg(long, value_enum, value_name = "CACHES")]
+    pub only: Option<CacheKind>,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What a run that uses the caches is to this.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `--only`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CacheKind {
+    /// The download caches of all architectures
+    Downloads,
+    /// The shared state cache
+    Sstate,
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+/// A whole number with a unit: none, or K, M, G, T, also as KiB and so on (1024), or as KB (1000).
+fn byte_size(word: &str) -> Result<ByteSize, String> {
+    let wrong = || format!("`{word}` is no size; write a whole number with K, M, G or T");
+    let digits = word
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(word.len());
+    let (number, unit) = word.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_uppercase();
+    let (prefix, base) = match unit.strip_suffix("IB") {
+        Some(prefix) => (prefix, 1024),
+        None => unit
+            .strip_suffix('B')
+            .filter(|prefix| !prefix.is_empty())
+            .map_or((unit.as_str(), 1024), |prefix| (prefix, 1000)),
+    };
+    let power = match prefix {
+        "" | "B" => 0,
+        "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => return Err(wrong()),
+    };
+    u64::checked_pow(base, power)
+        .and_then(|unit| unit.checked_mul(number))
+        .map(ByteSize)
+        .ok_or_else(wrong)
+}
+
 /// A host's architecture, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostArch(pub Option<Arch>);
@@ -266,6 +361,24 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (word, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("512B", 512),
+            ("2K", 2048),
+            ("3MiB", 3 << 20),
+            ("50g", 50 << 30),
+            ("1 TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(byte_size(word), Ok(ByteSize(bytes)), "{word}");
+        }
+        for word in ["", "G", "1.5G", "-1", "1X", "99999999T", "1iBB"] {
+            assert!(byte_size(word).is_err(), "{word}");
+        }
     }
 
     #[test]

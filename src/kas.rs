@@ -24,6 +24,13 @@ use paths::{near, normal};
 
 pub use paths::{relative, repository_root};
 
+/// The directories that a kas file uses as layers of its own repository, relative to that repository's
+/// root; the root itself is empty.
+#[must_use]
+pub fn own_layers(source: &str) -> Vec<String> {
+    content::own_layers(source)
+}
+
 /// Reads the files of a chain, and what they include. `files` are relative to `project_dir`; names in
 /// faults begin with `prefix`, the way from the user to that directory.
 #[must_use]

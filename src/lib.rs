@@ -4,6 +4,7 @@
 //! [`model::plan::Plan`], the scheduler walks the plan, steps do the work, and every change of state
 //! is a [`model::event::Event`] that reporters draw. `docs/architecture.md` is the map.
 
+pub mod caches;
 pub mod cli;
 pub mod commands;
 pub mod exec;

@@ -1,5 +1,6 @@
 //! Subcommands, one thin file each, and the choice among them.
 
+pub mod cache;
 pub mod config;
 pub mod context;
 pub mod doctor;
@@ -68,6 +69,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
             show(&String::from_utf8_lossy(&page))
         }
         Some(Command::Doctor) => show_with(doctor::run(context)?),
+        Some(Command::Cache { command }) => show_with(cache::run(context, command)?),
         Some(Command::Recover(args)) => show_with(recover::run(context, args)?),
         Some(Command::Config) => show_with(config::run(context)?),
         // Taken before anything else was looked at.

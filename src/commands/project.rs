@@ -6,6 +6,7 @@ use crate::cli::HostArch;
 use crate::load::{self, LoadOptions, Loaded};
 use crate::model::arch::Arch;
 use crate::model::collide;
+use crate::model::kas_tree::KasTree;
 use crate::model::matrix::{Matrix, Variant};
 use crate::model::plan::{Plan, Resources, Scope};
 use crate::model::select::select;
@@ -61,6 +62,8 @@ pub struct Project {
     pub build_dir: Option<PathBuf>,
     /// Faults to be of kas files, rendered; empty when there are none.
     pub warnings: String,
+    /// The kas files of the chains and what they include.
+    pub kas: KasTree,
 }
 
 impl Project {
@@ -105,6 +108,7 @@ impl Project {
             matrix,
             file_name,
             project_dir,
+            kas,
             ..
         } = loaded;
         let all = matrix.variants.clone();
@@ -124,6 +128,7 @@ impl Project {
                 // As the settings write paths, which is how records name them: no `./`, no slash at the end.
                 .map(|dir| context.working_dir.join(dir).components().collect()),
             warnings,
+            kas,
         })
     }
 

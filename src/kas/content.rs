@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use saphyr::{MarkedYaml, YamlLoader};
+use saphyr::{LoadableYamlNode as _, MarkedYaml, YamlLoader};
 
 use crate::model::faults::Fault;
 
@@ -151,6 +151,33 @@ fn read_repo(repo: &MarkedYaml<'_>, places: &Places<'_>) -> Repo {
         }
         _ => Repo::Away,
     }
+}
+
+/// The directories that a kas file uses as layers of its own repository, relative to that repository's
+/// root; the root itself is empty. None of a file that cannot be read.
+pub(super) fn own_layers(source: &str) -> Vec<String> {
+    let documents = MarkedYaml::load_from_str(source).unwrap_or_default();
+    let repos = documents
+        .first()
+        .and_then(|root| root.data.as_mapping_get("repos")?.data.as_mapping());
+    let places = Places { source };
+    let mut layers = Vec::new();
+    for repo in repos.into_iter().flatten().map(|(_, repo)| repo) {
+        if !matches!(read_repo(repo, &places), Repo::Own) {
+            continue;
+        }
+        match repo.data.as_mapping_get("layers").map(|list| &list.data) {
+            Some(list) if list.is_mapping() => {
+                let names = list.as_mapping().into_iter().flatten();
+                let used = names.filter(|(_, state)| {
+                    !matches!(state.data.as_str(), Some("disabled" | "excluded"))
+                });
+                layers.extend(used.filter_map(|(name, _)| Some(name.data.as_str()?.to_owned())));
+            }
+            _ => layers.push(String::new()),
+        }
+    }
+    layers
 }
 
 /// The YAML parser counts characters; faults count bytes.

@@ -15,6 +15,10 @@ use toml::de::DeValue;
 
 use crate::model::suggest;
 
+mod globs;
+
+pub(crate) use globs::Globs;
+
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::choice::{BuildSharing, ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
-use super::kind::{Choice, Kind, Mounts, Number, Place, Program, Variables, Word, Words};
+use super::kind::{Choice, Globs, Kind, Mounts, Number, Place, Program, Variables, Word, Words};
 use super::layer::{Layer, Sourced};
 use super::resolve::{LayerInput, Resolver};
 
@@ -234,6 +234,10 @@ settings! {
     sstate_dir: PathBuf = "sstate-dir" as Place,
         default input.cache_dir().join("sstate"),
         aliases [also("SSTATE_DIR")];
+    /// Names of downloads that may be for another machine than the cache that they lie in: tools that run
+    /// on the build host, firmware. Globs. Default none.
+    foreign_downloads: Vec<String> = "foreign-downloads" as Globs,
+        default Vec::new();
     /// Reference clones that the builds share. Default `repos` in the state directory.
     repo_ref_dir: PathBuf = "repo-ref-dir" as Place,
         default state_dir.value.join("repos"),

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod caches;
 mod calling;
 #[path = "../common/mod.rs"]
 mod common;

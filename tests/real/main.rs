@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod caches;
 #[path = "../common/mod.rs"]
 mod common;
 mod contamination;
