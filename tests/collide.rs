@@ -20,6 +20,7 @@ fn variant(index: usize, deploys: u8) -> Variant {
         deploy_name: format!("image-{deploys}.wic"),
         attr: "wic".to_owned(),
         optional: false,
+        unique: false,
     };
     Variant {
         key: VariantKey {

@@ -8,8 +8,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::choice::{BuildSharing, ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
-use super::kind::{Choice, Globs, Kind, Mounts, Number, Place, Program, Variables, Word, Words};
+use super::choice::{
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice,
+};
+use super::kind::{
+    Choice, Choices, Globs, Kind, Mounts, Number, PathGlobs, Place, Program, Variables, Word, Words,
+};
 use super::layer::{Layer, Sourced};
 use super::resolve::{LayerInput, Resolver};
 
@@ -280,6 +284,14 @@ settings! {
     /// Builds at the same time. Default 1.
     jobs: u32 = "jobs" as Number<u32, 1, 1024>,
         default 1;
+    /// Globs of paths inside images and archives where programs for other machines belong, besides
+    /// those that are known (see docs/gates.md).
+    foreign_allowed: Vec<String> = "foreign-allowed" as PathGlobs,
+        default Vec::new();
+    /// Gates that are left open: `architecture`, `shape`, `content`. What they would have refused is
+    /// registered, with a warning.
+    skip_gates: Vec<Gate> = "skip-gates" as Choices<Gate>,
+        default Vec::new();
     /// How many seconds a build may take to stop before it is killed. Default 30.
     stop_timeout: u64 = "stop-timeout" as Number<u64, 0, 86_400>,
         default 30;

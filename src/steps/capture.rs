@@ -12,8 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::deploy;
-use super::{StepContext, StepResult, StopLevel};
+use super::{StepContext, StepResult, StopLevel, deploy, gates};
 use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::{Artifact, VariantKey};
@@ -59,13 +58,8 @@ pub async fn capture(
     };
     match copy_all(&ctx, sources, want).await {
         Ok(copied) => {
-            let captured: Vec<&Captured> = copied.iter().map(|(captured, _)| captured).collect();
-            if let Provenance::Built(records) = provenance
-                && let Err(refused) = gate::freshness(&ctx, records, build_dir, &captured)
-            {
-                let copied: Vec<Captured> = copied.into_iter().map(|(one, _)| one).collect();
-                clear_staging(&ctx, &copied);
-                return refused;
+            if let Err(failure) = proven(&ctx, build_dir, provenance, &copied).await {
+                return failure;
             }
             for (captured, how) in &copied {
                 ctx.events.emit(artifact_event(&ctx, captured, None, *how));
@@ -76,6 +70,28 @@ pub async fn capture(
         }
         Err(failure) => failure,
     }
+}
+
+/// Runs the gates; what they refuse is not kept.
+async fn proven(
+    ctx: &StepContext,
+    build_dir: &Path,
+    provenance: &Provenance,
+    copied: &[Copied],
+) -> Result<(), StepResult> {
+    let captured: Vec<Captured> = copied.iter().map(|(one, _)| one.clone()).collect();
+    let (ctx, build_dir, provenance) = (ctx.clone(), build_dir.to_owned(), provenance.clone());
+    blocking(move || {
+        let fresh = match &provenance {
+            Provenance::Built(records) => gate::freshness(&ctx, records, &build_dir, &captured),
+            Provenance::Recorded(_) | Provenance::Adopted => Ok(()),
+        };
+        fresh
+            .and_then(|()| gates::check(&ctx, &captured))
+            .inspect_err(|_| clear_staging(&ctx, &captured))
+    })
+    .await
+    .flatten()
 }
 
 /// The staging directory of a variant's machine. It is this run's own, so that two runs cannot

@@ -4,8 +4,10 @@
 pub mod build;
 pub mod capture;
 pub mod contamination;
+mod content;
 pub mod deploy;
 pub mod freshness;
+mod gates;
 pub mod output;
 pub mod register;
 
@@ -97,7 +99,7 @@ impl StepResult {
         }
     }
 
-    /// A gate did not let it pass.
+    /// A gate would not have it.
     #[must_use]
     pub fn refused(why: impl Into<String>) -> StepResult {
         StepResult {

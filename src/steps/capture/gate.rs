@@ -94,7 +94,7 @@ pub(super) fn freshness(
     ctx: &StepContext,
     records: &Records,
     build_dir: &Path,
-    captured: &[&Captured],
+    captured: &[Captured],
 ) -> Result<(), StepResult> {
     let key = &ctx.variant.key;
     let of_records = |error: crate::state::records::RecordsError| fail(&error, error.hint());
