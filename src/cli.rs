@@ -197,6 +197,8 @@ pub enum Format {
     Text,
     /// For programs
     Json,
+    /// For Graphviz; `graph` alone
+    Dot,
 }
 
 /// What else there is to do.
@@ -204,6 +206,8 @@ pub enum Format {
 pub enum Command {
     /// Print the plan: variants, artifacts, releases, steps and lanes
     Plan(PlanArgs),
+    /// Print the steps and what each waits for, also as dot or JSON (--format)
+    Graph,
     /// Check the matrix and every kas file it names
     Check,
     /// Show what this host has and lacks

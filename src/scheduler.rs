@@ -91,11 +91,8 @@ fn planned(plan: &Plan) -> Vec<PlannedNode> {
             id: node.id.clone(),
             step: node.step,
             variant: plan.variant(node.variant).key.to_string(),
-            needs: node
-                .needs
-                .iter()
-                .map(|&need| plan.node(need).id.clone())
-                .collect(),
+            needs: plan.ids(&node.needs),
+            after: plan.ids(&node.after),
         })
         .collect()
 }

@@ -179,7 +179,7 @@ impl Scene {
             project_dir: self.path("project"),
         };
         let start = Instant::now();
-        let result = build(&ctx, &tools).await;
+        let result = build(&ctx, &tools).await.result;
         let took = start.elapsed();
         drop(ctx);
         assert!(hub.join().is_empty());

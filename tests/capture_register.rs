@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind};
+use isar_build_all::model::event::{Event, EventKind, Verdict};
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
@@ -18,8 +18,10 @@ use isar_build_all::report::{Clock, Hub, Reporter};
 use isar_build_all::settings::{LayerInput, Settings};
 use isar_build_all::state::StateDir;
 use isar_build_all::state::journal::Journal;
+use isar_build_all::state::records::deploys::Moment;
 use isar_build_all::state::records::{BuildStart, Records};
 use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::freshness::Before;
 use isar_build_all::steps::output::take_output;
 use isar_build_all::steps::register::{Registry, register};
 use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
@@ -158,7 +160,14 @@ impl World {
         Ended { result, events }
     }
 
+    fn built(&self) -> Provenance {
+        Provenance::Built(Arc::clone(&self.registry.records))
+    }
+
+    /// Captures; where the test says nothing else, the deploy directory was empty before the build.
     fn capture(&self, id: &str, handover: &Arc<Handover>, provenance: &Provenance) -> Ended {
+        let before = handover.take_before(&variant(id).key).unwrap_or_default();
+        handover.put_before(variant(id).key, before);
         let (build_dir, want) = (self.build_dir(), self.registry.store.want());
         let provenance = provenance.clone();
         self.step(id, handover, |ctx| async move {
@@ -183,7 +192,7 @@ impl World {
     /// Captures and registers; the last result.
     fn both(&self, id: &str) -> Ended {
         let handover = Arc::default();
-        let ended = self.capture(id, &handover, &Provenance::JustBuilt);
+        let ended = self.capture(id, &handover, &self.built());
         if ended.result.outcome != Outcome::Succeeded {
             return ended;
         }
@@ -282,7 +291,7 @@ fn what_was_deployed_is_registered() {
         world.deploy("image-debian-qemuamd64.wic", b"an image");
         world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
         let handover = Arc::default();
-        let captured = world.capture("base", &handover, &Provenance::JustBuilt);
+        let captured = world.capture("base", &handover, &world.built());
         assert_eq!(captured.result, StepResult::succeeded());
         assert_eq!(
             world.left("artifacts/qemuamd64/.captured/run"),
@@ -305,6 +314,7 @@ fn what_was_deployed_is_registered() {
                 .collect();
             insta::assert_snapshot!(world.shown(&lines.join("\n")), @r#"
             {"kind":"warning","node":"step:qemuamd64/base","message":"no image-debian-qemuamd64.wic.bmap in DIR/build/tmp/deploy/images/qemuamd64","hint":"it is optional; isar-base-qemuamd64.wic.bmap is not registered"}
+            {"kind":"gate","node":"step:qemuamd64/base","name":"freshness","verdict":"passed","why":"2 written by this build"}
             {"kind":"gate","node":"step:qemuamd64/base","name":"shape","verdict":"passed","why":"isar-base-qemuamd64.wic: not inspected: of no format that is known here"}
             {"kind":"gate","node":"step:qemuamd64/base","name":"shape","verdict":"passed","why":"isar-base-qemuamd64-vmlinuz: not inspected: of no format that is known here"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","how":"copied"}
@@ -332,9 +342,10 @@ fn what_was_deployed_is_registered() {
         assert_eq!(world.both("base").result, StepResult::succeeded());
         world.assert_registered("base", ".wic", b"a newer image");
         world.assert_registered("base", "-vmlinuz", b"a kernel");
+        world.deploy("image-debian-qemuamd64.wic", b"the server's image");
         assert_eq!(world.both("server").result, StepResult::succeeded());
         world.assert_registered("base", ".wic", b"a newer image");
-        world.assert_registered("server", ".wic", b"a newer image");
+        world.assert_registered("server", ".wic", b"the server's image");
     }
 }
 
@@ -385,10 +396,10 @@ fn what_cannot_be_captured_is_said() {
     failed: several deploy directories hold files of this variant: DIR/build/tmp/deploy/images/qemuamd64, DIR/build/tmp-old/deploy/images/qemuamd64
     hint: one is another build's; move it out of the build directory
     == a link, a directory
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is a symbolic link, not a file; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a directory, not a file
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is a symbolic link, not a file; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a directory, not a file
     hint: have the file itself made there, under this name
     == a pipe, an empty file
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is empty; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a named pipe, not a file
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is empty; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is a named pipe, not a file
     hint: have the file itself made there, under this name
     ");
 }
@@ -398,7 +409,7 @@ fn a_missing_optional_artifact_is_said() {
     let world = World::local();
     world.deploy("image-debian-qemuamd64.wic", b"x");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
-    let ended = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let ended = world.capture("base", &Arc::default(), &world.built());
     let warning = ended.events.iter().find_map(|event| match event {
         EventKind::Warning { message, hint, .. } => Some(format!("{message}\nhint: {hint:?}")),
         _ => None,
@@ -433,6 +444,10 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
                 started: jiff::Timestamp::UNIX_EPOCH,
             })
             .unwrap();
+        let after = Before::default().after(&world.build_dir(), &variant);
+        records
+            .record_deploy_states(build, Moment::After, &after)
+            .unwrap();
         records
             .record_build_finished(build, outcome, 1.0, jiff::Timestamp::UNIX_EPOCH)
             .unwrap();
@@ -441,9 +456,9 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
     built("server", Outcome::Succeeded);
     out += &world.why(&world.capture("base", &Arc::default(), &recorded));
     insta::assert_snapshot!(out, @"
-    failed: no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is; no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is
+    refused: no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is; no record says whose DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is
     hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
-    failed: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is qemuamd64/server's; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is qemuamd64/server's
+    refused: DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic is qemuamd64/server's; DIR/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64-vmlinuz is qemuamd64/server's
     hint: build it (isar-build-all --variant qemuamd64/base), or say that the files are qemuamd64/base's: --adopt
     ");
     let adopted = world.capture("base", &Arc::default(), &Provenance::Adopted);
@@ -451,6 +466,23 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
     built("base", Outcome::Succeeded);
     let owned = world.capture("base", &Arc::default(), &recorded);
     assert_eq!(owned.result, StepResult::succeeded());
+    // What was written since is nobody's, under whatever name and time.
+    let wic = world.path("build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic");
+    let time = fs::metadata(&wic).unwrap().modified().unwrap();
+    fs::write(&wic, b"z").unwrap();
+    let written = fs::OpenOptions::new().write(true).open(&wic).unwrap();
+    written.set_modified(time).unwrap();
+    let foreign = world.capture("base", &Arc::default(), &recorded);
+    assert_eq!(foreign.result.outcome, Outcome::Refused);
+    assert_eq!(gate(&foreign), Some(("freshness", Verdict::Refused)));
+}
+
+/// The last gate that spoke.
+fn gate(ended: &Ended) -> Option<(&str, Verdict)> {
+    ended.events.iter().rev().find_map(|event| match event {
+        EventKind::Gate { name, verdict, .. } => Some((name.as_str(), *verdict)),
+        _ => None,
+    })
 }
 
 #[test]
@@ -459,10 +491,10 @@ fn a_kill_ends_a_capture() {
     world.deploy("image-debian-qemuamd64.wic", b"x");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
     world.level.send_replace(StopLevel::Graceful);
-    let graceful = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let graceful = world.capture("base", &Arc::default(), &world.built());
     assert_eq!(graceful.result, StepResult::succeeded());
     world.level.send_replace(StopLevel::Kill);
-    let killed = world.capture("base", &Arc::default(), &Provenance::JustBuilt);
+    let killed = world.capture("base", &Arc::default(), &world.built());
     assert_eq!(killed.result, StepResult::cancelled());
 }
 

@@ -30,7 +30,16 @@ fn variant(name: &str) -> Variant {
     }
 }
 
-/// A random acyclic plan: each node needs some of those before it and takes some places of some lanes.
+fn earlier(index: usize, picks: &[prop::sample::Index]) -> Vec<NodeIx> {
+    if index == 0 {
+        return Vec::new();
+    }
+    let set: BTreeSet<usize> = picks.iter().map(|pick| pick.index(index)).collect();
+    set.into_iter().map(NodeIx).collect()
+}
+
+/// A random acyclic plan: each node needs some of those before it, follows some, and takes some places
+/// of some lanes.
 fn plans() -> impl Strategy<Value = Plan> {
     let sizes = prop::collection::vec(1u32..4, 1..4);
     (sizes, 1usize..40).prop_flat_map(|(sizes, count)| {
@@ -43,6 +52,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             let lanes = lanes.clone();
             (
                 prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+                prop::collection::vec(any::<prop::sample::Index>(), 0..2),
                 prop::collection::vec(0u32..4, lanes.len()),
             )
         };
@@ -50,17 +60,12 @@ fn plans() -> impl Strategy<Value = Plan> {
             let nodes = raw
                 .into_iter()
                 .enumerate()
-                .map(|(index, (needs, places))| Node {
+                .map(|(index, (needs, after, places))| Node {
                     id: format!("n{index}"),
                     step: StepKind::Build,
                     variant: VariantIx(0),
-                    needs: if index == 0 {
-                        Vec::new()
-                    } else {
-                        let set: BTreeSet<usize> =
-                            needs.iter().map(|need| need.index(index)).collect();
-                        set.into_iter().map(NodeIx).collect()
-                    },
+                    needs: earlier(index, &needs),
+                    after: earlier(index, &after),
                     lanes: lanes
                         .iter()
                         .zip(places)
@@ -109,6 +114,9 @@ proptest! {
             while let Some(node) = ready.take_next() {
                 for need in &plan.node(node).needs {
                     prop_assert!(succeeded.contains(&need.0), "a node started before its need");
+                }
+                for before in &plan.node(node).after {
+                    prop_assert!(ready.outcome(*before).is_some(), "a node started before the one that it follows had ended");
                 }
                 prop_assert!(started.insert(node.0), "a node started twice");
                 running.push(node);

@@ -36,7 +36,7 @@ pub fn run(context: &Context) -> Result<(String, u8), Failure> {
     let report = config(resolution, &layers.environment);
     let text = match context.cli.output.format {
         Format::Json => super::json(&report)?,
-        Format::Text => report.render(color),
+        Format::Text | Format::Dot => report.render(color),
     };
     Ok((text, report.exit_code()))
 }

@@ -26,7 +26,7 @@ pub fn run(context: &Context) -> Result<(String, u8), Failure> {
     let report = doctor(&resolution, &layers.environment, &context.surroundings);
     let text = match context.cli.output.format {
         Format::Json => super::json(&report)?,
-        Format::Text => report.render(context.colors_output(&resolution.settings)),
+        Format::Text | Format::Dot => report.render(context.colors_output(&resolution.settings)),
     };
     Ok((text, report.exit_code()))
 }

@@ -2,19 +2,23 @@
 //!
 //! Knows nothing of order, lanes or signals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::model::matrix::Variant;
+use crate::model::outcome::Outcome;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
 use crate::report::EventSink;
 use crate::scheduler::Work;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::state::journal::Journal;
+use crate::state::records::deploys::Moment;
 use crate::state::records::{BuildStart, RecordsError};
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::{Provenance, capture};
+use crate::steps::contamination;
+use crate::steps::freshness::Before;
 use crate::steps::output::take_output;
 use crate::steps::register::{Registry, register};
 use crate::steps::{Handover, StepContext, StepResult, StopSignal};
@@ -60,6 +64,14 @@ impl Job {
             return StepResult::failed("internal fault: a build was planned without tools for it");
         };
         let records = &self.registry.records;
+        let old = match contamination::keep_out(ctx, tools, &dirs.build, records).await {
+            Ok(old) => old,
+            Err(result) => return result,
+        };
+        let before = match self.look_before(ctx, dirs).await {
+            Ok(before) => before,
+            Err(result) => return result,
+        };
         let deploy_names: Vec<String> = ctx
             .variant
             .artifacts
@@ -74,17 +86,60 @@ impl Job {
             deploy_names: &deploy_names,
             started: (self.registry.clock)(),
         });
-        let id = match started {
+        let seen = started.and_then(|id| {
+            records.record_deploy_states(id, Moment::Before, before.states())?;
+            Ok(id)
+        });
+        let id = match seen {
             Ok(id) => id,
             Err(error) => return unrecorded(&error),
         };
         let begin = Instant::now();
-        let result = build::build(ctx, tools).await;
+        let result = contamination::build(ctx, tools, &dirs.build, old).await;
         let seconds = begin.elapsed().as_secs_f64();
+        if result.outcome.lets_descendants_run() {
+            let after = before.after(&dirs.build, &ctx.variant);
+            if let Err(error) = records.record_deploy_states(id, Moment::After, &after) {
+                return unrecorded(&error);
+            }
+            ctx.handover.put_before(ctx.variant.key.clone(), before);
+        }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
             Err(error) => unrecorded(&error),
         }
+    }
+
+    /// What lies under the names that the build may deploy.
+    async fn look_before(
+        &self,
+        ctx: &StepContext,
+        dirs: &VariantDirs,
+    ) -> Result<Before, StepResult> {
+        let (records, variant) = (Arc::clone(&self.registry.records), Arc::clone(&ctx.variant));
+        let build_dir = dirs.build.clone();
+        tokio::task::spawn_blocking(move || Before::look(&records, &build_dir, &variant))
+            .await
+            .map_err(|error| StepResult::failed(format!("internal fault: {error}")))?
+            .map_err(|error| unrecorded(&error))
+    }
+
+    async fn capture(&self, ctx: &StepContext, build_dir: &Path) -> StepResult {
+        let want = self.registry.store.want();
+        let result = capture(ctx, build_dir, &self.provenance, want).await;
+        if result.outcome == Outcome::Refused && matches!(self.provenance, Provenance::Built(_)) {
+            // The build ended well and left something else: the next one begins in a clean directory.
+            let refused = self.registry.records.record_build_refused(
+                build_dir,
+                &ctx.variant.key,
+                (self.registry.clock)(),
+            );
+            if let Err(error) = refused {
+                ctx.events
+                    .warn(Some(&ctx.node), error.to_string(), error.hint());
+            }
+        }
+        result
     }
 }
 
@@ -126,9 +181,8 @@ impl Work for Job {
                 take_output(&ctx, &self.registry.store).await
             }
             StepKind::Capture => {
-                let want = self.registry.store.want();
                 let place = self.build_dir.as_deref().unwrap_or(&dirs.build);
-                capture(&ctx, place, &self.provenance, want).await
+                self.capture(&ctx, place).await
             }
             StepKind::Register => register(&ctx, &self.registry).await,
         }

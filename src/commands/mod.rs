@@ -6,6 +6,7 @@ pub mod context;
 pub mod doctor;
 pub mod dry_run;
 pub mod failure;
+pub mod graph;
 pub mod job;
 pub mod list;
 mod paint;
@@ -20,13 +21,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Format};
 use crate::exec::watcher;
 use crate::model::schema::schema;
 use crate::settings;
 
 use context::Context;
-use failure::Failure;
+use failure::{Failure, Kind};
 
 /// Does what the command line says and returns the exit code of the process.
 #[must_use]
@@ -45,8 +46,14 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 }
 
 fn choose(context: &Context) -> Result<u8, Failure> {
+    let dot = context.cli.output.format == Format::Dot;
+    if dot && !matches!(context.cli.command, Some(Command::Graph)) {
+        let message = "`--format dot` is for `isar-build-all graph`";
+        return Err(Failure::new(Kind::Usage, message));
+    }
     match &context.cli.command {
         Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
+        Some(Command::Graph) => show(&graph::graph(context)?),
         Some(Command::Check) => show(&plan::check(context)?),
         Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
         Some(Command::Completions { shell }) => {

@@ -17,10 +17,10 @@ use super::{json, list};
 pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
     let host = args.host_arch.unwrap_or(HostArch(Arch::host()));
     let project = Project::load_for(context, host, args.release_version.clone())?;
-    let plan = project.plan(Scope::Full);
+    let plan = project.plan(Scope::Full)?;
     match context.cli.output.format {
         Format::Json => json(&plan_json::document(&plan, &project.matrix.releases)),
-        Format::Text => Ok(text(&plan)),
+        Format::Text | Format::Dot => Ok(text(&plan)),
     }
 }
 
@@ -49,11 +49,8 @@ fn text(plan: &Plan) -> String {
     for node in &plan.nodes {
         let lanes: Vec<&str> = node.lanes.keys().map(String::as_str).collect();
         lines += &format!("  {}  takes {}", node.id, lanes.join(", "));
-        let needs: Vec<&str> = node
-            .needs
-            .iter()
-            .map(|&need| plan.node(need).id.as_str())
-            .collect();
+        let mut needs = plan.ids(&node.needs);
+        needs.extend(plan.ids(&node.after));
         if !needs.is_empty() {
             lines += &format!("  after {}", needs.join(", "));
         }
@@ -89,7 +86,7 @@ pub fn check(context: &Context) -> Result<String, Failure> {
 pub fn list(context: &Context) -> Result<String, Failure> {
     let project = Project::load(context)?;
     match context.cli.output.format {
-        Format::Text => Ok(list::text(&project.matrix)),
+        Format::Text | Format::Dot => Ok(list::text(&project.matrix)),
         Format::Json => json(&plan_json::variants(&project.matrix.variants)),
     }
 }

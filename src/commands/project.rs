@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::HostArch;
 use crate::load::{self, LoadOptions, Loaded};
 use crate::model::arch::Arch;
+use crate::model::collide;
 use crate::model::kas_tree::KasTree;
 use crate::model::matrix::{Matrix, Variant};
 use crate::model::plan::{Plan, Resources, Scope};
@@ -57,6 +58,8 @@ pub struct Project {
     pub directory: PathBuf,
     /// The settings.
     pub settings: Settings,
+    /// The build directory that `--build-dir` names, absolute.
+    pub build_dir: Option<PathBuf>,
     /// Faults to be of kas files, rendered; empty when there are none.
     pub warnings: String,
     /// The kas files of the chains and what they include.
@@ -117,6 +120,13 @@ impl Project {
             all,
             directory: project_dir,
             settings,
+            build_dir: context
+                .cli
+                .mode
+                .build_dir
+                .as_ref()
+                // As the settings write paths, which is how records name them: no `./`, no slash at the end.
+                .map(|dir| context.working_dir.join(dir).components().collect()),
             warnings,
             kas,
         })
@@ -129,14 +139,30 @@ impl Project {
         variant_dirs(&self.settings, &key.machine, &key.id, variant.arch)
     }
 
-    /// Plans the selected variants.
+    /// Which part of the main job the command line asks for.
     #[must_use]
-    pub fn plan(&self, scope: Scope) -> Plan {
+    pub fn scope(context: &Context) -> Scope {
+        let mode = &context.cli.mode;
+        match (mode.rename_existing, mode.hash_only) {
+            (true, _) => Scope::FromDeploy,
+            (_, true) => Scope::FromOutput,
+            _ => Scope::Full,
+        }
+    }
+
+    /// Plans the selected variants.
+    ///
+    /// # Errors
+    /// When two of them would take one file.
+    pub fn plan(&self, scope: Scope) -> Result<Plan, Failure> {
         let build_dirs = self
             .matrix
             .variants
             .iter()
-            .map(|variant| self.relative(&self.dirs(variant).build))
+            .map(|variant| match &self.build_dir {
+                Some(dir) => self.relative(dir),
+                None => self.relative(&self.dirs(variant).build),
+            })
             .collect();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let resources = Resources {
@@ -144,7 +170,13 @@ impl Project {
             captures: u32::try_from(cores.min(4)).unwrap_or(1),
             build_dirs,
         };
-        Plan::new(self.matrix.variants.clone(), scope, &resources)
+        let plan = Plan::new(self.matrix.variants.clone(), scope, &resources);
+        match collide::meeting(&plan) {
+            None => Ok(plan),
+            Some(meeting) => {
+                Err(Failure::new(Kind::Configuration, &meeting).hint(Some(meeting.hint())))
+            }
+        }
     }
 
     /// A path as seen from the project's directory, where it lies below it.

@@ -2,7 +2,6 @@
 //!
 //! Puts the parts together and takes them apart again; what happens in between is the scheduler's.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,8 +57,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let project = Project::load(context)?;
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
-    let scope = scope(context);
-    refuse_shared_adoption(context, &project)?;
+    let scope = Project::scope(context);
+    let plan = Arc::new(project.plan(scope)?);
     check_hashes_file(&project)?;
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
@@ -87,7 +86,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         )?),
         Scope::FromDeploy | Scope::FromOutput => None,
     };
-    let plan = Arc::new(project.plan(scope));
     let run_dir = state.run(&run);
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
@@ -123,13 +121,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             )
         },
         provenance: provenance(context, scope, &records),
-        build_dir: context
-            .cli
-            .mode
-            .build_dir
-            .as_ref()
-            // As the settings write paths, which is how records name them: no `./`, no slash at the end.
-            .map(|dir| context.working_dir.join(dir).components().collect()),
+        build_dir: project.build_dir.clone(),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
         journal: Arc::clone(&journal),
@@ -200,15 +192,6 @@ fn outcome_word(outcome: RunOutcome) -> &'static str {
     }
 }
 
-fn scope(context: &Context) -> Scope {
-    let mode = &context.cli.mode;
-    match (mode.rename_existing, mode.hash_only) {
-        (true, _) => Scope::FromDeploy,
-        (_, true) => Scope::FromOutput,
-        _ => Scope::Full,
-    }
-}
-
 /// Says before anything is built what would keep its hashes from being written.
 fn check_hashes_file(project: &Project) -> Result<(), Failure> {
     let path = &project.settings.hashes_file.value;
@@ -219,30 +202,6 @@ fn check_hashes_file(project: &Project) -> Result<(), Failure> {
         };
         Failure::new(kind, &error).hint(error.hint())
     })
-}
-
-/// A file of the one build directory that was named is one variant's.
-fn refuse_shared_adoption(context: &Context, project: &Project) -> Result<(), Failure> {
-    let mode = &context.cli.mode;
-    let (true, Some(dir)) = (mode.adopt, &mode.build_dir) else {
-        return Ok(());
-    };
-    let mut owners = BTreeMap::new();
-    for variant in &project.matrix.variants {
-        for artifact in &variant.artifacts {
-            let name = &artifact.deploy_name;
-            if let Some(first) = owners.insert(name, &variant.key) {
-                let message = format!(
-                    "--adopt would take {name} of {} as {first}'s and as {}'s",
-                    dir.display(),
-                    variant.key
-                );
-                return Err(Failure::new(Kind::Usage, message)
-                    .hint(Some(format!("say whose it is: --variant {first}"))));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What the run needs of the host: an engine only where something is built.
@@ -306,7 +265,7 @@ fn provenance(context: &Context, scope: Scope, records: &Arc<Records>) -> Proven
     match scope {
         Scope::FromDeploy if context.cli.mode.adopt => Provenance::Adopted,
         Scope::FromDeploy => Provenance::Recorded(Arc::clone(records)),
-        Scope::Full | Scope::FromOutput => Provenance::JustBuilt,
+        Scope::Full | Scope::FromOutput => Provenance::Built(Arc::clone(records)),
     }
 }
 

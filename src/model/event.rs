@@ -37,6 +37,9 @@ pub struct PlannedNode {
     pub variant: String,
     /// Node ids.
     pub needs: Vec<String>,
+    /// Ids of nodes that must have ended before, however they ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
 }
 
 /// From which of its output streams a child's line came.

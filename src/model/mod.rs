@@ -4,6 +4,7 @@
 //! `tests/architecture.rs` fails when one of these is imported here.
 
 pub mod arch;
+pub mod collide;
 pub mod console;
 pub mod event;
 pub mod executable;

@@ -51,6 +51,8 @@ pub struct Node {
     pub variant: VariantIx,
     /// The nodes that must have succeeded or been skipped before.
     pub needs: Vec<NodeIx>,
+    /// The nodes that must have ended before, however they ended: they read what this one overwrites.
+    pub after: Vec<NodeIx>,
     /// Lane and how many of its places the node takes while it runs.
     pub lanes: BTreeMap<String, u32>,
 }
@@ -92,8 +94,9 @@ pub struct Plan {
 impl Plan {
     /// Plans the steps of `scope` for each variant.
     ///
-    /// A variant's nodes are chained; different variants share nothing but lanes. `resources.build_dirs`
-    /// is parallel to `variants`.
+    /// A variant's nodes are chained; different variants share nothing but lanes, unless they build in
+    /// one directory: then each builds after the one before it was captured. `resources.build_dirs` is
+    /// parallel to `variants`.
     #[must_use]
     pub fn new(variants: Vec<Variant>, scope: Scope, resources: &Resources) -> Plan {
         let steps: &[StepKind] = match scope {
@@ -106,6 +109,7 @@ impl Plan {
             ("register".to_owned(), 1),
         ]);
         let mut nodes = Vec::with_capacity(variants.len() * steps.len());
+        let mut captured_in: BTreeMap<&str, NodeIx> = BTreeMap::new();
         for (index, (variant, build_dir)) in variants.iter().zip(&resources.build_dirs).enumerate()
         {
             let build_dir_lane = format!("builddir:{build_dir}");
@@ -118,14 +122,24 @@ impl Plan {
                 {
                     taken.insert(build_dir_lane.clone(), 1);
                 }
+                let here = NodeIx(nodes.len());
+                let after = match step {
+                    StepKind::Build => captured_in.get(build_dir.as_str()).copied(),
+                    StepKind::Capture => {
+                        captured_in.insert(build_dir, here);
+                        None
+                    }
+                    StepKind::Register => None,
+                };
                 nodes.push(Node {
                     id: format!("{}:{}", step.as_str(), variant.key),
                     step,
                     variant: VariantIx(index),
                     needs: previous.into_iter().collect(),
+                    after: after.into_iter().collect(),
                     lanes: taken,
                 });
-                previous = Some(NodeIx(nodes.len() - 1));
+                previous = Some(here);
             }
         }
         Plan {
@@ -139,6 +153,12 @@ impl Plan {
     #[must_use]
     pub fn node(&self, ix: NodeIx) -> &Node {
         &self.nodes[ix.0]
+    }
+
+    /// The ids of nodes.
+    #[must_use]
+    pub fn ids(&self, nodes: &[NodeIx]) -> Vec<String> {
+        nodes.iter().map(|&ix| self.node(ix).id.clone()).collect()
     }
 
     /// The variant at a place.

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::arch::Arch;
 use super::matrix::{Artifact, Asset, Release, Variant, VariantKey};
-use super::plan::{Node, Plan, StepKind};
+use super::plan::{Node, NodeIx, Plan, StepKind};
 
 /// The version of the document.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -60,6 +60,8 @@ struct NodeEntry<'p> {
     step: StepKind,
     variant: &'p VariantKey,
     needs: Vec<&'p str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    after: Vec<&'p str>,
     lanes: &'p BTreeMap<String, u32>,
 }
 
@@ -88,15 +90,15 @@ pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p>
         machine: &release.key.machine,
         assets: &release.assets,
     };
+    let ids = |nodes: &[NodeIx]| -> Vec<&'p str> {
+        nodes.iter().map(|&ix| plan.node(ix).id.as_str()).collect()
+    };
     let node = |node: &'p Node| NodeEntry {
         id: &node.id,
         step: node.step,
         variant: &plan.variant(node.variant).key,
-        needs: node
-            .needs
-            .iter()
-            .map(|need| plan.node(*need).id.as_str())
-            .collect(),
+        needs: ids(&node.needs),
+        after: ids(&node.after),
         lanes: &node.lanes,
     };
     PlanDocument {

@@ -21,6 +21,7 @@ enum State {
 pub struct ReadySet {
     state: Vec<State>,
     dependents: Vec<Vec<NodeIx>>,
+    followers: Vec<Vec<NodeIx>>,
     lanes: Vec<BTreeMap<String, u32>>,
     free: BTreeMap<String, u32>,
     ready: BTreeSet<(std::cmp::Reverse<usize>, NodeIx)>,
@@ -35,6 +36,7 @@ impl ReadySet {
     pub fn new(plan: &Plan) -> ReadySet {
         let count = plan.nodes.len();
         let mut dependents = vec![Vec::new(); count];
+        let mut followers = vec![Vec::new(); count];
         let mut depth = vec![0; count];
         let mut state = Vec::with_capacity(count);
         for (index, node) in plan.nodes.iter().enumerate() {
@@ -42,17 +44,21 @@ impl ReadySet {
                 dependents[need.0].push(NodeIx(index));
                 depth[index] = depth[index].max(depth[need.0] + 1);
             }
+            for before in &node.after {
+                followers[before.0].push(NodeIx(index));
+            }
             state.push(State::Waiting {
-                unmet: node.needs.len(),
+                unmet: node.needs.len() + node.after.len(),
             });
         }
         let ready = (0..count)
-            .filter(|&index| plan.nodes[index].needs.is_empty())
+            .filter(|&index| state[index] == State::Waiting { unmet: 0 })
             .map(|index| (std::cmp::Reverse(depth[index]), NodeIx(index)))
             .collect();
         ReadySet {
             state,
             dependents,
+            followers,
             lanes: plan.nodes.iter().map(|node| node.lanes.clone()).collect(),
             free: plan.lanes.clone(),
             ready,
@@ -94,13 +100,7 @@ impl ReadySet {
         self.settle(ix, outcome);
         if outcome.lets_descendants_run() {
             for dependent in self.dependents[ix.0].clone() {
-                if let State::Waiting { unmet } = &mut self.state[dependent.0] {
-                    *unmet -= 1;
-                    if *unmet == 0 {
-                        self.ready
-                            .insert((std::cmp::Reverse(self.depth[dependent.0]), dependent));
-                    }
-                }
+                self.meet(dependent);
             }
             Vec::new()
         } else {
@@ -108,11 +108,26 @@ impl ReadySet {
         }
     }
 
-    fn settle(&mut self, ix: NodeIx, outcome: Outcome) {
-        if !matches!(self.state[ix.0], State::Done(_)) {
-            self.open -= 1;
+    /// One thing less that a waiting node waits for.
+    fn meet(&mut self, ix: NodeIx) {
+        if let State::Waiting { unmet } = &mut self.state[ix.0] {
+            *unmet -= 1;
+            if *unmet == 0 {
+                self.ready.insert((std::cmp::Reverse(self.depth[ix.0]), ix));
+            }
         }
+    }
+
+    /// The node has ended; who only waited for that waits no longer.
+    fn settle(&mut self, ix: NodeIx, outcome: Outcome) {
+        if matches!(self.state[ix.0], State::Done(_)) {
+            return;
+        }
+        self.open -= 1;
         self.state[ix.0] = State::Done(outcome);
+        for follower in self.followers[ix.0].clone() {
+            self.meet(follower);
+        }
     }
 
     fn drop_descendants(&mut self, ix: NodeIx) -> Vec<NodeIx> {

@@ -73,6 +73,18 @@ pub enum StoreChoice {
     Local,
 }
 
+/// Which variants build in one directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildSharing {
+    /// None: each has its own
+    None,
+    /// Those of one machine, one after the other
+    Machine,
+    /// All, one after the other
+    All,
+}
+
 /// Whether output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::choice::BuildSharing;
 use super::table::Settings;
 use crate::model::arch::Arch;
 
@@ -12,7 +13,7 @@ use crate::model::arch::Arch;
 pub struct VariantDirs {
     /// `KAS_WORK_DIR`: the variant's own.
     pub work: PathBuf,
-    /// `KAS_BUILD_DIR`: the variant's own.
+    /// `KAS_BUILD_DIR`: the variant's own, or one that it shares (`build-sharing`).
     pub build: PathBuf,
     /// `DL_DIR`: shared by the variants of an architecture.
     pub dl: PathBuf,
@@ -26,14 +27,21 @@ pub struct VariantDirs {
 
 /// The directories of a variant.
 ///
-/// Work and build directory are not shared, because a build directory that several variants use makes
-/// wrong images, and two runs of kas in one work directory meet in git's lock.
+/// The work directory is not shared: two runs of kas in one meet in git's lock. The build directory is
+/// shared only on request, because one that several variants use makes wrong images unless it is cleaned
+/// in between. No variant and no machine has a name that begins with a dot.
 #[must_use]
 pub fn variant_dirs(settings: &Settings, machine: &str, id: &str, arch: Arch) -> VariantDirs {
-    let own = settings.build_root.value.join(machine).join(id);
+    let root = &settings.build_root.value;
+    let own = root.join(machine).join(id);
+    let shared = ".shared/build";
     VariantDirs {
         work: own.join("work"),
-        build: own.join("build"),
+        build: match settings.build_sharing.value {
+            BuildSharing::None => own.join("build"),
+            BuildSharing::Machine => root.join(machine).join(shared),
+            BuildSharing::All => root.join(shared),
+        },
         dl: settings.dl_dir.value.join(arch.as_str()),
         sstate: settings.sstate_dir.value.clone(),
         repo_ref: settings.repo_ref_dir.value.clone(),

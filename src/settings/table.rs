@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::choice::{ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice};
+use super::choice::{
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice,
+};
 use super::kind::{
     Choice, Choices, Globs, Kind, Mounts, Number, PathGlobs, Place, Program, Variables, Word, Words,
 };
@@ -218,6 +220,10 @@ settings! {
     /// The directory of the work and build directories of the variants. Default `build` in the state directory.
     build_root: PathBuf = "build-root" as Place,
         default state_dir.value.join("build");
+    /// Which variants share a build directory, to save space: `none`, those of a `machine`, or `all`. A
+    /// shared one is cleaned before another variant builds in it. Default `none`.
+    build_sharing: BuildSharing = "build-sharing" as Choice<BuildSharing>,
+        default BuildSharing::None;
     /// Where captured artifacts go. Default `artifacts` beside variants.toml.
     output_dir: PathBuf = "output-dir" as Place,
         default input.project_dir.join("artifacts");

@@ -1,6 +1,8 @@
 //! Records of runs, builds and registrations in one SQLite database. Knows nothing of what is done
 //! with them. Blocking; one connection behind a lock, and several processes may write.
 
+pub mod deploys;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,10 @@ use crate::model::store_path::hex;
 use crate::store::Captured;
 
 /// The schema, one text a version; version N is that of the first N. A published text never changes.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2-deploy-states.sql"),
+];
 
 /// How long a write waits for another process's.
 const BUSY: Duration = Duration::from_secs(30);

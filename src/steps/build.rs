@@ -1,4 +1,5 @@
-//! The build step: runs kas for a variant, tells how far it is, and why it failed where it did.
+//! The build step: runs kas for a variant, tells how far it is, and why it failed where it did. Also
+//! runs kas to clean a build directory.
 //!
 //! It needs directories that nobody else builds in, and leaves a deploy directory and a log; a container
 //! it never leaves. Knows nothing of what is captured afterwards.
@@ -48,8 +49,50 @@ pub fn log_path(settings: &Settings, run: &str, key: &VariantKey) -> PathBuf {
         .join(format!("{}.log", key.id))
 }
 
+/// What kas is to do in the directories of a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Build,
+    /// Remove `tmp*` from the build directory. Root file systems in it are root's, which is why this is
+    /// left to kas: in the container it may.
+    Clean,
+}
+
+/// A build that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// How.
+    pub result: StepResult,
+    /// Whether a root directory was restored from shared state instead of being made.
+    pub restored_root: bool,
+}
+
 /// Builds the variant. When it returns, no container and no process of the build is left.
-pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+pub async fn build(ctx: &StepContext, tools: &BuildTools) -> Built {
+    run(ctx, tools, Task::Build).await
+}
+
+/// Removes what builds left in the variant's build directory; shared state and downloads stay. When it
+/// returns, no container and no process of it is left.
+pub async fn clean(ctx: &StepContext, tools: &BuildTools) -> StepResult {
+    run(ctx, tools, Task::Clean).await.result
+}
+
+async fn run(ctx: &StepContext, tools: &BuildTools, task: Task) -> Built {
+    let mut restored_root = false;
+    let result = run_kas(ctx, tools, task, &mut restored_root).await;
+    Built {
+        result,
+        restored_root,
+    }
+}
+
+async fn run_kas(
+    ctx: &StepContext,
+    tools: &BuildTools,
+    task: Task,
+    restored_root: &mut bool,
+) -> StepResult {
     let variant = &ctx.variant;
     let dirs = variant_dirs(
         &ctx.settings,
@@ -64,7 +107,11 @@ pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
         return result;
     }
     let log = log_path(&ctx.settings, &ctx.run, &variant.key);
-    let kas = match Kas::new(ctx, tools, &dirs) {
+    let log = match task {
+        Task::Build => log,
+        Task::Clean => log.with_extension("clean.log"),
+    };
+    let kas = match Kas::new(ctx, tools, &dirs, task) {
         Ok(kas) => kas,
         Err(word) => {
             let hint = word.hint();
@@ -112,7 +159,10 @@ pub async fn build(ctx: &StepContext, tools: &BuildTools) -> StepResult {
         Box::pin(stop(level, &stop_command, &undo, stop_timeout))
     }));
     let finish = process
-        .run(|output| listen(ctx, &mut collector, output), control)
+        .run(
+            |output| listen(ctx, &mut collector, restored_root, output),
+            control,
+        )
         .await;
 
     let evidence = Evidence {
@@ -272,7 +322,12 @@ async fn stop_container(command: &[String], undo: &Undo, patience: Duration) {
     }
 }
 
-fn listen(ctx: &StepContext, collector: &mut Collector, output: Output<'_>) {
+fn listen(
+    ctx: &StepContext,
+    collector: &mut Collector,
+    restored_root: &mut bool,
+    output: Output<'_>,
+) {
     match output {
         Output::Line(stream, text) => {
             let line = Line::new(text);
@@ -286,6 +341,7 @@ fn listen(ctx: &StepContext, collector: &mut Collector, output: Output<'_>) {
                 setscene,
             }) = said
             {
+                *restored_root |= setscene && task.task.starts_with("do_rootfs_install");
                 ctx.events.emit(EventKind::Progress {
                     node: ctx.node.clone(),
                     done,

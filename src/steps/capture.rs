@@ -2,6 +2,8 @@
 //! directory of a build that has ended; leaves complete files in the staging directory
 //! `<output-dir>/<machine>/.captured/<run>/`, and says in the handover what they are.
 
+mod gate;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,11 @@ use tokio::task::JoinSet;
 use super::{StepContext, StepResult, StopLevel, deploy, gates};
 use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
-use crate::model::matrix::Artifact;
+use crate::model::matrix::{Artifact, VariantKey};
 use crate::model::{nix32, store_path};
 use crate::state::journal::Entry;
-use crate::state::records::Records;
-use crate::store::copy::{self, CopyError};
+use crate::state::records::{Records, RecordsError};
+use crate::store::copy::{self, CopyError, Stamp};
 use crate::store::hashing::Want;
 use crate::store::{Captured, StoreError};
 
@@ -30,8 +32,8 @@ const SIMILAR: usize = 5;
 /// How we know whose the files in the deploy directory are.
 #[derive(Debug, Clone)]
 pub enum Provenance {
-    /// This run built them just now.
-    JustBuilt,
+    /// This run built them just now, and the handover says what lay there before.
+    Built(Arc<Records>),
     /// Only what the records say is the variant's is taken (`--rename-existing`).
     Recorded(Arc<Records>),
     /// The user says so (`--adopt`).
@@ -46,9 +48,8 @@ pub async fn capture(
     want: Want,
 ) -> StepResult {
     let ctx = ctx.clone();
-    let (build_dir, provenance) = (build_dir.to_owned(), provenance.clone());
     let prepared = {
-        let ctx = ctx.clone();
+        let (ctx, build_dir, provenance) = (ctx.clone(), build_dir.to_owned(), provenance.clone());
         blocking(move || prepare(&ctx, &build_dir, &provenance)).await
     };
     let sources = match prepared {
@@ -57,7 +58,7 @@ pub async fn capture(
     };
     match copy_all(&ctx, sources, want).await {
         Ok(copied) => {
-            if let Err(failure) = proven(&ctx, &copied).await {
+            if let Err(failure) = proven(&ctx, build_dir, provenance, &copied).await {
                 return failure;
             }
             for (captured, how) in &copied {
@@ -72,12 +73,25 @@ pub async fn capture(
 }
 
 /// Runs the gates; what they refuse is not kept.
-async fn proven(ctx: &StepContext, copied: &[Copied]) -> Result<(), StepResult> {
+async fn proven(
+    ctx: &StepContext,
+    build_dir: &Path,
+    provenance: &Provenance,
+    copied: &[Copied],
+) -> Result<(), StepResult> {
     let captured: Vec<Captured> = copied.iter().map(|(one, _)| one.clone()).collect();
-    let ctx = ctx.clone();
-    blocking(move || gates::check(&ctx, &captured).inspect_err(|_| clear_staging(&ctx, &captured)))
-        .await
-        .flatten()
+    let (ctx, build_dir, provenance) = (ctx.clone(), build_dir.to_owned(), provenance.clone());
+    blocking(move || {
+        let fresh = match &provenance {
+            Provenance::Built(records) => gate::freshness(&ctx, records, &build_dir, &captured),
+            Provenance::Recorded(_) | Provenance::Adopted => Ok(()),
+        };
+        fresh
+            .and_then(|()| gates::check(&ctx, &captured))
+            .inspect_err(|_| clear_staging(&ctx, &captured))
+    })
+    .await
+    .flatten()
 }
 
 /// The staging directory of a variant's machine. It is this run's own, so that two runs cannot
@@ -172,6 +186,7 @@ fn prepare(
         .map_err(|error| fail(&error, Some(error.hint())))?;
     let mut sources = Vec::new();
     let mut faults = Vec::new();
+    let mut shapes = Vec::new();
     let mut missing = Vec::new();
     let mut hint = None;
     for artifact in &variant.artifacts {
@@ -191,11 +206,12 @@ fn prepare(
             Err(error) => faults.push(PathError::on("read", &path)(error).to_string()),
             Ok(metadata) => match copy::regular(&path, &metadata) {
                 Err(error) => {
-                    faults.push(error.to_string());
+                    shapes.push(error.to_string());
                     hint = error.hint();
                 }
                 Ok(()) if metadata.len() == 0 => {
-                    faults.push(format!("{} is empty", path.display()))
+                    shapes.push(format!("{} is empty", path.display()));
+                    hint = hint.or_else(|| Some("see in the log what wrote it".to_owned()));
                 }
                 Ok(()) => sources.push((artifact.clone(), path)),
             },
@@ -216,8 +232,15 @@ fn prepare(
             )
         });
     }
+    if !shapes.is_empty() {
+        faults.extend(shapes);
+        return Err(gate::refuse(ctx, gate::SHAPE, faults.join("; "), hint));
+    }
     if !faults.is_empty() {
         return Err(fail(faults.join("; "), hint));
+    }
+    for (_, path) in &sources {
+        gate::wait_until_readable(ctx, path)?;
     }
     check_provenance(ctx, build_dir, &sources, provenance)?;
     Ok(sources)
@@ -260,8 +283,7 @@ fn check_provenance(
     let key = &ctx.variant.key;
     let mut faults = Vec::new();
     for (artifact, path) in sources {
-        let owner = records
-            .owner_of_deploy(build_dir, &artifact.deploy_name)
+        let owner = recorded_owner(records, build_dir, &artifact.deploy_name, path)
             .map_err(|error| fail(&error, error.hint()))?;
         match owner {
             Some(owner) if owner == *key => {}
@@ -275,7 +297,25 @@ fn check_provenance(
     let hint = format!(
         "build it (isar-build-all --variant {key}), or say that the files are {key}'s: --adopt"
     );
-    Err(fail(faults.join("; "), Some(hint)))
+    let why = faults.join("; ");
+    Err(gate::refuse(ctx, gate::FRESHNESS, why, Some(hint)))
+}
+
+/// Whose a file is: of the last build that may have deployed it, if that ended well and left it in
+/// this very state.
+fn recorded_owner(
+    records: &Records,
+    build_dir: &Path,
+    deploy_name: &str,
+    path: &Path,
+) -> Result<Option<VariantKey>, RecordsError> {
+    let Ok(metadata) = path.symlink_metadata() else {
+        return Ok(None);
+    };
+    if records.owner_of_deploy(build_dir, deploy_name)?.is_none() {
+        return Ok(None);
+    }
+    records.owner_of_state(build_dir, deploy_name, &Stamp::of(&metadata))
 }
 
 type Copied = (Captured, How);
@@ -306,7 +346,7 @@ async fn copy_all(
     while let Some(joined) = tasks.join_next().await {
         match joined {
             Ok((place, Ok(Ok(copied)))) => done.push((place, copied)),
-            Ok((place, Ok(Err(error)))) => failures.push((place, of_copy(&error))),
+            Ok((place, Ok(Err(error)))) => failures.push((place, gate::of_copy(ctx, &error))),
             Ok((place, Err(failure))) => failures.push((place, failure)),
             Err(error) => {
                 failures.push((usize::MAX, fail(format!("internal fault: {error}"), None)))

@@ -3,8 +3,10 @@
 
 pub mod build;
 pub mod capture;
+pub mod contamination;
 mod content;
 pub mod deploy;
+pub mod freshness;
 mod gates;
 pub mod output;
 pub mod register;
@@ -18,6 +20,8 @@ use crate::model::outcome::Outcome;
 use crate::report::EventSink;
 use crate::settings::Settings;
 use crate::state::journal::{Entry, Journal};
+
+use freshness::Before;
 
 pub use crate::store::Captured;
 
@@ -130,13 +134,31 @@ impl StepResult {
     }
 }
 
-/// What the steps of a run hand on: the captures of each variant.
+/// What the steps of a run hand on: what lay in the deploy directory before each build, and the
+/// captures of each variant.
 #[derive(Debug, Default)]
 pub struct Handover {
+    before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
 }
 
 impl Handover {
+    /// Leaves what lay there before a variant's build for its capture.
+    pub fn put_before(&self, key: VariantKey, before: Before) {
+        self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, before);
+    }
+
+    /// Takes what lay there before a variant's build; none where it was not built.
+    pub fn take_before(&self, key: &VariantKey) -> Option<Before> {
+        self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+    }
+
     /// Leaves a variant's captures for its registration.
     pub fn put(&self, key: VariantKey, captured: Vec<Captured>) {
         self.captured

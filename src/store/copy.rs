@@ -152,6 +152,14 @@ pub fn hash(source: &Path, want: Want, stop: Stop<'_>) -> Result<Hashed, CopyErr
     read(source, &file, before, None, want, stop)
 }
 
+/// Whether a file can be read now.
+///
+/// # Errors
+/// See [`CopyError`].
+pub fn readable(source: &Path) -> Result<(), CopyError> {
+    open(source).map(drop)
+}
+
 fn open(source: &Path) -> Result<(File, Stamp), CopyError> {
     // NONBLOCK: opening a named pipe that nobody writes to would otherwise never return.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();

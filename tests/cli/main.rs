@@ -15,5 +15,7 @@ mod calling;
 mod common;
 mod project;
 mod running;
+mod sharing;
+mod stale;
 mod surroundings;
 mod taking;

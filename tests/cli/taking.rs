@@ -61,9 +61,9 @@ fn one_build_directory_is_not_adopted_by_several_variants() {
     );
     let args = ["--rename-existing", "--adopt", "--build-dir", "old/build"];
     let said = project.run(&args);
-    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
     insta::assert_snapshot!(said.stderr, @"
-    error: --adopt would take image-qemuamd64.wic of old/build as qemuamd64/base's and as qemuamd64/server-server-1's
+    error: qemuamd64/base and qemuamd64/server-server-1 would both take image-qemuamd64.wic in old/build, which is of one of them
     hint: say whose it is: --variant qemuamd64/base
     ");
     assert!(project.hashed().is_empty());

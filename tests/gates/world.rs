@@ -112,7 +112,7 @@ impl World {
         let build_dir = self.path("build");
         let want = self.registry.store.want();
         self.step(id, |ctx, registry| async move {
-            let captured = capture(&ctx, &build_dir, &Provenance::JustBuilt, want).await;
+            let captured = capture(&ctx, &build_dir, &Provenance::Adopted, want).await;
             match captured.outcome {
                 Outcome::Succeeded => register(&ctx, &registry).await,
                 _ => captured,

@@ -12,6 +12,7 @@
 mod caches;
 #[path = "../common/mod.rs"]
 mod common;
+mod contamination;
 mod examples;
 mod executor;
 mod image;

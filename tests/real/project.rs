@@ -99,15 +99,7 @@ impl Project {
     /// Writes a kas file and appends it to the chain of the variants for which `when` holds.
     pub(crate) fn overlay(&self, name: &str, when: &str, local_conf: &str) {
         let file = format!("kas/opt/{name}.yml");
-        let lines: String = local_conf
-            .lines()
-            .map(|line| format!("    {}\n", line.trim()))
-            .collect();
-        fs::write(
-            self.path().join(&file),
-            format!("header:\n  version: 14\nlocal_conf_header:\n  {name}: |\n{lines}"),
-        )
-        .unwrap();
+        self.set(name, local_conf);
         let matrix = self.path().join("variants.toml");
         let text = fs::read_to_string(&matrix).unwrap();
         let anchor = "    \"kas/opt/debian-archive-only.yml\",\n";
@@ -117,6 +109,20 @@ impl Project {
         );
         let entry = format!("    {{ file = \"{file}\", when = {when} }},\n");
         fs::write(&matrix, text.replace(anchor, &format!("{anchor}{entry}"))).unwrap();
+    }
+
+    /// Writes another text into the kas file of [`Project::overlay`].
+    pub(crate) fn set(&self, name: &str, local_conf: &str) {
+        let file = self.path().join(format!("kas/opt/{name}.yml"));
+        let lines: String = std::iter::once("# a test's")
+            .chain(local_conf.lines())
+            .map(|line| format!("    {}\n", line.trim()))
+            .collect();
+        fs::write(
+            file,
+            format!("header:\n  version: 14\nlocal_conf_header:\n  {name}: |\n{lines}"),
+        )
+        .unwrap();
     }
 
     /// The built binary in this checkout, on the stand-in.

@@ -77,6 +77,7 @@ impl Script {
                     step,
                     variant: (*variant).to_owned(),
                     needs,
+                    after: Vec::new(),
                 });
                 needs = vec![id];
             }

@@ -100,7 +100,7 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
     let code = if audit.findings.is_empty() { 0 } else { WRONG };
     let text = match context.cli.output.format {
         Format::Json => json(&audit)?,
-        Format::Text => render(&audit, context.colors_output(settings)),
+        Format::Text | Format::Dot => render(&audit, context.colors_output(settings)),
     };
     Ok((text, code))
 }

@@ -78,7 +78,7 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
             settings.dl_dir.value.display(),
             settings.sstate_dir.value.display()
         ),
-        Format::Text => table(&caches),
+        Format::Text | Format::Dot => table(&caches),
     };
     Ok((text, 0))
 }

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &PruneArgs) -> Result<(String, u8), F
     };
     let text = match context.cli.output.format {
         Format::Json => json(&report)?,
-        Format::Text => render(&report),
+        Format::Text | Format::Dot => render(&report),
     };
     Ok((text, code))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::BuildTools;
+use super::{BuildTools, Task};
 use crate::exec::Spec;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs};
@@ -86,12 +86,20 @@ impl Kas {
         ctx: &StepContext,
         tools: &BuildTools,
         dirs: &VariantDirs,
+        task: Task,
     ) -> Result<Kas, UnfitWord> {
-        let name = container_name(&ctx.run, &ctx.variant.key);
+        let mut name = container_name(&ctx.run, &ctx.variant.key);
+        let word = match task {
+            Task::Build => "build",
+            Task::Clean => {
+                name.push_str("-clean");
+                "clean"
+            }
+        };
         let mut kas = match &tools.runner {
             Runner::Kas(kas) => Kas {
                 program: kas.program.clone(),
-                args: words(&["build"]),
+                args: words(&[word]),
                 env: Vec::new(),
                 is_container: false,
                 name,
@@ -107,7 +115,7 @@ impl Kas {
                     kas_container.mode_flag,
                     "--runtime-args",
                     &runtime_args,
-                    "build",
+                    word,
                 ]);
                 let mut kas = Kas {
                     program: kas_container.program.clone(),
@@ -126,13 +134,20 @@ impl Kas {
                 kas
             }
         };
-        // What follows `--` is BitBake's and comes after the files.
-        let arguments = &ctx.settings.kas_args.value;
-        let end = arguments.iter().position(|word| word == "--");
-        let (before, after) = arguments.split_at(end.unwrap_or(arguments.len()));
-        kas.args.extend(before.iter().map(OsString::from));
-        kas.args.push(ctx.variant.kas_chain().into());
-        kas.args.extend(after.iter().map(OsString::from));
+        match task {
+            Task::Build => {
+                // What follows `--` is BitBake's and comes after the files.
+                let arguments = &ctx.settings.kas_args.value;
+                let end = arguments.iter().position(|word| word == "--");
+                let (before, after) = arguments.split_at(end.unwrap_or(arguments.len()));
+                kas.args.extend(before.iter().map(OsString::from));
+                kas.args.push(ctx.variant.kas_chain().into());
+                kas.args.extend(after.iter().map(OsString::from));
+            }
+            // kas-container says itself which layout it is, and needs no kas file to clean.
+            Task::Clean if kas.is_container => {}
+            Task::Clean => kas.args.push("--isar".into()),
+        }
         kas.set_dirs(dirs);
         for name in OVERRIDES {
             kas.env.push((name.into(), None));

@@ -1,0 +1,119 @@
+//! Collision classes of a plan: variants that build in one directory, where one's build overwrites, or
+//! cleans away, what another deployed. Pure.
+//!
+//! A plan is sound when within a class every capture but the last has ended before the next build
+//! begins. Two captures that are not kept apart by a build in between would take one file for two
+//! variants.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::matrix::VariantKey;
+use super::plan::{NodeIx, Plan, StepKind, VariantIx};
+
+/// What the lane of a build directory begins with.
+const LANE: &str = "builddir:";
+
+/// Two variants that would take one file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{first} and {second} would both take {deploy_name} in {build_dir}, which is of one of them"
+)]
+pub struct Meeting {
+    /// The one.
+    pub first: VariantKey,
+    /// The other.
+    pub second: VariantKey,
+    /// The file.
+    pub deploy_name: String,
+    /// Where.
+    pub build_dir: String,
+}
+
+impl Meeting {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        format!("say whose it is: --variant {}", self.first)
+    }
+}
+
+/// An edge that a shared build directory makes: this build begins when that capture has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collision<'p> {
+    /// The capture.
+    pub capture: NodeIx,
+    /// The build that overwrites what it takes.
+    pub build: NodeIx,
+    /// The directory.
+    pub build_dir: &'p str,
+}
+
+/// The edges between variants that build in one directory, in plan order.
+#[must_use]
+pub fn collisions(plan: &Plan) -> Vec<Collision<'_>> {
+    let mut found = Vec::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let Some(build_dir) = build_dir(plan, NodeIx(index)) else {
+            continue;
+        };
+        found.extend(node.after.iter().map(|&capture| Collision {
+            capture,
+            build: NodeIx(index),
+            build_dir,
+        }));
+    }
+    found
+}
+
+/// The first two variants whose captures could meet.
+#[must_use]
+pub fn meeting(plan: &Plan) -> Option<Meeting> {
+    let mut build_of: BTreeMap<VariantIx, NodeIx> = BTreeMap::new();
+    let mut last_capture: BTreeMap<&str, NodeIx> = BTreeMap::new();
+    // Where captures of one directory follow each other unordered: whose each file would be.
+    let mut takers: BTreeMap<(&str, &str), VariantIx> = BTreeMap::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let here = NodeIx(index);
+        let Some(dir) = build_dir(plan, here) else {
+            continue;
+        };
+        match node.step {
+            StepKind::Build => {
+                build_of.insert(node.variant, here);
+            }
+            StepKind::Capture => {
+                let ordered = last_capture.insert(dir, here).is_none_or(|previous| {
+                    build_of
+                        .get(&node.variant)
+                        .is_some_and(|&build| plan.node(build).after.contains(&previous))
+                });
+                let variant = plan.variant(node.variant);
+                for artifact in &variant.artifacts {
+                    let file = (dir, artifact.deploy_name.as_str());
+                    match takers.insert(file, node.variant) {
+                        Some(other) if !ordered => {
+                            return Some(Meeting {
+                                first: plan.variant(other).key.clone(),
+                                second: variant.key.clone(),
+                                deploy_name: artifact.deploy_name.clone(),
+                                build_dir: dir.to_owned(),
+                            });
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            StepKind::Register => {}
+        }
+    }
+    None
+}
+
+fn build_dir(plan: &Plan, node: NodeIx) -> Option<&str> {
+    plan.node(node)
+        .lanes
+        .keys()
+        .find_map(|lane| lane.strip_prefix(LANE))
+}
