@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::spawn_blocking;
+
+use super::room;
 use crate::model::matrix::Variant;
+use crate::model::outcome::Outcome;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
 use crate::report::EventSink;
 use crate::scheduler::Work;
@@ -17,6 +21,7 @@ use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::{Provenance, capture};
 use crate::steps::output::take_output;
 use crate::steps::register::{Registry, register};
+use crate::steps::room::{Lack, NoRoom, Reservation, Room};
 use crate::steps::{Handover, StepContext, StepResult, StopSignal};
 
 /// Everything that the steps of a run share.
@@ -43,6 +48,8 @@ pub struct Job {
     pub handover: Arc<Handover>,
     /// Where steps say what they are about to do.
     pub journal: Arc<Journal>,
+    /// The room that the builds of this run have been given.
+    pub room: Arc<Room>,
 }
 
 impl Job {
@@ -58,6 +65,11 @@ impl Job {
     async fn build(&self, ctx: &StepContext, dirs: &VariantDirs) -> StepResult {
         let Some(tools) = &self.build_tools else {
             return StepResult::failed("internal fault: a build was planned without tools for it");
+        };
+        // Held until the build has ended.
+        let _room = match self.reserve(ctx, dirs).await {
+            Ok(room) => room,
+            Err(result) => return result,
         };
         let records = &self.registry.records;
         let deploy_names: Vec<String> = ctx
@@ -81,10 +93,48 @@ impl Job {
         let begin = Instant::now();
         let result = build::build(ctx, tools).await;
         let seconds = begin.elapsed().as_secs_f64();
+        if result.outcome == Outcome::Succeeded {
+            self.measure(ctx, dirs).await;
+        }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
             Err(error) => unrecorded(&error),
         }
+    }
+}
+
+impl Job {
+    /// Room for a build, waited for where builds that run may give some back.
+    async fn reserve(
+        &self,
+        ctx: &StepContext,
+        dirs: &VariantDirs,
+    ) -> Result<Reservation, StepResult> {
+        let (settings, variant) = (Arc::clone(&self.settings), Arc::clone(&ctx.variant));
+        let (dirs, store) = (dirs.clone(), self.registry.store.dir().to_owned());
+        let needs = spawn_blocking(move || room::needs(&settings, &variant, &dirs, &store))
+            .await
+            .unwrap_or_default();
+        let margin = room::margin(&self.settings);
+        let wait = |lack: &Lack| {
+            let message = format!("waits for a build to end: {lack}");
+            ctx.events.warn(Some(&ctx.node), message, None);
+        };
+        let reserved = self.room.reserve(&needs, margin, &ctx.stop, wait).await;
+        reserved.map_err(|none| match none {
+            NoRoom::Stopped => StepResult::cancelled(),
+            NoRoom::Lack(lack) => StepResult::failed(format!("not enough room: {lack}")).hint(
+                "make room, for example by isar-build-all cache prune; `build-space` and `min-free` set what is asked for",
+            ),
+        })
+    }
+
+    /// Remembers what a build took.
+    async fn measure(&self, ctx: &StepContext, dirs: &VariantDirs) {
+        let (settings, key) = (Arc::clone(&self.settings), ctx.variant.key.clone());
+        let dirs = dirs.clone();
+        // Only a panic of ours could fail here, and then the next build is estimated.
+        let _ = spawn_blocking(move || room::remember(&settings, &key, &dirs)).await;
     }
 }
 

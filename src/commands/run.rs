@@ -34,6 +34,7 @@ use crate::steps::Handover;
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
+use crate::steps::room::Room;
 use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
@@ -127,6 +128,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             .map(|dir| context.working_dir.join(dir).components().collect()),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
+        room: Arc::new(Room::default()),
         journal: Arc::clone(&journal),
     };
     let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;

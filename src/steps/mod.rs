@@ -6,6 +6,7 @@ pub mod capture;
 pub mod deploy;
 pub mod output;
 pub mod register;
+pub mod room;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
