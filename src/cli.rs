@@ -126,12 +126,26 @@ pub struct Run {
     /// The container engine [default: auto]
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<EngineChoice>,
+    /// When output entries and hashes are changed: a variant's as soon as it is built, or all at once and
+    /// only if every variant of the run succeeded
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub publish_if: PublishIf,
     /// What a run that is going on is to this one.
     #[command(flatten)]
     pub wait: Wait,
     /// Write every event of the run to FILE as JSON lines
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+}
+
+/// `--publish-if`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PublishIf {
+    /// Each variant that succeeded, when it did
+    #[default]
+    Each,
+    /// All variants of the run in one transaction, or none
+    All,
 }
 
 /// Whether to wait for a run that is going on.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::cli::PublishIf;
 use crate::exec::watcher::Watcher;
 use crate::files::PathError;
 use crate::model::event::EventKind;
@@ -34,6 +35,7 @@ use crate::steps::Handover;
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
+use crate::steps::register::batch::Batch;
 use crate::steps::room::Room;
 use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
@@ -112,12 +114,15 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         build_tools: runner
             .map(|runner| build_tools(runner, &project, &run_dir))
             .transpose()?,
-        registry: Registry::new(
-            open(store, &state),
-            Arc::clone(&records),
-            Arc::clone(&clock),
-            command,
-        ),
+        registry: Registry {
+            batch: batch(context, &plan),
+            ..Registry::new(
+                open(store, &state),
+                Arc::clone(&records),
+                Arc::clone(&clock),
+                command,
+            )
+        },
         provenance: provenance(context, scope, &records),
         build_dir: context
             .cli
@@ -423,8 +428,10 @@ fn walk(
         });
         say_recovered(recovered, events);
         say_what_to_know(context, project, events, notes, job.build_tools.is_some());
+        let batch = job.registry.batch.clone();
         let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
         listener.abort();
+        say_unpublished(batch.as_deref(), events);
         Ok(outcome)
     })?;
     events.emit(EventKind::RunFinished {
@@ -465,6 +472,27 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
         }
     });
     Ok(receiver)
+}
+
+/// Where the run's registrations wait for each other, if they are to.
+fn batch(context: &Context, plan: &Plan) -> Option<Arc<Batch>> {
+    match context.cli.run.publish_if {
+        PublishIf::Each => None,
+        PublishIf::All => Some(Arc::new(Batch::of(plan.variants.len()))),
+    }
+}
+
+/// Says that what was prepared was given up.
+fn say_unpublished(batch: Option<&Batch>, events: &EventSink) {
+    let variants = batch.map_or(0, Batch::give_up);
+    if variants > 0 {
+        let message = format!(
+            "nothing was published, because not every variant succeeded (--publish-if all): the \
+             files of {variants} are in the store, output entries and hashes are as they were"
+        );
+        let hint = "build the rest, or take what there is: isar-build-all --rename-existing";
+        events.warn(None, message, Some(hint.to_owned()));
+    }
 }
 
 /// What of an earlier run had to be put in order first.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -40,6 +41,19 @@ impl Holder {
             command: command.to_owned(),
             since,
         }
+    }
+}
+
+/// How long a lock may outlive the process that took it: a child that it was about to start has the
+/// lock's descriptor until it becomes another program.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+impl Holder {
+    /// Whether the process is known to have ended: it was on this host, and nobody has its number.
+    fn is_gone(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        self.host == host()
+            && pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
     }
 }
 
@@ -136,17 +150,22 @@ impl LockFile {
             if let Some(lock) = attempt(path, holder).map_err(PathError::on("lock", path))? {
                 return Ok(lock);
             }
-            if start.elapsed() >= wait {
+            let there = read_holder(path);
+            let limit = match &there {
+                Some(there) if there.is_gone() => wait.max(LAST_BREATH),
+                _ => wait,
+            };
+            if start.elapsed() >= limit {
                 return Err(LockError::Held {
                     path: path.to_owned(),
-                    holder: read_holder(path),
+                    holder: there,
                     now: holder
                         .since
                         .saturating_add(elapsed(start))
                         .unwrap_or(holder.since),
                 });
             }
-            std::thread::sleep(pause.min(wait.saturating_sub(start.elapsed())));
+            std::thread::sleep(pause.min(limit.saturating_sub(start.elapsed())));
             // Short at first for locks that are held for milliseconds, but never a busy loop.
             pause = (pause * 2).min(Duration::from_millis(20));
         }
@@ -214,6 +233,25 @@ mod tests {
             command: command.to_owned(),
             since: "2026-06-01T12:00:00Z".parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn a_lock_that_a_dead_process_left_to_a_child_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dead = Holder {
+            pid: child.id(),
+            ..Holder::this("killed", "2026-06-01T12:00:00Z".parse().unwrap())
+        };
+        let lock = LockFile::acquire(&path, &dead, Duration::ZERO).unwrap();
+        let child_of_the_dead = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(lock);
+        });
+        LockFile::acquire(&path, &holder("next"), Duration::ZERO).unwrap();
+        child_of_the_dead.join().unwrap();
     }
 
     #[test]

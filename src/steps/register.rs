@@ -5,6 +5,7 @@
 //! then output entries and hashes change together (see [`commit`]). The journal says beforehand what
 //! is about to be done.
 
+pub mod batch;
 pub mod commit;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::state::journal::{Entry, StorePlace};
 use crate::state::records::Records;
 use crate::store::{Added, Captured, Store};
 
+use batch::Batch;
 use commit::{Prepared, Transaction};
 
 /// What registrations of a run share.
@@ -32,6 +34,8 @@ pub struct Registry {
     pub command: String,
     /// How many transactions the run has begun; their numbers in the journal.
     pub transactions: Arc<AtomicU64>,
+    /// Where registrations wait for each other; none where each is published by itself.
+    pub batch: Option<Arc<Batch>>,
 }
 
 /// Registers what was captured of the variant, all of it or nothing.
@@ -52,25 +56,35 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
             .iter()
             .all(|artifact| artifact.optional)
         {
-            Ok(())
+            publish(ctx, registry, None)
         } else {
             Err(StepResult::failed("nothing was captured"))
         };
     }
-    let registered = register_captured(ctx, registry, &captured);
+    let prepared = prepare(ctx, registry, &captured);
+    let registered = prepared.and_then(|prepared| publish(ctx, registry, Some(prepared)));
     // Also where it failed: the deployed files are still there to be taken again, and a full disk is
     // no place to keep copies.
     clear_staging(ctx, &captured);
     registered
 }
 
-fn register_captured(
+/// Changes output entries and hashes: now, or together with the others of the run once all are prepared.
+fn publish(
     ctx: &StepContext,
     registry: &Registry,
-    captured: &[Captured],
+    prepared: Option<Prepared>,
 ) -> Result<(), StepResult> {
-    let prepared = prepare(ctx, registry, captured)?;
-    let prepared = [prepared];
+    let prepared = match &registry.batch {
+        Some(batch) => match batch.add(prepared) {
+            Some(all) => all,
+            None => return Ok(()),
+        },
+        None => Vec::from_iter(prepared),
+    };
+    if prepared.is_empty() {
+        return Ok(());
+    }
     Transaction {
         run: &ctx.run,
         hashes_file: &ctx.settings.hashes_file.value,
@@ -138,6 +152,7 @@ impl Registry {
             clock,
             command,
             transactions: Arc::default(),
+            batch: None,
         }
     }
 

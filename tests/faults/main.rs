@@ -19,6 +19,7 @@ mod instants;
 mod project;
 mod recover;
 mod storm;
+mod together;
 mod world;
 mod writers;
 

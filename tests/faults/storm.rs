@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// Kills the tool `kills` times, at instants spread over the whole of a run; every other time with its
+/// Kills the tool `kills` times, every fifth in a run that publishes all at once, at instants spread over the whole of a run; every other time with its
 /// watcher, so that nobody clears up, and every third time leaving it to the next run to recover.
 fn storm(seed: u64, kills: u64) {
     println!("seed {seed}, {kills} kills");
@@ -34,7 +34,11 @@ fn storm(seed: u64, kills: u64) {
     let whole = begin.elapsed();
     let (mut killed, mut late) = (0, 0);
     while killed < kills {
-        let mut tool = world.start(&["-j", "2"]);
+        let mut args = vec!["-j", "2"];
+        if random.below(5) == 0 {
+            args.extend(["--publish-if", "all"]);
+        }
+        let mut tool = world.start(&args);
         let instant = Duration::from_micros(random.below(whole.as_micros() as u64 * 3));
         std::thread::sleep(instant / 2);
         if random.below(2) == 0

@@ -77,6 +77,8 @@ pub(super) struct Kas {
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     is_container: bool,
+    /// The value of [`MARK`] in the environment of everything that belongs to the build.
+    mark: String,
 }
 
 impl Kas {
@@ -93,6 +95,7 @@ impl Kas {
                 env: Vec::new(),
                 is_container: false,
                 name,
+                mark: String::new(),
             },
             Runner::Container {
                 kas_container,
@@ -112,6 +115,7 @@ impl Kas {
                     env: Vec::new(),
                     is_container: true,
                     name,
+                    mark: String::new(),
                 };
                 for (name, value) in &engine.environment {
                     kas.set(name, value);
@@ -138,7 +142,9 @@ impl Kas {
                 kas.set(name, value);
             }
         }
-        kas.set(MARK, kas.name.clone());
+        // The name is unique in its state directory; runs of two checkouts may begin in one second.
+        kas.mark = format!("{}@{}", kas.name, ctx.settings.state_dir.value.display());
+        kas.set(MARK, kas.mark.clone());
         Ok(kas)
     }
 
@@ -174,7 +180,7 @@ impl Kas {
 
     /// What the environment of each of its processes holds, as far as kas passes it on.
     pub(super) fn mark(&self) -> String {
-        format!("{MARK}={}", self.name)
+        format!("{MARK}={}", self.mark)
     }
 
     /// What to run, from where, with which log.
