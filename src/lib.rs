@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod exec;
 pub mod files;
+pub mod inspect;
 pub mod kas;
 pub mod load;
 pub mod model;

@@ -114,6 +114,22 @@ fn settings_and_tools_do_not_know_the_matrix() {
 }
 
 #[test]
+fn inspection_knows_files_alone() {
+    assert_absent(
+        "inspect",
+        &[
+            "model::matrix",
+            "model::plan",
+            "crate::steps",
+            "crate::store",
+            "crate::state",
+            "crate::settings",
+            "crate::report",
+        ],
+    );
+}
+
+#[test]
 fn files_stay_small() {
     let root = common::root().join("src");
     for file in sources(&root) {

@@ -251,6 +251,7 @@ fn variant(id: &str) -> Variant {
         deploy_name: format!("image-debian-qemuamd64{suffix}"),
         attr: kind.to_owned(),
         optional,
+        unique: false,
     };
     Variant {
         key: VariantKey {
@@ -304,6 +305,8 @@ fn what_was_deployed_is_registered() {
                 .collect();
             insta::assert_snapshot!(world.shown(&lines.join("\n")), @r#"
             {"kind":"warning","node":"step:qemuamd64/base","message":"no image-debian-qemuamd64.wic.bmap in DIR/build/tmp/deploy/images/qemuamd64","hint":"it is optional; isar-base-qemuamd64.wic.bmap is not registered"}
+            {"kind":"gate","node":"step:qemuamd64/base","name":"shape","verdict":"passed","why":"isar-base-qemuamd64.wic: not inspected: of no format that is known here"}
+            {"kind":"gate","node":"step:qemuamd64/base","name":"shape","verdict":"passed","why":"isar-base-qemuamd64-vmlinuz: not inspected: of no format that is known here"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","how":"copied"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"vmlinuz","name":"isar-base-qemuamd64-vmlinuz","bytes":8,"sha256":"4fff0d3e643b3894c17a0738fbdc591953aa722c9d42774425090accc4377126","nix32":"09ki6z2cq2h94m27fhlx5irallqrb7fgnf07gb0r8f1vchz0vzsg","how":"copied"}
             {"kind":"artifact","node":"step:qemuamd64/base","variant":"qemuamd64/base","type":"wic","name":"isar-base-qemuamd64.wic","bytes":8,"sha256":"a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9","nix32":"1y8j2wn9fv7p9hx3v1mdqvacwaswbkhcfi0ig6i3y310ggg3zpx5","store_path":"DIR/.isar-build-all/store/1n9fyklnbrw81rjiqdhjhx0n3j0w2rx4-isar-base-qemuamd64.wic","how":"added"}

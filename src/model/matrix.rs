@@ -56,6 +56,9 @@ pub struct Artifact {
     pub attr: String,
     /// A missing optional artifact is said; a missing required one fails its variant.
     pub optional: bool,
+    /// Whether no other variant may have a file of the same content.
+    #[serde(skip)]
+    pub unique: bool,
 }
 
 /// One image to build.

@@ -132,6 +132,11 @@ static ARTIFACT: Type = table(&[
         "Whether a build is complete without it. Default `false`.",
     ),
     optional(
+        "unique",
+        Type::Boolean,
+        "Whether no two variants may have a file of the same content; set it for what differs in every variant, as the disk image does. Default `false`.",
+    ),
+    optional(
         "deploy_name",
         Type::Text,
         "Template of the file name in the deploy directory, where it differs from `naming.deploy_name`.",
@@ -152,6 +157,11 @@ static MACHINE_ARTIFACT: Type = Type::Either(&[
             "optional",
             Type::Boolean,
             "Whether a build is complete without it, on this machine.",
+        ),
+        optional(
+            "unique",
+            Type::Boolean,
+            "Whether no two variants may have a file of the same content, on this machine.",
         ),
         optional(
             "deploy_name",

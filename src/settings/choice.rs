@@ -37,6 +37,30 @@ pub enum IsarMode {
     Rootless,
 }
 
+/// A gate between build and registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Every program is for the machine
+    Architecture,
+    /// The file is whole
+    Shape,
+    /// A unique artifact is like no other variant's
+    Content,
+}
+
+impl Gate {
+    /// The word for it, as it is set and as events say it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Gate::Architecture => "architecture",
+            Gate::Shape => "shape",
+            Gate::Content => "content",
+        }
+    }
+}
+
 /// Where captured artifacts are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -17,7 +17,7 @@ use crate::model::suggest;
 
 mod globs;
 
-pub(crate) use globs::Globs;
+pub(crate) use globs::{Globs, PathGlobs};
 
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -485,6 +485,32 @@ impl<E: ValueEnum + PartialEq> Kind for Choice<E> {
     }
     fn schema() -> serde_json::Value {
         json!({ "enum": Self::names() })
+    }
+}
+
+/// Several of a few words.
+pub(crate) struct Choices<E>(PhantomData<E>);
+
+impl<E: ValueEnum + PartialEq> Kind for Choices<E> {
+    type Value = Vec<E>;
+
+    fn expected() -> String {
+        format!("a list, each {}", Choice::<E>::expected())
+    }
+    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Vec<E>, Vec<Wrong>> {
+        array(&Self::expected(), value, Choice::<E>::from_text)
+    }
+    fn from_text(text: &str) -> Result<Vec<E>, Wrong> {
+        words(text)?
+            .iter()
+            .map(|word| Choice::<E>::from_text(word))
+            .collect()
+    }
+    fn show(value: &Vec<E>) -> String {
+        show_words(&value.iter().map(Choice::<E>::show).collect::<Vec<_>>())
+    }
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": Choice::<E>::schema() })
     }
 }
 

@@ -21,7 +21,7 @@ mod resolve;
 mod surroundings;
 mod table;
 
-pub use choice::{ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
+pub use choice::{ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice};
 pub use environment::Environment;
 pub use fault::{Fault, SettingsError};
 pub use handbook::markdown;

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::choice::{ColorChoice, EngineChoice, Executor, IsarMode, StoreChoice};
-use super::kind::{Choice, Globs, Kind, Mounts, Number, Place, Program, Variables, Word, Words};
+use super::choice::{ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice};
+use super::kind::{
+    Choice, Choices, Globs, Kind, Mounts, Number, PathGlobs, Place, Program, Variables, Word, Words,
+};
 use super::layer::{Layer, Sourced};
 use super::resolve::{LayerInput, Resolver};
 
@@ -284,6 +286,14 @@ settings! {
     /// for those that run, or is not started. Default 1024.
     min_free: u64 = "min-free" as Number<u64, 0, 1_048_576>,
         default 1024;
+    /// Globs of paths inside images and archives where programs for other machines belong, besides
+    /// those that are known (see docs/gates.md).
+    foreign_allowed: Vec<String> = "foreign-allowed" as PathGlobs,
+        default Vec::new();
+    /// Gates that are left open: `architecture`, `shape`, `content`. What they would have refused is
+    /// registered, with a warning.
+    skip_gates: Vec<Gate> = "skip-gates" as Choices<Gate>,
+        default Vec::new();
     /// How many seconds a build may take to stop before it is killed. Default 30.
     stop_timeout: u64 = "stop-timeout" as Number<u64, 0, 86_400>,
         default 30;

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::deploy;
-use super::{StepContext, StepResult, StopLevel};
+use super::{StepContext, StepResult, StopLevel, deploy, gates};
 use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::Artifact;
@@ -58,6 +57,9 @@ pub async fn capture(
     };
     match copy_all(&ctx, sources, want).await {
         Ok(copied) => {
+            if let Err(failure) = proven(&ctx, &copied).await {
+                return failure;
+            }
             for (captured, how) in &copied {
                 ctx.events.emit(artifact_event(&ctx, captured, None, *how));
             }
@@ -67,6 +69,15 @@ pub async fn capture(
         }
         Err(failure) => failure,
     }
+}
+
+/// Runs the gates; what they refuse is not kept.
+async fn proven(ctx: &StepContext, copied: &[Copied]) -> Result<(), StepResult> {
+    let captured: Vec<Captured> = copied.iter().map(|(one, _)| one.clone()).collect();
+    let ctx = ctx.clone();
+    blocking(move || gates::check(&ctx, &captured).inspect_err(|_| clear_staging(&ctx, &captured)))
+        .await
+        .flatten()
 }
 
 /// The staging directory of a variant's machine. It is this run's own, so that two runs cannot

@@ -3,7 +3,9 @@
 
 pub mod build;
 pub mod capture;
+mod content;
 pub mod deploy;
+mod gates;
 pub mod output;
 pub mod register;
 pub mod room;
@@ -89,6 +91,16 @@ impl StepResult {
     pub fn failed(why: impl Into<String>) -> StepResult {
         StepResult {
             outcome: Outcome::Failed,
+            why: Some(why.into()),
+            hint: None,
+        }
+    }
+
+    /// A gate would not have it.
+    #[must_use]
+    pub fn refused(why: impl Into<String>) -> StepResult {
+        StepResult {
+            outcome: Outcome::Refused,
             why: Some(why.into()),
             hint: None,
         }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::capture::{
-    blocking, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
+    blocking, clear_staging, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
 };
-use super::{StepContext, StepResult};
+use super::{StepContext, StepResult, gates};
 use crate::files::{PathError, create_dir};
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
@@ -79,6 +79,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         let one = take(ctx, store, artifact, &entry).map_err(of_store)?;
         captured.push(one);
     }
+    gates::check(ctx, &captured).inspect_err(|_| clear_staging(ctx, &captured))?;
     ctx.handover.put(ctx.variant.key.clone(), captured);
     Ok(())
 }

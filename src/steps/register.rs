@@ -11,11 +11,12 @@ pub mod commit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::capture::{artifact_event, blocking, clear_staging, killed, of_store, output_dir};
-use super::{StepContext, StepResult};
+use super::capture::{artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir};
+use super::{StepContext, StepResult, content};
 use crate::report::Clock;
 use crate::state::journal::{Entry, StorePlace};
 use crate::state::records::Records;
+use crate::store::hashes_file::read_text;
 use crate::store::{Added, Captured, Store};
 
 use batch::Batch;
@@ -107,6 +108,10 @@ fn prepare(
         .map(|one| store.path_of(&one.sha256, &one.unique_name))
         .collect::<Result<Vec<_>, _>>()
         .map_err(of_store)?;
+    // Now, so that nothing is added that is refused; and once more in the transaction.
+    let text =
+        read_text(&ctx.settings.hashes_file.value).map_err(|error| fail(&error, error.hint()))?;
+    content::compare(ctx, &registry.records, captured, &text)?;
     let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
     ctx.intend(&Entry::Adding {
         run: ctx.run.clone(),
@@ -123,6 +128,7 @@ fn prepare(
         variant: ctx.variant.key.clone(),
     });
     Ok(Prepared {
+        ctx: ctx.clone(),
         key: ctx.variant.key.clone(),
         names: ctx
             .variant

@@ -149,6 +149,14 @@ pub struct Replacement {
     text: String,
 }
 
+impl Replacement {
+    /// The text that the file will have.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Reads a hashes file without locking it, which is safe because it is only ever replaced whole. An
 /// absent file is an empty text.
 ///

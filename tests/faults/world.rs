@@ -94,7 +94,7 @@ impl World {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let is_entry = path.parent().unwrap().parent() == Some(&self.path("artifacts"));
             let is_left = name.ends_with(".part")
-                || name.ends_with(".lock")
+                || (name.ends_with(".lock") && !is_free_cache_lock(&path))
                 || name == "journal.jsonl"
                 || path.iter().any(|part| part == ".captured")
                 || path.starts_with(self.path("fake/containers"))
@@ -113,6 +113,13 @@ impl World {
             .unwrap();
         self.path("artifacts").join(machine).join(name)
     }
+}
+
+/// The lock file of a cache stays in it, and is left only where somebody has the lock.
+fn is_free_cache_lock(path: &Path) -> bool {
+    path.ends_with(".isar-build-all.lock")
+        && fs::File::open(path)
+            .is_ok_and(|file| isar_build_all::files::try_lock(&file).unwrap_or(false))
 }
 
 /// Everything below a directory that is no directory, git's and the builds' own excepted.

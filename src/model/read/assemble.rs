@@ -267,6 +267,7 @@ impl<'a> Assembler<'a> {
                     deploy_name,
                     attr: artifact.attr.clone(),
                     optional: artifact.optional,
+                    unique: artifact.unique,
                 });
             }
         }

@@ -68,6 +68,8 @@ pub struct MachineArtifact {
     pub attr: String,
     /// Whether a build is complete without it.
     pub optional: bool,
+    /// Whether variants must differ in it.
+    pub unique: bool,
     /// The deploy name's template, where it has one of its own.
     pub deploy_name: Option<Text>,
 }
@@ -306,6 +308,7 @@ fn artifact(own: document::ArtifactKeys, base: &document::ArtifactKeys) -> Optio
             .map_or(&own.kind.value, |attr| &attr.value)
             .clone(),
         optional: own.optional.or(base.optional).unwrap_or(false),
+        unique: own.unique.or(base.unique).unwrap_or(false),
         deploy_name: own.deploy_name.or_else(|| base.deploy_name.clone()),
         span: own.kind.span,
         kind: own.kind.value,

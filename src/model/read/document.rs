@@ -89,6 +89,8 @@ pub struct ArtifactKeys {
     pub attr: Option<Text>,
     /// `optional`.
     pub optional: Option<bool>,
+    /// `unique`.
+    pub unique: Option<bool>,
     /// `deploy_name`.
     pub deploy_name: Option<Text>,
 }
@@ -333,6 +335,7 @@ impl Reader<'_> {
             extension: self.text(table.get("extension")),
             attr: self.text(table.get("attr")),
             optional: boolean(table.get("optional")),
+            unique: boolean(table.get("unique")),
             deploy_name: self.text(table.get("deploy_name")),
         }
     }
@@ -345,6 +348,7 @@ impl Reader<'_> {
                 extension: None,
                 attr: None,
                 optional: None,
+                unique: None,
                 deploy_name: None,
             }),
         };

@@ -20,15 +20,16 @@ use crate::state::journal::{
     Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
 };
 use crate::state::lock::Holder;
-use crate::state::records::Registered;
-use crate::steps::StepResult;
+use crate::state::records::{Records, Registered};
 use crate::steps::capture::fail;
+use crate::steps::{StepContext, StepResult, content};
 use crate::store::entries::{self, Before};
 use crate::store::hashes_file::{HashesFile, HashesFileError, WAIT, read_text};
 use crate::store::{Added, Captured, Hold};
 
 /// A variant whose files are in the store and whose entries wait to be changed.
 pub struct Prepared {
+    pub(super) ctx: StepContext,
     pub(super) key: VariantKey,
     pub(super) names: Vec<String>,
     /// The node that registers it.
@@ -52,6 +53,12 @@ impl Prepared {
                 .map(|(captured, _)| (captured.unique_name.clone(), captured.sha256))
                 .collect(),
         }
+    }
+
+    /// With everything that is registered, the other variants of this transaction included.
+    fn compare(&self, records: &Records, text: &str) -> content::Compared {
+        let captured: Vec<Captured> = self.artifacts.iter().map(|(one, _)| one.clone()).collect();
+        content::compare(&self.ctx, records, &captured, text)
     }
 
     fn link(&self, captured: &Captured) -> PathBuf {
@@ -79,6 +86,10 @@ impl Transaction<'_> {
         let file = HashesFile::lock(self.hashes_file, &holder, WAIT).map_err(of_file)?;
         let hashes: Vec<VariantHashes> = prepared.iter().map(Prepared::hashes).collect();
         let replacement = file.with(&hashes).map_err(of_file)?;
+        let compared = prepared
+            .iter()
+            .map(|one| one.compare(&self.registry.records, replacement.text()))
+            .collect::<Result<Vec<_>, _>>()?;
         let registration = self.registration(prepared)?;
         self.journal
             .intend(&Entry::Registering(registration.clone()))
@@ -108,6 +119,9 @@ impl Transaction<'_> {
             run: self.run.to_owned(),
             number: registration.number,
         });
+        for (one, compared) in prepared.iter().zip(compared) {
+            content::tell(&one.ctx, compared);
+        }
         for event in prepared.iter().flat_map(|one| &one.events) {
             self.events.emit(event.clone());
         }

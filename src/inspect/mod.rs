@@ -1,0 +1,196 @@
+//! Inspection: opens a file, says what it is and what is wrong with it. Knows nothing of steps,
+//! variants, records or stores.
+//!
+//! What a file is follows from its content, not from its name. Nothing is mounted, no privilege is
+//! needed, and memory is bounded whatever the file says of itself (see `source`).
+
+mod archive;
+mod bmap;
+mod compress;
+mod cpio;
+mod disk;
+mod ext4;
+mod fat;
+mod gpt;
+pub mod machine;
+mod report;
+mod source;
+mod squashfs;
+mod volume;
+mod zeros;
+
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+pub use report::{Finding, Gate, Report, Rules};
+pub use source::Stop;
+
+use compress::{Compression, Parts};
+use machine::{HEAD, Machine};
+use report::{BLOCK_MAP, Looking};
+use source::{Stream, Window, invalid};
+use volume::FileSystem;
+
+/// Looks at a file. What cannot be read in it is a finding; an error is the system's answer to opening
+/// it.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn inspect(path: &Path, rules: &Rules) -> io::Result<Report> {
+    let window = Window::whole(File::open(path)?, rules.stop.clone())?;
+    let mut looking = Looking::new(rules);
+    guarded(&mut looking, |looking| look(&window, looking));
+    Ok(looking.finish())
+}
+
+/// Compares a block map with its image. What is no block map is looked at like any other file.
+///
+/// # Errors
+/// When one of them cannot be opened.
+pub fn inspect_bmap(path: &Path, image: &Path, rules: &Rules) -> io::Result<Report> {
+    let mut window = Window::whole(File::open(path)?, rules.stop.clone())?;
+    let image = Window::whole(File::open(image)?, rules.stop.clone())?;
+    let mut looking = Looking::new(rules);
+    guarded(&mut looking, |looking| {
+        if !bmap::is_bmap(&window.head(HEAD)?) {
+            return look(&window, looking);
+        }
+        looking.report.what = BLOCK_MAP.to_owned();
+        for fault in bmap::compare(&mut window, &image)? {
+            looking.shape(fault);
+        }
+        Ok(())
+    });
+    Ok(looking.finish())
+}
+
+/// Makes a finding of what cannot be read, also where a library for the format gives up in a panic.
+fn guarded<'a>(looking: &mut Looking<'a>, look: impl FnOnce(&mut Looking<'a>) -> io::Result<()>) {
+    let ended = catch_unwind(AssertUnwindSafe(|| look(looking)))
+        .unwrap_or_else(|_| Err(invalid("its structures contradict each other")));
+    if let Err(error) = ended {
+        let what = match looking.report.what.as_str() {
+            "" => "file".to_owned(),
+            what => what.to_owned(),
+        };
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it ends too early: it is truncated".to_owned(),
+            _ => error.to_string(),
+        };
+        let place = std::mem::take(&mut looking.place);
+        looking.shape(format!("the {what}{place} cannot be read: {why}"));
+    }
+}
+
+fn look(window: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
+    if window.len() == 0 {
+        looking.shape("it is empty");
+        return Ok(());
+    }
+    if zeros::first_data(window, 0..window.len())?.is_none() {
+        looking.shape(format!("all of its {} bytes are zero", window.len()));
+        return Ok(());
+    }
+    let head = window.head(HEAD)?;
+    if let Some(sector) = gpt::sector_size(window)? {
+        looking.report.what = "GPT disk image".to_owned();
+        let table = gpt::read(window, sector)?;
+        return disk::look(window, table, looking);
+    }
+    if let Some(file_system) = FileSystem::of(window)? {
+        looking.report.what = file_system.name().to_owned();
+        return file_system.walk(window, looking);
+    }
+    if bmap::is_bmap(&head) {
+        looking.report.what = BLOCK_MAP.to_owned();
+        return Ok(());
+    }
+    if look_through(window, &head, looking)? {
+        return Ok(());
+    }
+    if gpt::is_mbr(window)? {
+        looking.report.what = "MBR disk image".to_owned();
+        let table = gpt::read_mbr(window)?;
+        return disk::look(window, table, looking);
+    }
+    Ok(())
+}
+
+/// Looks at what is read from begin to end; answers whether we know what it is.
+fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::Result<bool> {
+    let open = || Stream::new(window.clone(), window.budget.clone());
+    if stream_of(&mut open(), head, "", looking)? {
+        return Ok(true);
+    }
+    let Some(compression) = Compression::of(head) else {
+        return Ok(false);
+    };
+    let packed = format!(" ({})", compression.name());
+    looking.report.what = format!("{} data", compression.name());
+    let inside = compression
+        .unpack(&mut open(), Parts::One)?
+        .peek(HEAD)?
+        .to_vec();
+    let mut stream = open();
+    if cpio::is_cpio(&inside) {
+        // Several may follow each other, each compressed or not.
+        looking.report.what = format!("initial RAM disk{packed}");
+        cpio::read(&mut stream, looking)?;
+        return Ok(true);
+    }
+    let mut unpacked = compression.unpack(&mut stream, Parts::All)?;
+    if !stream_of(&mut unpacked, &inside, &packed, looking)? {
+        let what = format!("what its {} data holds", compression.name());
+        looking.report.unread.push(what);
+        io::copy(&mut unpacked, &mut io::sink())?;
+    }
+    Ok(true)
+}
+
+/// Looks at a stream that begins with `head`; answers whether we know what it is.
+fn stream_of(
+    stream: &mut Stream<'_>,
+    head: &[u8],
+    packed: &str,
+    looking: &mut Looking<'_>,
+) -> io::Result<bool> {
+    if cpio::is_cpio(head) {
+        looking.report.what = format!("initial RAM disk{packed}");
+        cpio::read(stream, looking)?;
+    } else if archive::is_tar(head) {
+        looking.report.what = format!("tar archive{packed}");
+        archive::read(stream, looking)?;
+    } else if let Some(machine) = machine::of(head) {
+        looking.report.what = format!("program or kernel{packed}");
+        whole_kernel(stream, machine::bzimage_size(head), looking)?;
+        kernel(&machine, looking);
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn kernel(machine: &Machine, looking: &mut Looking<'_>) {
+    match machine {
+        Machine::Any => {}
+        Machine::Of(arch) if *arch == looking.arch() => looking.report.programs += 1,
+        machine => looking.foreign("it", machine),
+    }
+}
+
+/// Reads to the end, and compares its size with what the kernel says of itself.
+fn whole_kernel(
+    stream: &mut Stream<'_>,
+    says: Option<u64>,
+    looking: &mut Looking<'_>,
+) -> io::Result<()> {
+    let there = io::copy(stream, &mut io::sink())?;
+    if let Some(says) = says.filter(|&says| says > there) {
+        looking.shape(format!(
+            "it has {there} bytes where its boot header says {says}: it is truncated"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! File systems in a partition or a file of their own: which one it is, and a walk over its files.
+//! Knows nothing of partition tables.
+
+use std::io;
+
+use super::report::Looking;
+use super::source::Window;
+use super::{ext4, fat, squashfs};
+
+/// Entries of one file system that are looked at: more than any image has.
+pub(super) const ENTRIES: u64 = 4_000_000;
+
+/// How deep directories may be in each other.
+pub(super) const DEPTH: usize = 128;
+
+/// A file system that we can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    /// FAT12, FAT16 or FAT32.
+    Fat,
+    /// ext2, ext3 or ext4.
+    Ext4,
+    /// Squashfs.
+    Squashfs,
+}
+
+impl FileSystem {
+    /// The one that a volume has.
+    pub(super) fn of(volume: &Window) -> io::Result<Option<FileSystem>> {
+        let head = volume.head(2048)?;
+        let is = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
+        Ok(if is(0x438, b"\x53\xef") {
+            Some(FileSystem::Ext4)
+        } else if is(0, b"hsqs") {
+            Some(FileSystem::Squashfs)
+        } else if is(510, b"\x55\xaa") && (is(54, b"FAT") || is(82, b"FAT")) {
+            Some(FileSystem::Fat)
+        } else {
+            None
+        })
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            FileSystem::Fat => "FAT file system",
+            FileSystem::Ext4 => "ext4 file system",
+            FileSystem::Squashfs => "squashfs file system",
+        }
+    }
+
+    /// Looks at every program in it.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub(super) fn walk(self, volume: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
+        match self {
+            FileSystem::Fat => fat::walk(volume, looking),
+            FileSystem::Ext4 => ext4::walk(volume, looking),
+            FileSystem::Squashfs => squashfs::walk(volume, looking),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A project in a directory of its own, and the steps from deploy directory to registration.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use isar_build_all::model::arch::Arch;
+use isar_build_all::model::event::{Event, EventKind, Verdict};
+use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
+use isar_build_all::model::outcome::Outcome;
+use isar_build_all::report::{Clock, Hub, Reporter};
+use isar_build_all::settings::{Gate, LayerInput, Settings};
+use isar_build_all::state::StateDir;
+use isar_build_all::state::journal::Journal;
+use isar_build_all::state::records::Records;
+use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::output::take_output;
+use isar_build_all::steps::register::{Registry, register};
+use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
+use isar_build_all::store::{LocalStore, Store};
+use tokio::sync::watch;
+
+#[derive(Clone, Default)]
+struct Collect(Arc<Mutex<Vec<Event>>>);
+
+impl Reporter for Collect {
+    fn name(&self) -> &'static str {
+        "collect"
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    pub(crate) settings: Settings,
+    registry: Registry,
+    level: watch::Sender<StopLevel>,
+}
+
+/// How a variant ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) why: String,
+    pub(crate) hint: String,
+    pub(crate) gates: Vec<(String, Verdict, String)>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::resolve(&LayerInput {
+            project_dir: dir.path().to_owned(),
+            working_dir: dir.path().to_owned(),
+            ..LayerInput::default()
+        })
+        .unwrap();
+        let state = StateDir::at(settings.state_dir.value.clone());
+        state.create().unwrap();
+        let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        World {
+            registry: Registry {
+                store: Arc::new(Store::Local(LocalStore::new(state.store()))),
+                records: Arc::new(Records::open(&state.records()).unwrap()),
+                clock,
+                command: "isar-build-all".to_owned(),
+                transactions: Arc::default(),
+                batch: None,
+            },
+            settings,
+            dir,
+            level: watch::Sender::new(StopLevel::Run),
+        }
+    }
+
+    pub(crate) fn skip(&mut self, gate: Gate) {
+        self.settings.skip_gates.value.push(gate);
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// Puts a file where ISAR deploys it.
+    pub(crate) fn deploy(&self, suffix: &str, file: &Path) {
+        let dir = self.path("build/tmp/deploy/images/qemuamd64");
+        fs::create_dir_all(&dir).unwrap();
+        fs::copy(file, dir.join(format!("image-qemuamd64{suffix}"))).unwrap();
+    }
+
+    pub(crate) fn deploy_bytes(&self, suffix: &str, content: &[u8]) {
+        let file = self.path("content");
+        fs::write(&file, content).unwrap();
+        self.deploy(suffix, &file);
+    }
+
+    pub(crate) fn hashes(&self) -> String {
+        fs::read_to_string(self.path("artifact-hashes.nix")).unwrap_or_default()
+    }
+
+    pub(crate) fn stage_is_empty(&self) -> bool {
+        !self.path("artifacts/qemuamd64/.captured").exists()
+    }
+
+    /// Captures what is deployed, and registers it.
+    pub(crate) fn variant(&self, id: &str) -> Ended {
+        let build_dir = self.path("build");
+        let want = self.registry.store.want();
+        self.step(id, |ctx, registry| async move {
+            let captured = capture(&ctx, &build_dir, &Provenance::JustBuilt, want).await;
+            match captured.outcome {
+                Outcome::Succeeded => register(&ctx, &registry).await,
+                _ => captured,
+            }
+        })
+    }
+
+    /// Registers what lies in the output directory.
+    pub(crate) fn hash_only(&self, id: &str) -> Ended {
+        self.step(id, |ctx, registry| async move {
+            let taken = take_output(&ctx, &registry.store).await;
+            match taken.outcome {
+                Outcome::Succeeded => register(&ctx, &registry).await,
+                _ => taken,
+            }
+        })
+    }
+
+    fn step<F: Future<Output = StepResult>>(
+        &self,
+        id: &str,
+        work: impl FnOnce(StepContext, Registry) -> F,
+    ) -> Ended {
+        let collected = Collect::default();
+        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
+        let (hub, events) = Hub::start("run", Arc::clone(&self.registry.clock), reporters).unwrap();
+        let ctx = StepContext {
+            node: format!("capture:qemuamd64/{id}"),
+            run: "run".to_owned(),
+            variant: Arc::new(variant(id)),
+            settings: Arc::new(self.settings.clone()),
+            events,
+            stop: self.level.subscribe(),
+            handover: Arc::new(Handover::default()),
+            journal: Arc::new(Journal::open(&self.dir.path().join("journal.jsonl")).unwrap()),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let result = runtime.block_on(work(ctx, self.registry.clone()));
+        drop(runtime);
+        assert!(hub.join().is_empty());
+        let mut ended = Ended {
+            outcome: result.outcome,
+            why: result.why.unwrap_or_default(),
+            hint: result.hint.unwrap_or_default(),
+            gates: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for event in collected.0.lock().unwrap().drain(..) {
+            match event.kind {
+                EventKind::Gate {
+                    name, verdict, why, ..
+                } => ended.gates.push((name, verdict, why)),
+                EventKind::Warning { message, .. } => ended.warnings.push(message),
+                _ => {}
+            }
+        }
+        ended
+    }
+}
+
+fn variant(id: &str) -> Variant {
+    let artifact = |suffix: &str, optional| Artifact {
+        kind: suffix.trim_start_matches(['.', '-']).to_owned(),
+        unique_name: format!("isar-{id}-qemuamd64{suffix}"),
+        deploy_name: format!("image-qemuamd64{suffix}"),
+        attr: suffix.trim_start_matches(['.', '-']).to_owned(),
+        optional,
+        unique: suffix == ".wic",
+    };
+    Variant {
+        key: VariantKey {
+            machine: "qemuamd64".to_owned(),
+            id: id.to_owned(),
+        },
+        arch: Arch::Amd64,
+        axes: Vec::new(),
+        kas: vec!["a.yml".to_owned()],
+        attr_path: Vec::new(),
+        artifacts: vec![
+            artifact(".wic", false),
+            artifact("-vmlinuz", true),
+            artifact(".wic.bmap", true),
+        ],
+    }
+}
