@@ -91,8 +91,7 @@ impl Cache {
             .collect()
     }
 
-    /// The lock that every build holds on it with others, and who removes from it alone. Its time of
-    /// modification is when it was last taken.
+    /// The lock that every build holds on it with others, and who removes from it alone.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.path.join(format!("{OURS}lock"))

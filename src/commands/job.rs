@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::spawn_blocking;
+
+use super::room;
 use crate::model::matrix::Variant;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
@@ -21,6 +24,7 @@ use crate::steps::contamination;
 use crate::steps::freshness::Before;
 use crate::steps::output::take_output;
 use crate::steps::register::{Registry, register};
+use crate::steps::room::{Lack, NoRoom, Reservation, Room};
 use crate::steps::{Handover, StepContext, StepResult, StopSignal};
 
 /// Everything that the steps of a run share.
@@ -47,6 +51,8 @@ pub struct Job {
     pub handover: Arc<Handover>,
     /// Where steps say what they are about to do.
     pub journal: Arc<Journal>,
+    /// The room that the builds of this run have been given.
+    pub room: Arc<Room>,
 }
 
 impl Job {
@@ -62,6 +68,11 @@ impl Job {
     async fn build(&self, ctx: &StepContext, dirs: &VariantDirs) -> StepResult {
         let Some(tools) = &self.build_tools else {
             return StepResult::failed("internal fault: a build was planned without tools for it");
+        };
+        // Held until the build has ended.
+        let _room = match self.reserve(ctx, dirs).await {
+            Ok(room) => room,
+            Err(result) => return result,
         };
         let records = &self.registry.records;
         let old = match contamination::keep_out(ctx, tools, &dirs.build, records).await {
@@ -103,6 +114,7 @@ impl Job {
                 return unrecorded(&error);
             }
             ctx.handover.put_before(ctx.variant.key.clone(), before);
+            self.measure(ctx, dirs).await;
         }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
@@ -140,6 +152,41 @@ impl Job {
             }
         }
         result
+    }
+}
+
+impl Job {
+    /// Room for a build, waited for where builds that run may give some back.
+    async fn reserve(
+        &self,
+        ctx: &StepContext,
+        dirs: &VariantDirs,
+    ) -> Result<Reservation, StepResult> {
+        let (settings, variant) = (Arc::clone(&self.settings), Arc::clone(&ctx.variant));
+        let (dirs, store) = (dirs.clone(), self.registry.store.dir().to_owned());
+        let needs = spawn_blocking(move || room::needs(&settings, &variant, &dirs, &store))
+            .await
+            .unwrap_or_default();
+        let margin = room::margin(&self.settings);
+        let wait = |lack: &Lack| {
+            let message = format!("waits for a build to end: {lack}");
+            ctx.events.warn(Some(&ctx.node), message, None);
+        };
+        let reserved = self.room.reserve(&needs, margin, &ctx.stop, wait).await;
+        reserved.map_err(|none| match none {
+            NoRoom::Stopped => StepResult::cancelled(),
+            NoRoom::Lack(lack) => StepResult::failed(format!("not enough room: {lack}")).hint(
+                "make room, for example by isar-build-all cache prune; `build-space` and `min-free` set what is asked for",
+            ),
+        })
+    }
+
+    /// Remembers what a build took.
+    async fn measure(&self, ctx: &StepContext, dirs: &VariantDirs) {
+        let (settings, key) = (Arc::clone(&self.settings), ctx.variant.key.clone());
+        let dirs = dirs.clone();
+        // Only a panic of ours could fail here, and then the next build is estimated.
+        let _ = spawn_blocking(move || room::remember(&settings, &key, &dirs)).await;
     }
 }
 

@@ -13,6 +13,7 @@ mod paint;
 pub mod plan;
 pub mod project;
 pub mod recover;
+mod room;
 pub mod run;
 pub mod run_lock;
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::run::{command_line, open};
@@ -52,6 +53,8 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
     };
     let mut report = recovery::everything(&place, store.as_ref()).map_err(unreadable)?;
     said_first(&lock, &mut report);
+    let locks = cache::clear_locks(&settings, args.dry_run);
+    report.lines.extend(locks.into_iter().map(Line::Done));
     let code = if report.has_failures() {
         RunOutcome::Failed.exit_code()
     } else {

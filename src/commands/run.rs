@@ -35,6 +35,7 @@ use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
 use crate::steps::register::batch::Batch;
+use crate::steps::room::Room;
 use crate::store::hashes_file::{self, HashesFileError};
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
@@ -124,6 +125,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         build_dir: project.build_dir.clone(),
         events: events.clone(),
         handover: Arc::new(Handover::default()),
+        room: Arc::new(Room::default()),
         journal: Arc::clone(&journal),
     };
     let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;

@@ -284,6 +284,14 @@ settings! {
     /// Builds at the same time. Default 1.
     jobs: u32 = "jobs" as Number<u32, 1, 1024>,
         default 1;
+    /// What a build is expected to take in its directories, in MiB, until one of its variant was measured.
+    /// Default 4096.
+    build_space: u64 = "build-space" as Number<u64, 0, 1_048_576>,
+        default 4096;
+    /// What is to stay free on each file system that a build uses, in MiB. Where less would, a build waits
+    /// for those that run, or is not started. Default 1024.
+    min_free: u64 = "min-free" as Number<u64, 0, 1_048_576>,
+        default 1024;
     /// Globs of paths inside images and archives where programs for other machines belong, besides
     /// those that are known (see docs/gates.md).
     foreign_allowed: Vec<String> = "foreign-allowed" as PathGlobs,

@@ -278,7 +278,7 @@ fn misspelt_variables_are_named() {
         [
             ("ISAR_BUILD_ALL_JOB", "2"),
             ("ISAR_BUILD_ALL_LOG", "debug"),
-            ("ISAR_BUILD_ALL_SOMETHING_ELSE", "1"),
+            ("ISAR_BUILD_ALL_ZZZ", "1"),
         ],
     );
     insta::assert_snapshot!(unknown_variables(&environment).join("\n"));

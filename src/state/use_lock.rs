@@ -1,14 +1,14 @@
 //! Advisory locks on something that many use at once and one may change alone. Knows nothing of what
 //! they protect.
 //!
-//! As in [`super::lock`], the lock is the kernel's and a dead process holds nothing. Unlike there, the
-//! file stays, because many hold it at once; each adds a line that says who it is. Lines of the dead
-//! are told by their process id and cleared by the next who has the file alone.
+//! As in [`super::lock`], the lock is the kernel's, a dead process holds nothing, and the file is removed
+//! with its release: here by the last who leaves. Many hold it at once, and each adds a line that says
+//! who it is; lines of the dead are told by their process id.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -27,14 +27,14 @@ pub enum Sharing {
 }
 
 /// What even one who does not want to wait waits: another may have the file alone for an instant, to
-/// clear it.
+/// remove it.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// A lock that is held as long as this lives.
 #[derive(Debug)]
 pub struct UseLock {
     file: File,
-    writable: bool,
+    path: PathBuf,
 }
 
 impl UseLock {
@@ -82,7 +82,10 @@ fn attempt(path: &Path, sharing: Sharing, holder: &Holder) -> io::Result<Option<
         Ok(()) | Err(Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    let mut lock = UseLock { file, writable };
+    let mut lock = UseLock {
+        file,
+        path: path.to_owned(),
+    };
     if writable {
         if sharing == Sharing::Exclusive {
             lock.file.set_len(0)?;
@@ -132,9 +135,12 @@ pub fn holders(path: &Path) -> Vec<Holder> {
 
 impl Drop for UseLock {
     fn drop(&mut self) {
-        // Who is alone clears the lines. Trying may cost us the lock, which we give up anyway.
-        if self.writable && flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = self.file.set_len(0);
+        // Who is alone removes the name, while nobody else can have the lock; who has opened the file
+        // meanwhile sees that its name is gone. Trying may cost us the lock, which we give up anyway.
+        let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone && is_at(&self.file, &self.path).unwrap_or(false) {
+            // A name that stays does no harm.
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -173,7 +179,7 @@ mod tests {
         let error = take(&path, Sharing::Shared, "one").unwrap_err();
         assert!(error.to_string().ends_with(": alone"), "{error}");
         drop(alone);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod freshness;
 mod gates;
 pub mod output;
 pub mod register;
+pub mod room;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

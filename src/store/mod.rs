@@ -85,6 +85,15 @@ impl Store {
         }
     }
 
+    /// The directory that it keeps files in.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        match self {
+            Store::Nix(store) => &store.store_dir,
+            Store::Local(store) => store.dir(),
+        }
+    }
+
     /// The hashes that it compares.
     #[must_use]
     pub fn want(&self) -> Want {

@@ -16,6 +16,7 @@ use crate::model::arch::Arch;
 use crate::model::pattern::Pattern;
 use crate::settings::Settings;
 use crate::state::lock::{Holder, LockError};
+use crate::state::use_lock::{Sharing, holders};
 
 use super::context::Context;
 use super::failure::{Failure, Kind};
@@ -57,6 +58,31 @@ pub fn enter(project: &Project, holder: &Holder, wait: &Wait) -> Result<InUse, F
     let patience = wait.limit().max(PATIENCE);
     caches::enter(&used, &foreign_downloads(settings), holder, patience)
         .map_err(|error| Failure::environment(&error).hint(error.hint()))
+}
+
+/// Removes the lock files of caches that dead runs left, or says which would be. They keep nobody out.
+pub fn clear_locks(settings: &Settings, dry_run: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    for cache in present(settings) {
+        let path = cache.lock();
+        if !path.exists() || !holders(&path).is_empty() {
+            continue;
+        }
+        // Dropped, a lock that is held alone takes its file with it.
+        if !dry_run
+            && cache
+                .hold(Sharing::Exclusive, &this(), Duration::ZERO)
+                .is_err()
+        {
+            continue;
+        }
+        let verb = if dry_run { "would remove" } else { "removed" };
+        said.push(format!(
+            "{verb} the lock file {} of a run that is gone",
+            path.display()
+        ));
+    }
+    said
 }
 
 /// The globs of the setting, which were checked when it was read.
