@@ -390,7 +390,8 @@ async fn what_resists_is_killed_after_the_stop_timeout() {
     );
     let built = scene.build_and_stop("up", StopLevel::Graceful).await;
     assert_eq!(built.result, StepResult::cancelled());
-    assert!(built.took >= Duration::from_secs(3));
+    // The stop timeout is 3 s; the clock of the test starts a little after that of the step.
+    assert!(built.took >= Duration::from_secs(2), "{:?}", built.took);
     assert!(built.took < Duration::from_secs(15), "{:?}", built.took);
     assert!(!lives(pid_in(&scene.path("up"))));
     assert_eq!(scene.containers(), 0);

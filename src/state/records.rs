@@ -6,7 +6,7 @@ pub mod deploys;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -150,8 +150,7 @@ impl Records {
         let mut connection = Connection::open(path).map_err(fault)?;
         connection.busy_timeout(BUSY).map_err(fault)?;
         // Where a file system cannot do WAL, SQLite answers with the mode that it keeps; it works too.
-        connection
-            .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        patiently(|| connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())))
             .and_then(|()| {
                 connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
             })
@@ -419,6 +418,23 @@ impl Records {
             )
             .optional()
             .map_err(self.fault())
+    }
+}
+
+/// SQLite does not wait for others when it changes the journal's mode, whatever its timeout says; so this
+/// tries again for as long.
+fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let begin = Instant::now();
+    loop {
+        match attempt() {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < BUSY =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            answer => return answer,
+        }
     }
 }
 
