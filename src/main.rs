@@ -7,5 +7,6 @@ use isar_build_all::cli::Cli;
 use isar_build_all::commands;
 
 fn main() -> ExitCode {
-    commands::dispatch(Cli::parse())
+    // A panic has said what and where; its exit code is that of a fault of ours.
+    std::panic::catch_unwind(|| commands::dispatch(Cli::parse())).unwrap_or(ExitCode::FAILURE)
 }

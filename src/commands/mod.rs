@@ -46,7 +46,39 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
+/// Says on stderr what the tool itself does, where `ISAR_BUILD_ALL_LOG` asks for it (`debug` shows every
+/// program that is started).
+fn trace(context: &Context) {
+    if let Some(filter) = context.environment.text("ISAR_BUILD_ALL_LOG") {
+        // It fails only where somebody else has set one, and then that one is used.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_writer(std::io::stderr)
+            .with_ansi(context.colors_stderr())
+            .try_init();
+    }
+}
+
+/// A word that belongs to the main job and means nothing beside a subcommand.
+fn stray(cli: &Cli) -> Option<&'static str> {
+    let mode = &cli.mode;
+    cli.command.as_ref()?;
+    [
+        (mode.list, "--list"),
+        (mode.dry_run, "--dry-run"),
+        (mode.rename_existing, "--rename-existing"),
+        (mode.hash_only, "--hash-only"),
+    ]
+    .into_iter()
+    .find_map(|(given, word)| given.then_some(word))
+}
+
 fn choose(context: &Context) -> Result<u8, Failure> {
+    trace(context);
+    if let Some(word) = stray(&context.cli) {
+        let why = format!("{word} belongs to the main job and does nothing beside a subcommand");
+        return Err(Failure::new(failure::Kind::Usage, why));
+    }
     let dot = context.cli.output.format == Format::Dot;
     if dot && !matches!(context.cli.command, Some(Command::Graph)) {
         let message = "`--format dot` is for `isar-build-all graph`";

@@ -304,6 +304,7 @@ impl Process {
             };
         }
         let program = spec.program.clone();
+        tracing::debug!(?program, args = ?spec.args, "start");
         let child = command.spawn().map_err(|source| match source.kind() {
             // A name without a slash is looked up in PATH, where this look at a file would be wrong.
             io::ErrorKind::NotFound if program.components().count() > 1 && program.exists() => {

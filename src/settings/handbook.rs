@@ -18,6 +18,8 @@ A relative path is taken from the directory of the file that sets it, in a varia
 working directory; a leading `~/` is the home directory. A list or table replaces that of the layer below, it
 does not add to it. In a variable a list is split as a shell would, at white space, with quotes and backslashes.
 
+`ISAR_BUILD_ALL_LOG=debug` shows on stderr every program that the tool starts.
+
 | setting | default | meaning | variables |
 |---|---|---|---|
 ";

@@ -276,6 +276,7 @@ impl NixStore {
             program: self.program.clone(),
             source,
         };
+        tracing::debug!(program = ?self.program, ?args, "start");
         let child = command
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

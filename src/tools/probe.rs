@@ -100,6 +100,7 @@ impl<'a> Prober<'a> {
         arguments: &[S],
     ) -> Result<Answer, ProbeError> {
         let shown = shown(program, arguments);
+        tracing::debug!("ask {shown}");
         let mut child = Command::new(program)
             .args(arguments)
             .env_clear()

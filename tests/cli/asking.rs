@@ -201,6 +201,7 @@ fn usage_faults_exit_with_2() {
         &["--list", "--hash-only"],
         &["-j", "0"],
         &["-k", "--fail-fast"],
+        &["--hash-only", "plan"],
     ] {
         assert_eq!(project.run(args).code, Some(2), "{args:?}");
     }
@@ -286,4 +287,16 @@ fn events_on_standard_output_are_nothing_but_events() {
         }
         assert!(said.stderr.contains("registered"), "{}", said.stderr);
     }
+}
+
+#[test]
+fn what_the_tool_does_is_traced_on_request() {
+    let project = Project::new();
+    let said = project.said(
+        project
+            .command(&["doctor"])
+            .env("ISAR_BUILD_ALL_LOG", "debug"),
+    );
+    assert!(said.stderr.contains("ask "), "{}", said.stderr);
+    assert!(!project.run(&["doctor"]).stderr.contains("ask "));
 }
