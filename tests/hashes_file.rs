@@ -19,6 +19,7 @@ fn holder() -> Holder {
 
 fn variant(id: &str, entries: &[(String, [u8; 32])]) -> VariantHashes {
     VariantHashes {
+        gone: Vec::new(),
         key: VariantKey {
             machine: "m".to_owned(),
             id: id.to_owned(),

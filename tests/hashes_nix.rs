@@ -21,6 +21,7 @@ fn nix_reads_what_we_write() {
         .iter()
         .zip(0_u8..)
         .map(|(id, byte)| VariantHashes {
+            gone: Vec::new(),
             key: VariantKey {
                 machine: "qemuamd64".to_owned(),
                 id: (*id).to_owned(),

@@ -14,6 +14,7 @@ use crate::model::hashes::{VariantHashes, parse};
 use crate::model::nix32;
 use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unfinished};
 use crate::state::records::{Records, RecordsError, Registered};
+use crate::steps::register::commit::without;
 use crate::store::entries::{self, Before};
 use crate::store::hashes_file::{HashesFile, HashesFileError, read_text};
 use crate::store::{Added, Captured, Hold, Store, StoreError};
@@ -181,6 +182,7 @@ fn hashes_of(variant: &IntendedVariant) -> Result<VariantHashes, Fault> {
     }
     Ok(VariantHashes {
         key: variant.key.clone(),
+        gone: without(&variant.names, &entries),
         names: variant.names.clone(),
         entries,
     })

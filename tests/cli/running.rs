@@ -262,3 +262,31 @@ fn a_hashes_file_that_cannot_be_edited_is_said_before_anything_is_built() {
     "#);
     assert!(!project.path().join(".isar-build-all").exists());
 }
+
+#[test]
+fn an_optional_artifact_that_a_build_no_longer_makes_is_registered_no_longer() {
+    let project = Project::new();
+    let select = ["--variant", "qemuamd64/base"];
+    assert_eq!(project.run(&select).code, Some(0));
+    assert_eq!(project.hashed(), &ALL[..2]);
+    let map = project.path().join("artifacts/qemuamd64").join(ALL[1]);
+    assert!(map.exists());
+
+    project.instead(
+        "qemuamd64.base",
+        "deploy; echo newer > \"$place/image-qemuamd64.wic\"; rm \"$place/image-qemuamd64.wic.bmap\"",
+    );
+    let said = project.run(&select);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(
+        project.hashed(),
+        &ALL[..1],
+        "a block map of another image is nobody's"
+    );
+    assert!(map.symlink_metadata().is_err());
+    assert!(
+        said.stderr.contains("registered no longer"),
+        "{}",
+        said.stderr
+    );
+}

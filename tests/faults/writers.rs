@@ -35,6 +35,7 @@ fn write_rounds(writer: u64) {
         let holder = Holder::this("a test", jiff::Timestamp::UNIX_EPOCH);
         let file = HashesFile::lock(path, &holder, WAIT).unwrap();
         let update = VariantHashes {
+            gone: Vec::new(),
             key: VariantKey {
                 machine: "m".to_owned(),
                 id: format!("w{writer}"),

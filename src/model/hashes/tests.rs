@@ -16,6 +16,7 @@ fn key(machine: &str, id: &str) -> VariantKey {
 fn variant(machine: &str, id: &str, entries: &[(&str, u8)]) -> VariantHashes {
     let name = |suffix: &str| format!("isar-{id}-{machine}{suffix}");
     VariantHashes {
+        gone: Vec::new(),
         key: key(machine, id),
         names: [".wic", "-vmlinuz", "-initrd.img", ".wic.bmap"]
             .map(name)
@@ -305,6 +306,7 @@ proptest! {
         chosen.sort_by_key(|(index, _)| *index);
         chosen.dedup_by_key(|(index, _)| *index);
         let change = VariantHashes {
+            gone: Vec::new(),
             key: key("m", "i"),
             names: vec![format!("n{owner}")],
             entries: chosen.iter().map(|(i, hash)| (format!("n{i}"), *hash)).collect(),
@@ -352,4 +354,30 @@ proptest! {
     fn no_text_makes_it_panic(text in "[ -~\r\n{}\"=;#]{0,200}") {
         let _ = update(&text, &[variant("m", "i", &[(".wic", 0)])]);
     }
+}
+
+#[test]
+fn what_a_variant_no_longer_has_goes_and_everything_else_stays() {
+    let before = "{\n  # base\n  \"a.wic\" = \"HASH\";\n  \"a.wic.bmap\" = \"HASH\"; # its map\n\n  \"b.wic\" = \"HASH\";\n}\n"
+        .replace("HASH", &nix32::encode(&[1; 32]));
+    let mut change = variant("m", "a", &[("a.wic", 2)]);
+    change.gone = vec!["a.wic.bmap".to_owned(), "never.there".to_owned()];
+    let after = update(&before, &[change.clone()]).unwrap();
+    let expected: String = before
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("bmap"))
+        .map(|line| {
+            if line.contains("\"a.wic\"") {
+                line.replace(&nix32::encode(&[1; 32]), &nix32::encode(&[2; 32]))
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect();
+    assert_eq!(after, expected);
+    assert_eq!(
+        update(&after, &[change]).unwrap(),
+        after,
+        "again changes nothing"
+    );
 }

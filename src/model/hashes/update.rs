@@ -1,7 +1,7 @@
 //! New hashes into a text: lines that change are named by what is passed, every other byte stays.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::error::HashesError;
@@ -20,9 +20,13 @@ pub struct VariantHashes {
     pub names: Vec<String>,
     /// Unique name and hash of what was registered.
     pub entries: Vec<(String, [u8; 32])>,
+    /// Unique names of optional artifacts that its build did not make. An entry of an earlier build beside
+    /// the new ones would speak of another image, so it is removed.
+    pub gone: Vec<String>,
 }
 
-/// The text with the hashes of `variants` in place. A text without anything in it becomes a new file
+/// The text with the hashes of `variants` in place, and without the entries of what they no longer have
+/// ([`VariantHashes::gone`]). A text without anything in it becomes a new file
 /// with [`super::FRESH`] as its head. Doing the same again changes nothing.
 ///
 /// # Errors
@@ -45,7 +49,11 @@ pub fn update(text: &str, variants: &[VariantHashes]) -> Result<String, HashesEr
         }
     }
     let file = parse(text)?;
-    Ok(Edit::new(&file, &wanted).apply(variants))
+    let gone: HashSet<&str> = variants
+        .iter()
+        .flat_map(|variant| variant.gone.iter().map(String::as_str))
+        .collect();
+    Ok(Edit::new(&file, &wanted, &gone).apply(variants))
 }
 
 /// Lines to be written: the file's own, some changed, and new ones after or before them.
@@ -58,7 +66,11 @@ struct Edit<'a> {
 }
 
 impl<'a> Edit<'a> {
-    fn new(file: &'a HashesFile<'a>, wanted: &HashMap<&str, [u8; 32]>) -> Edit<'a> {
+    fn new(
+        file: &'a HashesFile<'a>,
+        wanted: &HashMap<&str, [u8; 32]>,
+        gone: &HashSet<&str>,
+    ) -> Edit<'a> {
         let mut lines: Vec<Cow<'a, str>> = file.lines.iter().map(|&line| line.into()).collect();
         let mut start_of = Vec::with_capacity(lines.len());
         let mut start = 0;
@@ -67,6 +79,9 @@ impl<'a> Edit<'a> {
             start += line.len();
         }
         for entry in &file.entries {
+            if gone.contains(entry.name) && !wanted.contains_key(entry.name) {
+                lines[entry.line] = "".into();
+            }
             if let Some(sha256) = wanted.get(entry.name)
                 && *sha256 != entry.sha256
             {

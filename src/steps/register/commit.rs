@@ -44,14 +44,16 @@ pub struct Prepared {
 
 impl Prepared {
     fn hashes(&self) -> VariantHashes {
+        let entries: Vec<(String, [u8; 32])> = self
+            .artifacts
+            .iter()
+            .map(|(captured, _)| (captured.unique_name.clone(), captured.sha256))
+            .collect();
         VariantHashes {
             key: self.key.clone(),
+            gone: without(&self.names, &entries),
             names: self.names.clone(),
-            entries: self
-                .artifacts
-                .iter()
-                .map(|(captured, _)| (captured.unique_name.clone(), captured.sha256))
-                .collect(),
+            entries,
         }
     }
 
@@ -64,6 +66,12 @@ impl Prepared {
     fn link(&self, captured: &Captured) -> PathBuf {
         self.output_dir.join(&captured.unique_name)
     }
+}
+
+/// The names that have no entry.
+pub(crate) fn without(names: &[String], entries: &[(String, [u8; 32])]) -> Vec<String> {
+    let has = |name: &String| entries.iter().any(|(entry, _)| entry == name);
+    names.iter().filter(|name| !has(name)).cloned().collect()
 }
 
 /// What a transaction works on.
@@ -113,6 +121,9 @@ impl Transaction<'_> {
                 self.events.warn(None, error.to_string(), error.hint());
             }
         }
+        for (one, hashes) in prepared.iter().zip(&hashes) {
+            self.unlink(one, &hashes.gone);
+        }
         drop(file);
         self.record(prepared);
         self.note(&Entry::Registered {
@@ -126,6 +137,32 @@ impl Transaction<'_> {
             self.events.emit(event.clone());
         }
         Ok(())
+    }
+
+    /// Removes the output entries of what the variant no longer has. One that stays says nothing wrong:
+    /// no hash names it.
+    fn unlink(&self, one: &Prepared, gone: &[String]) {
+        for name in gone {
+            let link = one.output_dir.join(name);
+            let is_link = link
+                .symlink_metadata()
+                .is_ok_and(|entry| entry.is_symlink());
+            if !is_link {
+                continue;
+            }
+            match std::fs::remove_file(&link) {
+                Ok(()) => self.events.warn(
+                    Some(&one.node),
+                    format!("{name} was an earlier build's; it is registered no longer"),
+                    None,
+                ),
+                Err(source) => {
+                    let error = PathError::on("remove", &link)(source);
+                    self.events
+                        .warn(Some(&one.node), error.to_string(), error.hint());
+                }
+            }
+        }
     }
 
     /// What is about to change, and what there is now.
