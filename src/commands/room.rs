@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{create_dir, parent, replace};
 use crate::model::matrix::{Variant, VariantKey};
 use crate::settings::{Settings, VariantDirs};
+use crate::state::StateDir;
 use crate::steps::room::{Need, occupied};
 
 const MIB: u64 = 1 << 20;
@@ -53,7 +54,7 @@ pub(super) fn needs(
 }
 
 fn place(settings: &Settings, key: &VariantKey) -> PathBuf {
-    let sizes = settings.state_dir.value.join("sizes");
+    let sizes = StateDir::at(settings.state_dir.value.clone()).sizes();
     sizes.join(&key.machine).join(&key.id)
 }
 

@@ -171,6 +171,9 @@ fn parts(place: &Place<'_>, report: &mut Report) {
     let local = LocalStore::new(state.store());
     let mut ours = parts_in(state.root(), &[".part"]);
     ours.extend(parts_in(local.dir(), &[".part"]));
+    for machine in directories(&state.sizes()) {
+        ours.extend(parts_in(&machine, &[".part"]));
+    }
     for part in ours {
         remove_part(&part, report);
     }

@@ -93,7 +93,8 @@ fn in_order(
         }
     }
     leftovers::remove(place, &names, report);
-    if place.dry_run || names.is_empty() {
+    // A journal without a run in it is one whose first entry was torn; it goes, too.
+    if place.dry_run || !place.state.journal().exists() {
         return Ok(());
     }
     let left: Vec<Entry> = runs

@@ -75,6 +75,12 @@ impl StateDir {
         self.root.join("store")
     }
 
+    /// Where the measured sizes of builds are, a directory a machine.
+    #[must_use]
+    pub fn sizes(&self) -> PathBuf {
+        self.root.join("sizes")
+    }
+
     /// Where the directories of the runs are.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

@@ -360,9 +360,12 @@ proptest! {
 fn what_a_variant_no_longer_has_goes_and_everything_else_stays() {
     let before = "{\n  # base\n  \"a.wic\" = \"HASH\";\n  \"a.wic.bmap\" = \"HASH\"; # its map\n\n  \"b.wic\" = \"HASH\";\n}\n"
         .replace("HASH", &nix32::encode(&[1; 32]));
-    let mut change = variant("m", "a", &[("a.wic", 2)]);
-    change.gone = vec!["a.wic.bmap".to_owned(), "never.there".to_owned()];
-    let after = update(&before, &[change.clone()]).unwrap();
+    let change = VariantHashes {
+        gone: vec!["a.wic.bmap".to_owned(), "never.there".to_owned()],
+        entries: vec![("a.wic".to_owned(), [2; 32])],
+        ..variant("m", "a", &[])
+    };
+    let after = update(&before, std::slice::from_ref(&change)).unwrap();
     let expected: String = before
         .split_inclusive('\n')
         .filter(|line| !line.contains("bmap"))
