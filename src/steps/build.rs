@@ -19,6 +19,7 @@ use crate::model::console::{Collector, Line, Mounts, Said};
 use crate::model::event::EventKind;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
+use crate::state::StateDir;
 use crate::state::journal::Entry;
 use crate::steps::capture::blocking;
 use crate::steps::{StepContext, StepResult};
@@ -43,10 +44,9 @@ pub struct BuildTools {
 /// The file with the whole output of a variant's build in a run.
 #[must_use]
 pub fn log_path(settings: &Settings, run: &str, key: &VariantKey) -> PathBuf {
-    let runs = settings.state_dir.value.join("runs");
-    runs.join(run)
-        .join(&key.machine)
-        .join(format!("{}.log", key.id))
+    StateDir::at(settings.state_dir.value.clone())
+        .run(run)
+        .log(key)
 }
 
 /// What kas is to do in the directories of a variant.
