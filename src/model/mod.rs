@@ -12,6 +12,7 @@ pub mod faults;
 pub mod hashes;
 pub mod kas_tree;
 pub mod matrix;
+pub mod mountinfo;
 pub mod names;
 pub mod nar;
 pub mod nix32;
