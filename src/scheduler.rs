@@ -14,6 +14,7 @@ use crate::model::event::{EventKind, PlannedNode};
 use crate::model::outcome::{Outcome, RunOutcome};
 use crate::model::plan::{NodeIx, Plan, StepKind};
 use crate::model::ready::ReadySet;
+use crate::model::skip::Skips;
 use crate::report::EventSink;
 use crate::steps::{StepResult, StopLevel, StopSignal};
 
@@ -58,9 +59,10 @@ pub trait Work: Send + Sync + 'static {
 
 /// Walks `plan` to its end and returns how the run ended. Emits everything between the `plan` event
 /// and the last `node_finished`. The first request to stop gives up what has not started and stops
-/// builds; a second kills.
+/// builds; a second kills. The nodes of `skips` end before any other starts.
 pub async fn run<W: Work>(
     plan: &Plan,
+    skips: &Skips,
     work: Arc<W>,
     policy: FailurePolicy,
     events: &EventSink,
@@ -69,7 +71,7 @@ pub async fn run<W: Work>(
     events.emit(EventKind::Plan {
         nodes: planned(plan),
     });
-    Walk {
+    let mut walk = Walk {
         plan,
         ready: ReadySet::new(plan),
         started: vec![None; plan.nodes.len()],
@@ -79,9 +81,9 @@ pub async fn run<W: Work>(
         policy,
         asked: None,
         failed: false,
-    }
-    .walk(work, requests)
-    .await
+    };
+    walk.skip(skips);
+    walk.walk(work, requests).await
 }
 
 fn planned(plan: &Plan) -> Vec<PlannedNode> {
@@ -137,6 +139,23 @@ impl Walk<'_> {
             Some(request) => request.outcome(),
             None if self.failed => RunOutcome::Failed,
             None => RunOutcome::Succeeded,
+        }
+    }
+
+    /// Ends what there is nothing to do for. One event a variant says why.
+    fn skip(&mut self, skips: &Skips) {
+        let mut said = None;
+        for (node, skip) in skips.nodes(self.plan) {
+            let planned = self.plan.node(node);
+            if said.replace(planned.variant) != Some(planned.variant) {
+                self.events.emit(EventKind::Skip {
+                    node: planned.id.clone(),
+                    key: skip.key.clone(),
+                    why: skip.why.clone(),
+                });
+            }
+            self.ready.skip(node);
+            self.say_finished(node, Outcome::Skipped, 0.0, Some(skip.why.clone()), None);
         }
     }
 

@@ -15,7 +15,8 @@ use isar_build_all::model::arch::Arch;
 use isar_build_all::model::event::{Event, EventKind};
 use isar_build_all::model::matrix::{Variant, VariantKey};
 use isar_build_all::model::outcome::{Outcome, RunOutcome};
-use isar_build_all::model::plan::{NodeIx, Plan, Resources, Scope};
+use isar_build_all::model::plan::{NodeIx, Plan, Resources, Scope, VariantIx};
+use isar_build_all::model::skip::{Skip, Skips};
 use isar_build_all::report::{Hub, Reporter};
 use isar_build_all::scheduler::{FailurePolicy, StopRequest, Work, run};
 use isar_build_all::steps::{StepResult, StopLevel, StopSignal};
@@ -90,11 +91,24 @@ struct Ran {
     ended: HashMap<String, Outcome>,
     started: Vec<String>,
     asked: Vec<(String, StopLevel)>,
+    /// Node and reason of every skip.
+    skipped: Vec<(String, String)>,
 }
 
 /// Walks build, capture, register of the variants a, b, c with `jobs` builds at once; `requests` are
 /// sent when the node named beside them starts.
 fn walk(
+    scripts: &[(&'static str, Script)],
+    policy: FailurePolicy,
+    jobs: u32,
+    requests: &[(&'static str, StopRequest)],
+) -> Ran {
+    walk_but(&Skips::none(), scripts, policy, jobs, requests)
+}
+
+/// The same, less what is skipped.
+fn walk_but(
+    skips: &Skips,
     scripts: &[(&'static str, Script)],
     policy: FailurePolicy,
     jobs: u32,
@@ -157,7 +171,7 @@ fn walk(
                 sender.send(request).await.unwrap();
             });
         }
-        run(&plan, Arc::clone(&work), policy, &events, receiver).await
+        run(&plan, skips, Arc::clone(&work), policy, &events, receiver).await
     });
     drop(events);
     assert!(hub.join().is_empty());
@@ -180,12 +194,42 @@ fn walk(
         })
         .collect();
     let asked = work.asked.lock().unwrap().clone();
+    let skipped = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Skip { node, why, .. } => Some((node.clone(), why.clone())),
+            _ => None,
+        })
+        .collect();
     Ran {
         outcome,
         ended,
         started,
         asked,
+        skipped,
     }
+}
+
+#[test]
+fn what_is_skipped_ends_without_work_and_the_rest_is_done() {
+    let mut skips = Skips::none();
+    for index in [0, 2] {
+        let skip = Skip {
+            key: "k".to_owned(),
+            why: "unchanged".to_owned(),
+        };
+        skips.insert(VariantIx(index), skip);
+    }
+    let ran = walk_but(&skips, &[], FailurePolicy::FinishRunning, 1, &[]);
+    assert_eq!(ran.outcome, RunOutcome::Succeeded);
+    assert_eq!(ran.started, ["build:m/b", "capture:m/b", "register:m/b"]);
+    for id in ["a", "c"] {
+        for step in ["build", "capture", "register"] {
+            assert_eq!(ran.ended[&format!("{step}:m/{id}")], Outcome::Skipped);
+        }
+    }
+    let said = |node: &str| (node.to_owned(), "unchanged".to_owned());
+    assert_eq!(ran.skipped, [said("build:m/a"), said("build:m/c")]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
+use crate::model::skip::Skips;
 use crate::recovery::{Line, Place, Report};
 use crate::report::bars::Bars;
 use crate::report::github::{GitHub, random_token};
@@ -388,7 +389,15 @@ fn walk(
         say_recovered(recovered, events);
         say_what_to_know(context, project, events, notes, job.build_tools.is_some());
         let batch = job.registry.batch.clone();
-        let outcome = scheduler::run(plan, Arc::new(job), policy, events, requests).await;
+        let outcome = scheduler::run(
+            plan,
+            &Skips::none(),
+            Arc::new(job),
+            policy,
+            events,
+            requests,
+        )
+        .await;
         listener.abort();
         say_unpublished(batch.as_deref(), events);
         Ok(outcome)

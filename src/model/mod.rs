@@ -25,6 +25,7 @@ pub mod ready;
 pub mod schema;
 pub mod select;
 pub mod shape;
+pub mod skip;
 pub mod src_uri;
 pub mod store_path;
 pub mod suggest;

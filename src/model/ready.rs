@@ -108,6 +108,13 @@ impl ReadySet {
         }
     }
 
+    /// Ends a node that has not started and has nothing to do; what needs it may run.
+    pub fn skip(&mut self, ix: NodeIx) {
+        self.ready
+            .remove(&(std::cmp::Reverse(self.depth[ix.0]), ix));
+        self.finish(ix, Outcome::Skipped);
+    }
+
     /// One thing less that a waiting node waits for.
     fn meet(&mut self, ix: NodeIx) {
         if let State::Waiting { unmet } = &mut self.state[ix.0] {
