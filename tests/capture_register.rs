@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use isar_build_all::model::arch::Arch;
 use isar_build_all::model::event::{Event, EventKind, Verdict};
+use isar_build_all::model::format::Format;
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
@@ -261,6 +262,7 @@ fn variant(id: &str) -> Variant {
         attr: kind.to_owned(),
         optional,
         unique: false,
+        format: Format::Any,
     };
     Variant {
         key: VariantKey {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use isar_build_all::model::arch::Arch;
 use isar_build_all::model::collide::{collisions, meeting};
+use isar_build_all::model::format::Format;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::model::plan::{NodeIx, Plan, Resources, Scope, StepKind};
@@ -21,6 +22,7 @@ fn variant(index: usize, deploys: u8) -> Variant {
         attr: "wic".to_owned(),
         optional: false,
         unique: false,
+        format: Format::Any,
     };
     Variant {
         key: VariantKey {

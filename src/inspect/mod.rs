@@ -1,7 +1,7 @@
 //! Inspection: opens a file, says what it is and what is wrong with it. Knows nothing of steps,
 //! variants, records or stores.
 //!
-//! What a file is follows from its content, not from its name. Nothing is mounted, no privilege is
+//! What a file is follows from its content, not from its name; what it should be is the caller's. Nothing is mounted, no privilege is
 //! needed, and memory is bounded whatever the file says of itself (see `source`).
 
 mod archive;
@@ -33,6 +33,8 @@ use report::{BLOCK_MAP, Looking};
 use source::{Stream, Window, invalid};
 use volume::FileSystem;
 
+use crate::model::format::Format;
+
 /// Looks at a file. What cannot be read in it is a finding; an error is the system's answer to opening
 /// it.
 ///
@@ -57,7 +59,7 @@ pub fn inspect_bmap(path: &Path, image: &Path, rules: &Rules) -> io::Result<Repo
         if !bmap::is_bmap(&window.head(HEAD)?) {
             return look(&window, looking);
         }
-        looking.report.what = BLOCK_MAP.to_owned();
+        looking.is(Format::Bmap, BLOCK_MAP);
         for fault in bmap::compare(&mut window, &image)? {
             looking.shape(fault);
         }
@@ -95,23 +97,23 @@ fn look(window: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
     }
     let head = window.head(HEAD)?;
     if let Some(sector) = gpt::sector_size(window)? {
-        looking.report.what = "GPT disk image".to_owned();
+        looking.is(Format::Disk, "GPT disk image");
         let table = gpt::read(window, sector)?;
         return disk::look(window, table, looking);
     }
     if let Some(file_system) = FileSystem::of(window)? {
-        looking.report.what = file_system.name().to_owned();
+        looking.is(file_system.format(), file_system.name());
         return file_system.walk(window, looking);
     }
     if bmap::is_bmap(&head) {
-        looking.report.what = BLOCK_MAP.to_owned();
+        looking.is(Format::Bmap, BLOCK_MAP);
         return Ok(());
     }
     if look_through(window, &head, looking)? {
         return Ok(());
     }
     if gpt::is_mbr(window)? {
-        looking.report.what = "MBR disk image".to_owned();
+        looking.is(Format::Disk, "MBR disk image");
         let table = gpt::read_mbr(window)?;
         return disk::look(window, table, looking);
     }
@@ -128,7 +130,8 @@ fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::
         return Ok(false);
     };
     let packed = format!(" ({})", compression.name());
-    looking.report.what = format!("{} data", compression.name());
+    looking.is(Format::Compressed, format!("{} data", compression.name()));
+    looking.report.packed = true;
     let inside = compression
         .unpack(&mut open(), Parts::One)?
         .peek(HEAD)?
@@ -136,7 +139,7 @@ fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::
     let mut stream = open();
     if cpio::is_cpio(&inside) {
         // Several may follow each other, each compressed or not.
-        looking.report.what = format!("initial RAM disk{packed}");
+        looking.is(Format::Initrd, format!("initial RAM disk{packed}"));
         cpio::read(&mut stream, looking)?;
         return Ok(true);
     }
@@ -157,13 +160,13 @@ fn stream_of(
     looking: &mut Looking<'_>,
 ) -> io::Result<bool> {
     if cpio::is_cpio(head) {
-        looking.report.what = format!("initial RAM disk{packed}");
+        looking.is(Format::Initrd, format!("initial RAM disk{packed}"));
         cpio::read(stream, looking)?;
     } else if archive::is_tar(head) {
-        looking.report.what = format!("tar archive{packed}");
+        looking.is(Format::Tar, format!("tar archive{packed}"));
         archive::read(stream, looking)?;
     } else if let Some(machine) = machine::of(head) {
-        looking.report.what = format!("program or kernel{packed}");
+        looking.is(Format::Kernel, format!("program or kernel{packed}"));
         whole_kernel(stream, machine::bzimage_size(head), looking)?;
         kernel(&machine, looking);
     } else {

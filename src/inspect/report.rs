@@ -4,6 +4,7 @@ use globset::GlobSet;
 
 use super::machine::{self, Machine};
 use crate::model::arch::Arch;
+use crate::model::format::Format;
 
 /// What a block map is called.
 pub(super) const BLOCK_MAP: &str = "block map";
@@ -45,6 +46,10 @@ pub struct Rules {
 pub struct Report {
     /// What the file is, as `GPT disk image`; empty where no format was recognised.
     pub what: String,
+    /// The format that `what` is in words; none where none was recognised.
+    pub format: Option<Format>,
+    /// Whether it is compressed as a whole.
+    pub packed: bool,
     /// What is wrong with it; the first few of each gate, then how many more.
     pub findings: Vec<Finding>,
     /// Programs for the machine.
@@ -57,6 +62,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the file is of this format.
+    #[must_use]
+    pub fn is(&self, format: Format) -> bool {
+        match format {
+            Format::Any => true,
+            Format::Compressed => self.packed,
+            format => self.format == Some(format),
+        }
+    }
+
     /// Whether it is of a format that programs are in.
     #[must_use]
     pub fn holds_programs(&self) -> bool {
@@ -80,6 +95,12 @@ impl<'a> Looking<'a> {
             report: Report::default(),
             place: String::new(),
         }
+    }
+
+    /// Says what the file is.
+    pub(super) fn is(&mut self, format: Format, what: impl Into<String>) {
+        self.report.what = what.into();
+        self.report.format = Some(format);
     }
 
     /// Something is wrong with the file's shape.

@@ -6,6 +6,7 @@ use std::io;
 use super::report::Looking;
 use super::source::Window;
 use super::{ext4, fat, squashfs};
+use crate::model::format::Format;
 
 /// Entries of one file system that are looked at: more than any image has.
 pub(super) const ENTRIES: u64 = 4_000_000;
@@ -38,6 +39,15 @@ impl FileSystem {
         } else {
             None
         })
+    }
+
+    /// It as a format of a file.
+    pub(super) fn format(self) -> Format {
+        match self {
+            FileSystem::Fat => Format::Fat,
+            FileSystem::Ext4 => Format::Ext4,
+            FileSystem::Squashfs => Format::Squashfs,
+        }
     }
 
     /// Its name.

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::arch::Arch;
+use super::format::Format;
 
 /// What names a variant: the machine and an id that is unique on that machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +60,9 @@ pub struct Artifact {
     /// Whether no other variant may have a file of the same content.
     #[serde(skip)]
     pub unique: bool,
+    /// What the file has to be: as declared, else as its deploy name says.
+    #[serde(skip)]
+    pub format: Format,
 }
 
 /// One image to build.

@@ -9,6 +9,7 @@ pub mod console;
 pub mod event;
 pub mod executable;
 pub mod faults;
+pub mod format;
 pub mod hashes;
 pub mod kas_tree;
 pub mod matrix;

@@ -137,6 +137,11 @@ static ARTIFACT: Type = table(&[
         "Whether no two variants may have a file of the same content; set it for what differs in every variant, as the disk image does. Default `false`.",
     ),
     optional(
+        "format",
+        Type::Text,
+        "What the file has to be: `disk`, `kernel`, `initrd`, `tar`, `ext4`, `squashfs`, `fat`, `bmap`, `compressed` or `any`. Default: what its name says, as `.wic` says `disk`; docs/gates.md.",
+    ),
+    optional(
         "deploy_name",
         Type::Text,
         "Template of the file name in the deploy directory, where it differs from `naming.deploy_name`.",
@@ -162,6 +167,11 @@ static MACHINE_ARTIFACT: Type = Type::Either(&[
             "unique",
             Type::Boolean,
             "Whether no two variants may have a file of the same content, on this machine.",
+        ),
+        optional(
+            "format",
+            Type::Text,
+            "What the file has to be, on this machine.",
         ),
         optional(
             "deploy_name",

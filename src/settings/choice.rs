@@ -47,6 +47,10 @@ pub enum Gate {
     Shape,
     /// A unique artifact is like no other variant's
     Content,
+    /// The file is of this build, or unchanged output of the same variant
+    Freshness,
+    /// Nothing of another variant or of a failed build lies in the build directory
+    Contamination,
 }
 
 impl Gate {
@@ -57,6 +61,8 @@ impl Gate {
             Gate::Architecture => "architecture",
             Gate::Shape => "shape",
             Gate::Content => "content",
+            Gate::Freshness => "freshness",
+            Gate::Contamination => "contamination",
         }
     }
 }

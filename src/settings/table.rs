@@ -296,8 +296,8 @@ settings! {
     /// those that are known (see docs/gates.md).
     foreign_allowed: Vec<String> = "foreign-allowed" as PathGlobs,
         default Vec::new();
-    /// Gates that are left open: `architecture`, `shape`, `content`. What they would have refused is
-    /// registered, with a warning.
+    /// Gates that are left open: `architecture`, `shape`, `content`, `freshness`, `contamination`. What
+    /// they would have refused is registered, with a warning.
     skip_gates: Vec<Gate> = "skip-gates" as Choices<Gate>,
         default Vec::new();
     /// How many seconds a build may take to stop before it is killed. Default 30.

@@ -2,7 +2,7 @@
 //! directory of a build that has ended; leaves complete files in the staging directory
 //! `<output-dir>/<machine>/.captured/<run>/`, and says in the handover what they are.
 
-mod gate;
+pub(in crate::steps) mod gate;
 
 use std::fs;
 use std::io;
@@ -17,6 +17,7 @@ use crate::files::{PathError, create_dir, parent, remove};
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::{Artifact, VariantKey};
 use crate::model::{nix32, store_path};
+use crate::settings::Gate;
 use crate::state::journal::Entry;
 use crate::state::records::{Records, RecordsError};
 use crate::store::copy::{self, CopyError, Stamp};
@@ -234,7 +235,7 @@ fn prepare(
     }
     if !shapes.is_empty() {
         faults.extend(shapes);
-        return Err(gate::refuse(ctx, gate::SHAPE, faults.join("; "), hint));
+        return Err(gate::refuse(ctx, Gate::Shape, faults.join("; "), hint));
     }
     if !faults.is_empty() {
         return Err(fail(faults.join("; "), hint));
@@ -280,6 +281,10 @@ fn check_provenance(
     let Provenance::Recorded(records) = provenance else {
         return Ok(());
     };
+    if gates::skipped(ctx, Gate::Freshness) {
+        gates::warn_skipped(ctx, Gate::Freshness);
+        return Ok(());
+    }
     let key = &ctx.variant.key;
     let mut faults = Vec::new();
     for (artifact, path) in sources {
@@ -298,7 +303,7 @@ fn check_provenance(
         "build it (isar-build-all --variant {key}), or say that the files are {key}'s: --adopt"
     );
     let why = faults.join("; ");
-    Err(gate::refuse(ctx, gate::FRESHNESS, why, Some(hint)))
+    Err(gate::refuse(ctx, Gate::Freshness, why, Some(hint)))
 }
 
 /// Whose a file is: of the last build that may have deployed it, if that ended well and left it in

@@ -13,8 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build::{self, BuildTools};
+use super::capture::gate;
+use super::gates;
 use super::{StepContext, StepResult};
 use crate::model::matrix::VariantKey;
+use crate::settings::Gate;
 use crate::state::records::Records;
 use crate::state::records::deploys::LastBuild;
 
@@ -49,6 +52,16 @@ pub async fn keep_out(
     }
     match danger(last.as_ref(), &ctx.variant.key) {
         None => Ok(Old::Own),
+        Some(why) if gates::skipped(ctx, Gate::Contamination) => {
+            let message = format!(
+                "{} is not cleaned before the build: {why}",
+                build_dir.display()
+            );
+            let hint = "what was left there can get into the image; remove `contamination` from skip-gates";
+            ctx.events
+                .warn(Some(&ctx.node), message, Some(hint.to_owned()));
+            Ok(Old::Nothing)
+        }
         Some(why) => {
             clean(ctx, tools, build_dir, &why).await?;
             Ok(Old::Nothing)
@@ -63,8 +76,9 @@ pub async fn build(
     build_dir: &Path,
     old: Old,
 ) -> StepResult {
+    let open = gates::skipped(ctx, Gate::Contamination);
     let built = build::build(ctx, tools).await;
-    let unpacked_over_it = built.restored_root && old == Old::Own;
+    let unpacked_over_it = built.restored_root && old == Old::Own && !open;
     if !unpacked_over_it || !built.result.outcome.lets_descendants_run() {
         return built.result;
     }
@@ -98,11 +112,12 @@ async fn clean(
     }
     match leavings(build_dir).first() {
         None => Ok(()),
-        Some(path) => Err(StepResult::refused(format!(
-            "{why}, and cleaning left {}",
-            path.display()
-        ))
-        .hint(format!("sudo rm -rf --one-file-system {}", path.display()))),
+        Some(path) => Err(gate::refuse(
+            ctx,
+            Gate::Contamination,
+            format!("{why}, and cleaning left {}", path.display()),
+            Some(format!("sudo rm -rf --one-file-system {}", path.display())),
+        )),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{StepContext, StepResult};
 use crate::files::PathError;
 use crate::inspect::{self, Report, Rules};
 use crate::model::event::{EventKind, Verdict};
+use crate::model::format::Format;
 use crate::settings::Gate;
 use crate::store::Captured;
 
@@ -60,11 +61,22 @@ pub(super) fn check(ctx: &StepContext, captured: &[Captured]) -> Result<(), Step
             return Err(StepResult::cancelled());
         }
         if shape {
-            let wrong = of(&report, inspect::Gate::Shape);
-            if !wrong.is_empty() {
+            let mut wrong = of(&report, inspect::Gate::Shape);
+            let other = if wrong.is_empty() {
+                of_another_format(ctx, one, &report)
+            } else {
                 hint.get_or_insert(format!(
                     "it is not registered; build it again: isar-build-all --variant {}",
                     ctx.variant.key
+                ));
+                None
+            };
+            if let Some(why) = &other {
+                wrong.push(why);
+                hint.get_or_insert(format!(
+                    "if the file is what it should be, say so in variants.toml: {} = {{ …, format = \
+                     \"any\" }} (docs/gates.md)",
+                    one.kind
                 ));
             }
             refusals.extend(say(ctx, Gate::Shape, one, &wrong, || of_shape(&report)));
@@ -143,6 +155,30 @@ fn of(report: &Report, gate: inspect::Gate) -> Vec<&str> {
         .filter(|finding| finding.gate == gate)
         .map(|finding| finding.why.as_str())
         .collect()
+}
+
+/// Says that a whole file is not what its name or `format` promises.
+fn of_another_format(ctx: &StepContext, one: &Captured, report: &Report) -> Option<String> {
+    let mut artifacts = ctx.variant.artifacts.iter();
+    let format = artifacts
+        .find(|artifact| artifact.unique_name == one.unique_name)?
+        .format;
+    if report.is(format) {
+        return None;
+    }
+    let is = match report.what.as_str() {
+        "" => "of no format that is known here",
+        what => what,
+    };
+    let says = if format == Format::of_name(&one.deploy_name) {
+        format!("the name {}", one.deploy_name)
+    } else {
+        format!("format = \"{format}\"")
+    };
+    Some(format!(
+        "it is {is}, where {says} promises {}",
+        format.described()
+    ))
 }
 
 fn of_shape(report: &Report) -> String {

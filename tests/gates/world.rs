@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use isar_build_all::model::arch::Arch;
 use isar_build_all::model::event::{Event, EventKind, Verdict};
+use isar_build_all::model::format::Format;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::report::{Clock, Hub, Reporter};
@@ -184,6 +185,7 @@ fn variant(id: &str) -> Variant {
         attr: suffix.trim_start_matches(['.', '-']).to_owned(),
         optional,
         unique: suffix == ".wic",
+        format: Format::Any,
     };
     Variant {
         key: VariantKey {

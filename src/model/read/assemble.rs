@@ -13,6 +13,7 @@ use super::tally::Tally;
 use super::variables::{Allowed, Values};
 use crate::model::arch::Arch;
 use crate::model::faults::{Fault, Faults};
+use crate::model::format::Format;
 use crate::model::matrix::{Artifact, Variant, VariantKey};
 use crate::model::names;
 
@@ -263,6 +264,9 @@ impl<'a> Assembler<'a> {
             if let (Some(unique_name), Some(deploy_name)) = (unique_name, deploy_name) {
                 artifacts.push(Artifact {
                     kind: artifact.kind.clone(),
+                    format: artifact
+                        .format
+                        .unwrap_or_else(|| Format::of_name(&deploy_name)),
                     unique_name,
                     deploy_name,
                     attr: artifact.attr.clone(),

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::document::{self, Document, Text};
 use crate::model::arch::Arch;
 use crate::model::faults::{Fault, Faults};
+use crate::model::format::Format;
 use crate::model::{names, suggest};
 
 /// Words with a meaning of their own where axis names stand.
@@ -70,6 +71,8 @@ pub struct MachineArtifact {
     pub optional: bool,
     /// Whether variants must differ in it.
     pub unique: bool,
+    /// What the file has to be, where that is declared.
+    pub format: Option<Format>,
     /// The deploy name's template, where it has one of its own.
     pub deploy_name: Option<Text>,
 }
@@ -172,7 +175,12 @@ impl Catalog {
                     );
                     continue;
                 }
-                artifacts.extend(artifact(own, base));
+                let declared = own.format.as_ref().or(base.format.as_ref());
+                let format = declared.and_then(|text| text.value.parse().ok());
+                if let Some(text) = &own.format {
+                    check_format(text, faults);
+                }
+                artifacts.extend(artifact(own, base, format));
             }
             let listed = machine.artifacts_span.clone();
             if let Some(span) = listed.filter(|_| is_empty && types_known) {
@@ -201,6 +209,9 @@ impl Catalog {
             catalog.machines.push(own);
         }
         for keys in &document.artifacts {
+            if let Some(text) = &keys.format {
+                check_format(text, faults);
+            }
             if types
                 .get(keys.kind.value.as_str())
                 .is_some_and(|(_, produced)| !produced)
@@ -298,8 +309,13 @@ impl Catalog {
     }
 }
 
-fn artifact(own: document::ArtifactKeys, base: &document::ArtifactKeys) -> Option<MachineArtifact> {
+fn artifact(
+    own: document::ArtifactKeys,
+    base: &document::ArtifactKeys,
+    format: Option<Format>,
+) -> Option<MachineArtifact> {
     Some(MachineArtifact {
+        format,
         extension: own.extension.or_else(|| base.extension.clone())?,
         attr: own
             .attr
@@ -356,6 +372,20 @@ fn arch(text: &Text, faults: &mut Faults) -> Option<Arch> {
             faults.push(unknown_arch(text, &error));
             None
         }
+    }
+}
+
+/// Reports a word that names no format.
+fn check_format(text: &Text, faults: &mut Faults) {
+    if let Err(error) = text.value.parse::<Format>() {
+        let known = Format::ALL.map(Format::as_str);
+        faults.push(
+            Fault::at(text.span.clone(), error.to_string(), "not a format").hint(suggest::hint(
+                &error.0,
+                "known ones are",
+                known,
+            )),
+        );
     }
 }
 

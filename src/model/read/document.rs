@@ -91,6 +91,8 @@ pub struct ArtifactKeys {
     pub optional: Option<bool>,
     /// `unique`.
     pub unique: Option<bool>,
+    /// `format`.
+    pub format: Option<Text>,
     /// `deploy_name`.
     pub deploy_name: Option<Text>,
 }
@@ -336,6 +338,7 @@ impl Reader<'_> {
             attr: self.text(table.get("attr")),
             optional: boolean(table.get("optional")),
             unique: boolean(table.get("unique")),
+            format: self.text(table.get("format")),
             deploy_name: self.text(table.get("deploy_name")),
         }
     }
@@ -349,6 +352,7 @@ impl Reader<'_> {
                 attr: None,
                 optional: None,
                 unique: None,
+                format: None,
                 deploy_name: None,
             }),
         };

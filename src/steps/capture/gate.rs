@@ -6,17 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{StepContext, StepResult, fail, killed};
-use crate::model::event::{EventKind, Verdict};
+use crate::model::event::Verdict;
+use crate::settings::Gate;
 use crate::state::records::Records;
 use crate::steps::freshness::Freshness;
+use crate::steps::gates::{emit, skipped, warn_skipped};
 use crate::store::Captured;
 use crate::store::copy::{self, CopyError};
-
-/// The gate that refuses what is no regular file, or an empty one.
-pub(super) const SHAPE: &str = "shape";
-
-/// The gate that refuses what is not, or not yet, this build's.
-pub(super) const FRESHNESS: &str = "freshness";
 
 /// How long a file may be unreadable after the build has ended: an image is root's with mode 0600 for
 /// some seconds after it was written.
@@ -25,23 +21,14 @@ const READABLE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-fn say(ctx: &StepContext, name: &str, verdict: Verdict, why: &str) {
-    ctx.events.emit(EventKind::Gate {
-        node: ctx.node.clone(),
-        name: name.to_owned(),
-        verdict,
-        why: why.to_owned(),
-    });
-}
-
 /// The gate has refused.
-pub(super) fn refuse(
+pub(in crate::steps) fn refuse(
     ctx: &StepContext,
-    name: &str,
+    gate: Gate,
     why: String,
     hint: Option<String>,
 ) -> StepResult {
-    say(ctx, name, Verdict::Refused, &why);
+    emit(ctx, gate, Verdict::Refused, why.clone());
     let mut refused = StepResult::refused(why);
     refused.hint = hint;
     refused
@@ -49,12 +36,12 @@ pub(super) fn refuse(
 
 /// A failed copy; what is no file, or is still written, is refused.
 pub(super) fn of_copy(ctx: &StepContext, error: &CopyError) -> StepResult {
-    let name = match error {
-        CopyError::NotAFile { .. } => SHAPE,
-        CopyError::Changed { .. } => FRESHNESS,
+    let gate = match error {
+        CopyError::NotAFile { .. } => Gate::Shape,
+        CopyError::Changed { .. } => Gate::Freshness,
         CopyError::Stopped(_) | CopyError::Path(_) => return super::of_copy(error),
     };
-    refuse(ctx, name, error.to_string(), error.hint())
+    refuse(ctx, gate, error.to_string(), error.hint())
 }
 
 /// Waits for a file that may not be read yet. Blocks.
@@ -83,7 +70,7 @@ pub(super) fn wait_until_readable(ctx: &StepContext, path: &Path) -> Result<(), 
                 "see whose it is and who writes it: ls -l {}",
                 path.display()
             );
-            return Err(refuse(ctx, FRESHNESS, why, Some(hint)));
+            return Err(refuse(ctx, Gate::Freshness, why, Some(hint)));
         }
         std::thread::sleep(PAUSE);
     }
@@ -102,6 +89,10 @@ pub(super) fn freshness(
         let why = "internal fault: nobody looked at the deploy directory before the build";
         return Err(StepResult::failed(why));
     };
+    if skipped(ctx, Gate::Freshness) {
+        warn_skipped(ctx, Gate::Freshness);
+        return Ok(());
+    }
     let builders = records.builders_in(build_dir).map_err(of_records)?;
     let alone = builders.iter().all(|builder| builder == key);
     let mut new = 0;
@@ -122,7 +113,12 @@ pub(super) fn freshness(
         let hint = format!(
             "run it again: its build directory is cleaned first: isar-build-all --variant {key}"
         );
-        return Err(refuse(ctx, FRESHNESS, refusals.join("; "), Some(hint)));
+        return Err(refuse(
+            ctx,
+            Gate::Freshness,
+            refusals.join("; "),
+            Some(hint),
+        ));
     }
     let mut why = format!("{new} written by this build");
     if !unchanged.is_empty() {
@@ -131,6 +127,6 @@ pub(super) fn freshness(
             unchanged.join(", ")
         );
     }
-    say(ctx, FRESHNESS, Verdict::Passed, &why);
+    emit(ctx, Gate::Freshness, Verdict::Passed, why);
     Ok(())
 }
