@@ -69,12 +69,21 @@ pub fn sync_dir(dir: &Path) -> Result<(), PathError> {
         .map_err(PathError::on("sync", dir))
 }
 
-/// Makes a directory with its parents.
+/// How often a directory is tried to be made while others remove its parents.
+const TRIES: usize = 100;
+
+/// Makes a directory with its parents, also where somebody removes a parent that is empty meanwhile.
 ///
 /// # Errors
 /// What the system answers.
 pub fn create_dir(dir: &Path) -> Result<(), PathError> {
-    fs::create_dir_all(dir).map_err(PathError::on("create directory", dir))
+    let mut tries = 1..TRIES;
+    loop {
+        match fs::create_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+            answer => return answer.map_err(PathError::on("create directory", dir)),
+        }
+    }
 }
 
 /// Removes a file or link; its absence is fine.
@@ -286,6 +295,28 @@ mod tests {
         assert_eq!(fs::read(&dest).unwrap(), b"second");
         assert_eq!(dest.metadata().unwrap().mode() & 0o777, 0o600);
         assert!(!part.exists());
+    }
+
+    #[test]
+    fn a_directory_is_made_although_its_empty_parents_are_removed_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().join("a/b");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = fs::remove_dir(&parent);
+                    let _ = fs::remove_dir(dir.path().join("a"));
+                }
+            });
+            for round in 0..2000 {
+                let own = parent.join(round.to_string());
+                create_dir(&own).unwrap();
+                fs::write(own.join("f"), "").unwrap();
+                fs::remove_dir_all(&own).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::task::spawn_blocking;
@@ -53,6 +54,8 @@ pub struct Job {
     pub journal: Arc<Journal>,
     /// The room that the builds of this run have been given.
     pub room: Arc<Room>,
+    /// Set as soon as a step did something, and was not skipped.
+    pub did_anything: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -222,7 +225,7 @@ impl Work for Job {
             handover: Arc::clone(&self.handover),
             journal: Arc::clone(&self.journal),
         };
-        match node.step {
+        let result = match node.step {
             StepKind::Build => self.build(&ctx, &dirs).await,
             StepKind::Capture if self.scope == Scope::FromOutput => {
                 take_output(&ctx, &self.registry.store).await
@@ -232,6 +235,10 @@ impl Work for Job {
                 self.capture(&ctx, place).await
             }
             StepKind::Register => register(&ctx, &self.registry).await,
+        };
+        if result.outcome != Outcome::Skipped {
+            self.did_anything.store(true, Ordering::Relaxed);
         }
+        result
     }
 }

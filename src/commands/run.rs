@@ -4,6 +4,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -27,10 +28,10 @@ use crate::report::summary::Summary;
 use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
 use crate::settings::{self, Ci, Settings};
-use crate::state::journal::{Entry, Journal, JournalError};
+use crate::state::journal::{self, Entry, Journal, JournalError};
 use crate::state::lock::Holder;
 use crate::state::records::Records;
-use crate::state::{RunDir, StateDir};
+use crate::state::{RunDir, StateDir, runs};
 use crate::steps::Handover;
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
@@ -65,6 +66,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let (runner, store, notes) = probe(context, &project, scope, host)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
+    check_words(runner.as_ref(), &project, &plan, &run)?;
     let state = StateDir::at(project.settings.state_dir.value.clone());
     state.create().map_err(path_failure)?;
     let command = command_line();
@@ -79,6 +81,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         dry_run: false,
     };
     let recovered = recover::at_start(&place, &lock)?;
+    let pruned = prune_runs(&state, &project.settings);
     // Held until the run ends: nobody removes from the caches what a build is about to use.
     let _caches = match scope {
         Scope::Full => Some(cache::enter(
@@ -105,6 +108,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
+    let did_anything = Arc::new(AtomicBool::new(false));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -128,9 +132,17 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         handover: Arc::new(Handover::default()),
         room: Arc::new(Room::default()),
         journal: Arc::clone(&journal),
+        did_anything: Arc::clone(&did_anything),
     };
+    if let Err(error) = pruned {
+        events.warn(None, error.to_string(), error.hint());
+    }
     let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;
     drop(events);
+    if !did_anything.load(Ordering::Relaxed) {
+        // Without the mark it only counts among the others.
+        let _ = runs::mark_idle(&state, &run);
+    }
     if let Err(error) = journal.end(&run) {
         say_late(&error.to_string());
     }
@@ -193,6 +205,33 @@ fn outcome_word(outcome: RunOutcome) -> &'static str {
         RunOutcome::Interrupted => "interrupted",
         RunOutcome::Terminated => "terminated",
     }
+}
+
+/// Says before anything is started which words kas-container would mangle, as a path with a blank.
+fn check_words(
+    runner: Option<&Runner>,
+    project: &Project,
+    plan: &Plan,
+    run: &str,
+) -> Result<(), Failure> {
+    let Some(Runner::Container { .. }) = runner else {
+        return Ok(());
+    };
+    for variant in &plan.variants {
+        build::check_words(&project.settings, &project.directory, variant, run)
+            .map_err(|word| Failure::environment(&word).hint(Some(word.hint())))?;
+    }
+    Ok(())
+}
+
+/// Removes the logs of old runs; those that the journal still knows stay.
+fn prune_runs(state: &StateDir, settings: &Settings) -> Result<(), PathError> {
+    let open: Vec<String> = journal::read(&state.journal())
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| entry.run().to_owned())
+        .collect();
+    runs::prune(state, settings.keep_runs.value, &open)
 }
 
 /// Says before anything is built what would keep its hashes from being written.

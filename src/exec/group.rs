@@ -59,6 +59,21 @@ pub(super) fn marked(marks: &[String]) -> Vec<i32> {
     if marks.is_empty() {
         return Vec::new();
     }
+    family(|process| is_marked(process, marks))
+}
+
+/// Every process that runs a container of this name, as its command line says (`--name NAME` of the
+/// engine's client, `-n NAME` of podman's conmon), and all its descendants, which are the container's.
+/// An engine can have forgotten a container whose processes live on.
+pub(super) fn of_container(names: &[String]) -> Vec<i32> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    family(|process| names_container(process, names))
+}
+
+/// The processes that `belongs` is true of, and all their descendants, ourselves excepted.
+fn family(belongs: impl Fn(&Path) -> bool) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -72,7 +87,7 @@ pub(super) fn marked(marks: &[String]) -> Vec<i32> {
         if let Some(parent) = parent_of(&entry.path()) {
             children.entry(parent).or_default().push(number);
         }
-        if is_marked(&entry.path(), marks) {
+        if belongs(&entry.path()) {
             found.push(number);
         }
     }
@@ -93,6 +108,16 @@ fn is_marked(process: &Path, marks: &[String]) -> bool {
                 .split(|byte| *byte == 0)
                 .any(|word| marks.iter().any(|mark| mark.as_bytes() == word))
         })
+    })
+}
+
+fn names_container(process: &Path, names: &[String]) -> bool {
+    let Ok(line) = fs::read(process.join("cmdline")) else {
+        return false;
+    };
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    words.windows(2).any(|pair| {
+        matches!(pair[0], b"--name" | b"-n") && names.iter().any(|name| name.as_bytes() == pair[1])
     })
 }
 

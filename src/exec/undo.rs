@@ -53,6 +53,9 @@ pub struct Undo {
     /// group. Their descendants belong to it too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
+    /// Names of the container. What still runs it once the engine knows it no longer is killed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// How long [`Undo::run`] looks.
@@ -87,6 +90,7 @@ impl Undo {
             (&mut self.exists, newer.exists),
             (&mut self.elevate, newer.elevate),
             (&mut self.marks, newer.marks),
+            (&mut self.names, newer.names),
         ] {
             if !theirs.is_empty() {
                 *mine = theirs;
@@ -101,7 +105,10 @@ impl Undo {
         let mut undone = Undone::default();
         self.kill(&mut undone).await;
         let gone = timeout(limits.total, self.remove(limits.settle, &mut undone)).await;
-        undone.gone = gone.is_ok() && Instant::now() <= deadline && !self.others_left();
+        undone.gone = gone.is_ok()
+            && Instant::now() <= deadline
+            && !self.others_left()
+            && self.forgotten().is_empty();
         undone
     }
 
@@ -111,6 +118,14 @@ impl Undo {
         group::marked(&self.marks)
             .iter()
             .any(|&number| group::lives(number))
+    }
+
+    /// The processes that run the container still, whether or not the engine knows it.
+    #[must_use]
+    pub fn forgotten(&self) -> Vec<i32> {
+        let mut left = group::of_container(&self.names);
+        left.retain(|&number| group::lives(number));
+        left
     }
 
     /// Whether anybody is in the process group still.
@@ -155,7 +170,11 @@ impl Undo {
         // The shell's own kill is there even where no package brings the program. dash takes the group's
         // minus only after `-s`.
         argv.extend(["sh".to_owned(), "-c".to_owned()]);
-        argv.push(format!("kill -s KILL -- {}", targets.join(" ")));
+        // One that has ended meanwhile is no failure.
+        argv.push(format!(
+            "for one in {}; do kill -s KILL -- $one 2>/dev/null || ! kill -s 0 -- $one 2>/dev/null; done",
+            targets.join(" ")
+        ));
         let (code, said) = quiet(&argv, ASK_LIMIT).await;
         if code != Some(0) {
             undone.remember(note(&argv, code, &said));
@@ -164,7 +183,9 @@ impl Undo {
 
     /// The engine's own process, which may belong to root, is left alive at first: it ends with its
     /// container, while one that is killed as it creates a container leaves one that podman takes 10 s
-    /// to remove. It is killed where no container comes of it, as while an image is pulled.
+    /// to remove. It is killed where no container comes of it, as while an image is pulled; and so is
+    /// what runs a container that the engine has forgotten: podman forgets one that is removed as it
+    /// starts, and what was started goes on building.
     async fn remove(&self, settle: Duration, undone: &mut Undone) {
         let mut absent_since: Option<Instant> = None;
         while !self.stop.is_empty() {
@@ -181,17 +202,24 @@ impl Undo {
                     (settle, BARREN_LIMIT)
                 };
                 let since = absent_since.get_or_insert_with(Instant::now);
-                if !self.others_left() {
+                let forgotten = self.forgotten();
+                if !self.others_left() && forgotten.is_empty() {
                     if since.elapsed() >= settle {
                         return;
                     }
                 } else if since.elapsed() >= barren {
-                    let group: Vec<String> = self
+                    for &number in &forgotten {
+                        group::kill_one(number);
+                    }
+                    let targets: Vec<String> = self
                         .pgid
+                        .filter(|_| self.others_left())
                         .map(|pgid| format!("-{pgid}"))
                         .into_iter()
+                        .chain(forgotten.iter().map(i32::to_string))
                         .collect();
-                    self.kill_elevated(&group, undone).await;
+                    self.kill_elevated(&targets, undone).await;
+                    undone.removed |= !forgotten.is_empty();
                     *since = Instant::now();
                 }
             } else {
@@ -264,6 +292,45 @@ pub async fn quiet(argv: &[String], limit: Duration) -> (Option<i32>, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// podman has forgotten the container, and its conmon lives.
+    #[tokio::test]
+    async fn what_runs_a_container_that_the_engine_has_forgotten_is_killed() {
+        let name = format!("isar-build-all-test-{}", std::process::id());
+        let mut conmon = Command::new("sh")
+            .args(["-c", "sleep 61 & wait", "conmon", "-n", &name])
+            .spawn()
+            .unwrap();
+        let other = format!("{name}-2");
+        let mut another = Command::new("sh")
+            .args(["-c", "sleep 61 & wait", "conmon", "-n", &other])
+            .spawn()
+            .unwrap();
+        let undo = Undo {
+            stop: vec!["true".to_owned()],
+            exists: vec!["false".to_owned()],
+            names: vec![name],
+            ..Undo::default()
+        };
+        while undo.forgotten().len() < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let limits = Limits {
+            settle: Duration::ZERO,
+            total: Duration::from_secs(20),
+        };
+        let undone = undo.run(limits).await;
+        assert!(undone.gone && undone.removed, "{undone:?}");
+        assert_eq!(undo.forgotten(), Vec::<i32>::new());
+        assert!(!conmon.wait().await.unwrap().success());
+        assert!(another.try_wait().unwrap().is_none(), "another's container");
+        let rest = Undo {
+            names: vec![other],
+            ..undo
+        };
+        assert!(rest.run(limits).await.gone);
+        another.wait().await.unwrap();
+    }
 
     /// The words after `sudo -n`, understood by the shell that is there: a group and a process.
     #[tokio::test]

@@ -69,7 +69,7 @@ pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
         Err(error) => return report.failed(error, None),
     };
     for name in names {
-        let [stop, exists, _] = engine_words(engine, &name);
+        let [stop, exists, elevate] = engine_words(engine, &name);
         let what = format!("container {name}");
         if place.dry_run {
             report.done(REMOVE, what);
@@ -79,6 +79,8 @@ pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
         let undo = Undo {
             stop,
             exists,
+            elevate,
+            names: vec![name.clone()],
             ..Undo::default()
         };
         let limits = Limits {
@@ -121,7 +123,7 @@ async fn look_or_end(builds: &[OpenBuild], limits: Limits, dry_run: bool) -> Vec
     for build in builds {
         let undo = build.undo.clone();
         tasks.push(tokio::spawn(async move {
-            let family = undo.family_lives();
+            let family = undo.family_lives() || !undo.forgotten().is_empty();
             if dry_run {
                 let exists = !undo.exists.is_empty()
                     && quiet(&undo.exists, Duration::from_secs(5)).await.0 == Some(0);

@@ -3,8 +3,8 @@
 //!
 //! JSON lines, appended. An entry that something irreversible follows is synced first
 //! ([`Journal::intend`]); one that only says that it is done need not be ([`Journal::note`]), because
-//! to recover twice does no harm. A run writes and rewrites it under the run lock alone. A last line
-//! without its end was torn by a death and counts for nothing.
+//! to recover twice does no harm. A run writes and rewrites it under the run lock alone. A line that was
+//! torn, by a death or by a full disk, counts for nothing: what it announces was not done.
 
 mod entry;
 mod unfinished;
@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
@@ -58,8 +58,15 @@ impl JournalError {
 /// A journal that is being written.
 #[derive(Debug)]
 pub struct Journal {
-    file: Mutex<File>,
+    file: Mutex<Writing>,
     path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Writing {
+    file: File,
+    /// Whether the last line may have no end, as where the disk was full.
+    is_torn: bool,
 }
 
 impl Journal {
@@ -83,7 +90,10 @@ impl Journal {
         }
         sync_dir(parent(path))?;
         Ok(Journal {
-            file: Mutex::new(file),
+            file: Mutex::new(Writing {
+                file,
+                is_torn: false,
+            }),
             path: path.to_owned(),
         })
     }
@@ -93,8 +103,9 @@ impl Journal {
     /// # Errors
     /// What the system answers; what it announces must then not be done.
     pub fn intend(&self, entry: &Entry) -> Result<(), JournalError> {
-        let file = self.append(entry)?;
-        Ok(file
+        let writing = self.append(entry)?;
+        Ok(writing
+            .file
             .sync_data()
             .map_err(PathError::on("sync", &self.path))?)
     }
@@ -107,13 +118,20 @@ impl Journal {
         self.append(entry).map(drop)
     }
 
-    fn append(&self, entry: &Entry) -> Result<std::sync::MutexGuard<'_, File>, JournalError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+    fn append(&self, entry: &Entry) -> Result<MutexGuard<'_, Writing>, JournalError> {
+        let mut writing = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // In one piece: a reader sees the line or a torn last one.
-        let line = line(entry).map_err(PathError::on("write", &self.path))?;
-        file.write_all(&line)
+        let mut line = line(entry).map_err(PathError::on("write", &self.path))?;
+        if writing.is_torn {
+            line.insert(0, b'\n');
+        }
+        writing.is_torn = true;
+        writing
+            .file
+            .write_all(&line)
             .map_err(PathError::on("write", &self.path))?;
-        Ok(file)
+        writing.is_torn = false;
+        Ok(writing)
     }
 
     /// The run has ended: drops every entry that nobody needs any more.
@@ -148,7 +166,7 @@ fn whole_lines(text: &[u8]) -> &[u8] {
 /// Reads a journal; an absent one is empty.
 ///
 /// # Errors
-/// When it cannot be read, and when a line other than a torn last one is no entry.
+/// When it cannot be read, and when a line that is not torn is no entry.
 pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -159,12 +177,15 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
         .split(|&byte| byte == b'\n')
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
-        .map(|(index, line)| {
-            serde_json::from_slice(line).map_err(|source| JournalError::Line {
+        .filter_map(|(index, line)| match serde_json::from_slice(line) {
+            Ok(entry) => Some(Ok(entry)),
+            // It breaks off.
+            Err(source) if source.is_eof() => None,
+            Err(source) => Some(Err(JournalError::Line {
                 path: path.to_owned(),
                 line: index + 1,
                 source,
-            })
+            })),
         })
         .collect()
 }

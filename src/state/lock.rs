@@ -77,6 +77,12 @@ pub enum LockError {
         /// When it was given up.
         now: Timestamp,
     },
+    /// We were told to stop while we waited for it.
+    #[error("{} was waited for when the run was stopped", path.display())]
+    Stopped {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The system's answer.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -104,6 +110,7 @@ impl LockError {
             LockError::Held { path, .. } => {
                 Some(format!("see who has it: fuser -v {}", path.display()))
             }
+            LockError::Stopped { .. } => None,
             LockError::Path(error) => error.hint(),
         }
     }
@@ -144,11 +151,29 @@ impl LockFile {
     /// # Errors
     /// [`LockError::Held`] when another process, or another part of this one, still has it then.
     pub fn acquire(path: &Path, holder: &Holder, wait: Duration) -> Result<LockFile, LockError> {
+        Self::acquire_unless(path, holder, wait, &|| false)
+    }
+
+    /// The same, until `stop` says true.
+    ///
+    /// # Errors
+    /// As [`LockFile::acquire`], and [`LockError::Stopped`].
+    pub fn acquire_unless(
+        path: &Path,
+        holder: &Holder,
+        wait: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<LockFile, LockError> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(lock) = attempt(path, holder).map_err(PathError::on("lock", path))? {
                 return Ok(lock);
+            }
+            if stop() {
+                return Err(LockError::Stopped {
+                    path: path.to_owned(),
+                });
             }
             let there = read_holder(path);
             let limit = match &there {

@@ -4,6 +4,7 @@
 pub mod journal;
 pub mod lock;
 pub mod records;
+pub mod runs;
 pub mod use_lock;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@
 
 mod command;
 mod ending;
+mod git_locks;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::tools::Runner;
 use command::Kas;
 pub use command::OVERRIDES;
 pub(crate) use command::{STATE_LABEL, engine_words};
+pub use command::{UnfitWord, check_words};
 use ending::Evidence;
 
 /// What a build needs besides its context.
@@ -104,6 +106,11 @@ async fn run_kas(
         return StepResult::cancelled();
     }
     if let Err(result) = prepare(&dirs) {
+        return result;
+    }
+    if task == Task::Build
+        && let Err(result) = unlock_clones(ctx, &dirs).await
+    {
         return result;
     }
     let log = log_path(&ctx.settings, &ctx.run, &variant.key);
@@ -209,6 +216,19 @@ fn prepare(dirs: &VariantDirs) -> Result<(), StepResult> {
     }
 }
 
+/// Removes the locks of clones that killed builds left, and says so.
+async fn unlock_clones(ctx: &StepContext, dirs: &VariantDirs) -> Result<(), StepResult> {
+    let dirs = dirs.clone();
+    for lock in blocking(move || git_locks::remove_stale(&dirs)).await? {
+        let message = format!(
+            "removed {}: a git that was killed had left it",
+            lock.display()
+        );
+        ctx.events.warn(Some(&ctx.node), message, None);
+    }
+    Ok(())
+}
+
 fn cannot(what: &str, path: &Path, error: &io::Error) -> StepResult {
     let failed = StepResult::failed(format!("cannot {what} {}: {error}", path.display()));
     match error.kind() {
@@ -229,6 +249,7 @@ fn undo_of(kas: &Kas, runner: &Runner, build_dir: &Path) -> Undo {
                 stop,
                 exists,
                 elevate,
+                names: vec![kas.name.clone()],
                 ..Undo::default()
             }
         }
@@ -251,11 +272,10 @@ fn undo_of(kas: &Kas, runner: &Runner, build_dir: &Path) -> Undo {
 
 /// Says in the journal what ends this build, before it begins. Its process group is left out: once we
 /// are dead nobody keeps its number from becoming another's. What belongs to the build is told by the
-/// mark in its environment; processes of another user end with their container.
+/// mark in its environment and by the container's name.
 async fn journal_start(ctx: &StepContext, kas: &Kas, undo: &Undo) -> Result<(), StepResult> {
     let mut undo = Undo {
         pgid: None,
-        elevate: Vec::new(),
         ..undo.clone()
     };
     let mark = kas.mark();

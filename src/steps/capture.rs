@@ -1,6 +1,6 @@
 //! Capture: takes what a build deployed, under its unique names, and hashes it. Needs the build
 //! directory of a build that has ended; leaves complete files in the staging directory
-//! `<output-dir>/<machine>/.captured/<run>/`, and says in the handover what they are.
+//! `<output-dir>/<machine>/.captured/<run>/<id>/`, and says in the handover what they are.
 
 pub(in crate::steps) mod gate;
 
@@ -95,9 +95,14 @@ async fn proven(
     .flatten()
 }
 
-/// The staging directory of a variant's machine. It is this run's own, so that two runs cannot
-/// exchange each other's captures, and on the output directory's file system.
+/// The staging directory of a variant. It is this run's own, so that two runs cannot exchange each
+/// other's captures, the variant's own, so that another's end does not take it away while it is written
+/// to, and on the output directory's file system.
 pub(super) fn staging(ctx: &StepContext) -> PathBuf {
+    staging_of_run(ctx).join(&ctx.variant.key.id)
+}
+
+fn staging_of_run(ctx: &StepContext) -> PathBuf {
     output_dir(ctx).join(".captured").join(&ctx.run)
 }
 
@@ -110,7 +115,7 @@ pub(super) fn journal_staging(ctx: &StepContext) -> Result<(), StepResult> {
     })
 }
 
-/// Removes captures that are registered or given up, and the staging directory with the last.
+/// Removes captures that are registered or given up, and their staging directory.
 pub(super) fn clear_staging(ctx: &StepContext, captured: &[Captured]) {
     for one in captured.iter().filter(|one| one.staged) {
         if let Err(error) = remove(&one.path) {
@@ -118,10 +123,12 @@ pub(super) fn clear_staging(ctx: &StepContext, captured: &[Captured]) {
                 .warn(Some(&ctx.node), error.to_string(), error.hint());
         }
     }
-    // Other variants of the machine may have captures there, and another run its own.
-    let staging = staging(ctx);
-    if fs::remove_dir(&staging).is_ok() {
-        let _ = fs::remove_dir(parent(&staging));
+    // The variant's own; then the run's and what holds them all, where nobody else has anything there.
+    let run = staging_of_run(ctx);
+    for dir in [&staging(ctx), &run, parent(&run)] {
+        if fs::remove_dir(dir).is_err() {
+            break;
+        }
     }
 }
 

@@ -92,6 +92,7 @@ fn publish(
         registry,
         journal: &ctx.journal,
         events: &ctx.events,
+        stop: Box::new(killed(ctx)),
     }
     .commit(&prepared)
 }

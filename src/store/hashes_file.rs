@@ -76,12 +76,25 @@ impl HashesFile {
         holder: &Holder,
         wait: Duration,
     ) -> Result<HashesFile, HashesFileError> {
+        Self::lock_unless(path, holder, wait, &|| false)
+    }
+
+    /// The same, given up when `stop` says true.
+    ///
+    /// # Errors
+    /// As [`HashesFile::lock`], and [`LockError::Stopped`].
+    pub fn lock_unless(
+        path: &Path,
+        holder: &Holder,
+        wait: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<HashesFile, HashesFileError> {
         let target = follow(path)?;
         create_dir(parent(&target))?;
         let lock = lock_beside(&target);
         Ok(HashesFile {
             path: path.to_owned(),
-            _lock: LockFile::acquire(&lock, holder, wait)?,
+            _lock: LockFile::acquire_unless(&lock, holder, wait, stop)?,
             target,
         })
     }

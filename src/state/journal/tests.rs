@@ -142,3 +142,24 @@ fn a_clean_end_leaves_no_journal_and_keeps_what_others_left_open() {
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].builds[0].name, "c2");
 }
+
+#[test]
+fn a_line_that_a_full_disk_broke_off_in_the_middle_counts_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let journal = Journal::open(&path).unwrap();
+    journal.intend(&started("r1")).unwrap();
+    // What a write leaves that found room for its half.
+    let broken = &line(&build("r1", "c1")).unwrap()[..40];
+    {
+        let mut writing = journal.file.lock().unwrap();
+        writing.file.write_all(broken).unwrap();
+        writing.is_torn = true;
+    }
+    journal.intend(&build("r1", "c2")).unwrap();
+    journal.intend(&registering("r1", 1)).unwrap();
+    let all = [started("r1"), build("r1", "c2"), registering("r1", 1)];
+    assert_eq!(read(&path).unwrap(), all);
+    journal.end("r1").unwrap();
+    assert_eq!(read(&path).unwrap(), all);
+}

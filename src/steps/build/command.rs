@@ -11,22 +11,24 @@ use sha2::{Digest, Sha256};
 
 use super::{BuildTools, Task};
 use crate::exec::Spec;
-use crate::model::matrix::VariantKey;
-use crate::settings::{Settings, VariantDirs};
+use crate::model::matrix::{Variant, VariantKey};
+use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::steps::StepContext;
 use crate::tools::{Engine, EngineKind, Runner, Version};
 
 /// A word that would not survive kas-container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{word}` has {}, which kas-container does not pass on", name(*.character))]
-pub(super) struct UnfitWord {
+pub struct UnfitWord {
     what: String,
     word: String,
     character: char,
 }
 
 impl UnfitWord {
-    pub(super) fn hint(&self) -> String {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
         if self.what.starts_with("the ") {
             "choose a path without white space, `:` and the shell's wildcards".to_owned()
         } else {
@@ -109,8 +111,9 @@ impl Kas {
                 kas_container,
                 engine,
             } => {
-                check_words(ctx, tools, dirs)?;
-                let runtime_args = runtime_args(ctx, &name)?;
+                let key = &ctx.variant.key;
+                check_words(&ctx.settings, &tools.project_dir, &ctx.variant, &ctx.run)?;
+                let runtime_args = runtime_args(&ctx.settings, &ctx.run, key, &name)?;
                 let args = words(&[
                     kas_container.mode_flag,
                     "--runtime-args",
@@ -278,16 +281,20 @@ fn container_name(run: &str, key: &VariantKey) -> String {
 }
 
 /// The one string of `--runtime-args`: before kas 5.5 a second one would replace the first.
-fn runtime_args(ctx: &StepContext, name: &str) -> Result<String, UnfitWord> {
-    let settings = &ctx.settings;
+fn runtime_args(
+    settings: &Settings,
+    run: &str,
+    key: &VariantKey,
+    name: &str,
+) -> Result<String, UnfitWord> {
     let state = settings.state_dir.value.display();
     let mut words = vec![
         "--name".to_owned(),
         name.to_owned(),
         "--label".to_owned(),
-        format!("isar-build-all.run={}", ctx.run),
+        format!("isar-build-all.run={run}"),
         "--label".to_owned(),
-        format!("isar-build-all.variant={}", ctx.variant.key),
+        format!("isar-build-all.variant={key}"),
         "--label".to_owned(),
         format!("{STATE_LABEL}={state}"),
         "-e".to_owned(),
@@ -312,23 +319,33 @@ fn runtime_args(ctx: &StepContext, name: &str) -> Result<String, UnfitWord> {
     Ok(words.join(" "))
 }
 
-fn check_words(ctx: &StepContext, tools: &BuildTools, dirs: &VariantDirs) -> Result<(), UnfitWord> {
+/// Says what of the settings and paths of a variant kas-container would mangle. `run` is the run's id.
+///
+/// # Errors
+/// The first word of them.
+pub fn check_words(
+    settings: &Settings,
+    project_dir: &Path,
+    variant: &Variant,
+    run: &str,
+) -> Result<(), UnfitWord> {
+    let key = &variant.key;
+    let dirs = variant_dirs(settings, &key.machine, &key.id, variant.arch);
     for (what, dir) in [
+        ("the project directory", project_dir),
+        ("the state directory", &settings.state_dir.value),
         ("the work directory", &dirs.work),
         ("the build directory", &dirs.build),
         ("the download directory", &dirs.dl),
         ("the sstate directory", &dirs.sstate),
         ("the directory of reference clones", &dirs.repo_ref),
-        ("the state directory", &ctx.settings.state_dir.value),
-        ("the project directory", &tools.project_dir),
     ] {
         plain_dir(what, dir)?;
     }
-    for file in &ctx.variant.kas {
+    for file in &variant.kas {
         plain_dir("the kas file", Path::new(file))?;
     }
-    for word in ctx
-        .settings
+    for word in settings
         .kas_args
         .value
         .iter()
@@ -336,5 +353,6 @@ fn check_words(ctx: &StepContext, tools: &BuildTools, dirs: &VariantDirs) -> Res
     {
         plain("kas argument", word)?;
     }
-    plain("the label", &ctx.variant.key.to_string())
+    plain("the label", &key.to_string())?;
+    runtime_args(settings, run, key, &container_name(run, key)).map(drop)
 }

@@ -19,7 +19,7 @@ use crate::report::EventSink;
 use crate::state::journal::{
     Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
 };
-use crate::state::lock::Holder;
+use crate::state::lock::{Holder, LockError};
 use crate::state::records::{Records, Registered};
 use crate::steps::capture::fail;
 use crate::steps::{StepContext, StepResult, content};
@@ -81,6 +81,8 @@ pub(super) struct Transaction<'a> {
     pub(super) registry: &'a Registry,
     pub(super) journal: &'a Journal,
     pub(super) events: &'a EventSink,
+    /// Whether to give up waiting for others.
+    pub(super) stop: Box<dyn Fn() -> bool>,
 }
 
 impl Transaction<'_> {
@@ -89,9 +91,13 @@ impl Transaction<'_> {
     /// # Errors
     /// The first thing that failed; everything is then as it was, or the failure says what is not.
     pub(super) fn commit(&self, prepared: &[Prepared]) -> Result<(), StepResult> {
-        let of_file = |error: HashesFileError| fail(&error, error.hint());
+        let of_file = |error: HashesFileError| match error {
+            HashesFileError::Lock(LockError::Stopped { .. }) => StepResult::cancelled(),
+            error => fail(&error, error.hint()),
+        };
         let holder = Holder::this(&self.registry.command, (self.registry.clock)());
-        let file = HashesFile::lock(self.hashes_file, &holder, WAIT).map_err(of_file)?;
+        let file = HashesFile::lock_unless(self.hashes_file, &holder, WAIT, &*self.stop)
+            .map_err(of_file)?;
         let hashes: Vec<VariantHashes> = prepared.iter().map(Prepared::hashes).collect();
         let replacement = file.with(&hashes).map_err(of_file)?;
         let compared = prepared

@@ -1,0 +1,68 @@
+//! Files that were being written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{children, directories};
+use crate::files::with_suffix;
+use crate::recovery::Place;
+use crate::recovery::report::{REMOVE, Report};
+use crate::store::LocalStore;
+use crate::store::hashes_file::HashesFile;
+
+/// How long to wait for a living process that changes output entries. It does so for moments.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Files that were being written. The run lock keeps living writers out of the state directory, the
+/// lock of the hashes file out of the output entries and the hashes.
+pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
+    let state = place.state;
+    let local = LocalStore::new(state.store());
+    let mut ours = parts_in(state.root(), &[".part"]);
+    ours.extend(parts_in(local.dir(), &[".part"]));
+    for machine in directories(&state.sizes()) {
+        ours.extend(parts_in(&machine, &[".part"]));
+    }
+    for part in ours {
+        remove_part(&part, report);
+    }
+    let hashes_file = &place.settings.hashes_file.value;
+    let of_output = || {
+        let mut found: Vec<PathBuf> = directories(&place.settings.output_dir.value)
+            .iter()
+            .flat_map(|machine| parts_in(machine, &[".link.part", ".old.part"]))
+            .collect();
+        let hashes = HashesFile::target(hashes_file).unwrap_or_else(|_| hashes_file.clone());
+        found.extend(Some(with_suffix(&hashes, ".part")).filter(|part| exists(part)));
+        found
+    };
+    if of_output().is_empty() {
+        return;
+    }
+    match HashesFile::lock(hashes_file, &place.holder(), WAIT) {
+        Ok(_lock) => {
+            for part in of_output() {
+                remove_part(&part, report);
+            }
+        }
+        Err(error) => report.failed(&error, error.hint()),
+    }
+}
+
+fn remove_part(part: &Path, report: &mut Report) {
+    report.attempt(REMOVE, part.display(), || crate::files::remove(part));
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn parts_in(dir: &Path, ends: &[&str]) -> Vec<PathBuf> {
+    let mut found = children(dir);
+    found.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ends.iter().any(|end| name.ends_with(end))
+            && path.symlink_metadata().is_ok_and(|there| !there.is_dir())
+    });
+    found
+}

@@ -1,0 +1,120 @@
+//! What is kept of ended runs: the newest that did something, and as many that found nothing to do.
+//! Knows nothing of what a run does.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::StateDir;
+use crate::files::PathError;
+
+/// Marks the directory of a run in which there was nothing to do.
+const IDLE: &str = "idle";
+
+/// Marks a run as one that found nothing to do, so that it pushes no other out.
+///
+/// # Errors
+/// What the system answers.
+pub fn mark_idle(state: &StateDir, run: &str) -> Result<(), PathError> {
+    let mark = state.run(run).root().join(IDLE);
+    fs::write(&mark, "").map_err(PathError::on("write", &mark))
+}
+
+/// Removes the directories of all runs but the newest `keep` that did something, the newest `keep` that
+/// did not, and those in `unfinished`. The caller holds the run lock, and its own run's directory is not
+/// there yet. What has another name than a run's is left.
+///
+/// # Errors
+/// What the system answers; some are then gone and some not.
+pub fn prune(state: &StateDir, keep: usize, unfinished: &[String]) -> Result<(), PathError> {
+    let runs = state.runs();
+    let entries = match fs::read_dir(&runs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(PathError::on("read", &runs)(error)),
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_run(name) && !unfinished.contains(name))
+        .collect();
+    // By time, for that is what a name begins with.
+    names.sort();
+    let (idle, real): (Vec<PathBuf>, Vec<PathBuf>) = names
+        .iter()
+        .map(|name| runs.join(name))
+        .partition(|run| run.join(IDLE).exists());
+    for old in [idle, real] {
+        for run in &old[..old.len().saturating_sub(keep)] {
+            fs::remove_dir_all(run).map_err(PathError::on("remove", run))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is that of a run: `20261122T031409Z-1f3a`.
+fn is_run(name: &str) -> bool {
+    let Some((time, process)) = name.split_once("Z-") else {
+        return false;
+    };
+    let shape: String = time
+        .chars()
+        .map(|character| {
+            if character.is_ascii_digit() {
+                '0'
+            } else {
+                character
+            }
+        })
+        .collect();
+    shape == "00000000T000000"
+        && !process.is_empty()
+        && process.chars().all(|digit| digit.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(state: &StateDir) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(state.runs())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_newest_real_runs_stay_whatever_came_after_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path().join("state"));
+        prune(&state, 2, &[]).unwrap();
+        state.create().unwrap();
+        let run = |minute: u32| format!("20261125T10{minute:02}00Z-a{minute}");
+        for minute in 0..20 {
+            state.run(&run(minute)).create([]).unwrap();
+            if minute >= 5 {
+                mark_idle(&state, &run(minute)).unwrap();
+            }
+        }
+        fs::create_dir(state.runs().join("mine")).unwrap();
+        prune(&state, 2, &[run(0), run(7)]).unwrap();
+        let expected = [run(0), run(3), run(4), run(7), run(18), run(19)];
+        assert_eq!(kept(&state)[..6], expected);
+        assert_eq!(kept(&state)[6..], ["mine"]);
+    }
+
+    #[test]
+    fn a_run_is_told_by_its_name() {
+        assert!(is_run("20261122T031409Z-1f3a"));
+        for other in [
+            "mine",
+            "20261122T031409Z-",
+            "20261122T031409Z-xyz",
+            "2026Z-1",
+        ] {
+            assert!(!is_run(other), "{other}");
+        }
+    }
+}

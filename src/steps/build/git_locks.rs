@@ -1,0 +1,172 @@
+//! Removes what killed git processes left locked: a `config.lock` or its like in a clone fails every
+//! later build with it. Knows nothing of what kas does with the clones.
+//!
+//! The lock files of git say nothing of their holder. In the work directory of a variant nobody else
+//! works while its build is about to begin; reference clones are shared, and there a lock is stale that
+//! is older than git needs it and that no process has open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::settings::VariantDirs;
+
+/// How long a lock of a shared clone is left alone. git holds one for milliseconds, or has it open.
+const AGE: Duration = Duration::from_secs(5);
+
+/// Removes stale locks and returns them. Blocks: where a lock of a shared clone is young, until it is
+/// gone or old.
+pub(super) fn remove_stale(dirs: &VariantDirs) -> Vec<PathBuf> {
+    let mut stale = Vec::new();
+    for clone in directories(&dirs.work) {
+        stale.extend(locks(&clone.join(".git")));
+    }
+    for clone in directories(&dirs.repo_ref) {
+        stale.extend(
+            locks(&clone)
+                .into_iter()
+                .filter(|lock| outlives_its_git(lock)),
+        );
+    }
+    stale.retain(|lock| fs::remove_file(lock).is_ok());
+    stale
+}
+
+/// Whether a lock stays although nobody works with it.
+fn outlives_its_git(lock: &Path) -> bool {
+    loop {
+        let Ok(written) = fs::symlink_metadata(lock).and_then(|there| there.modified()) else {
+            return false;
+        };
+        // One that is ahead of the clock was written before that was set back.
+        let age = SystemTime::now().duration_since(written).unwrap_or(AGE);
+        let Some(young) = AGE.checked_sub(age).filter(|left| !left.is_zero()) else {
+            return !is_open(lock);
+        };
+        std::thread::sleep(young.min(Duration::from_millis(100)));
+    }
+}
+
+/// Whether any process that we may look into has a file open.
+fn is_open(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else {
+        return false;
+    };
+    let descriptors = |process: &Path| fs::read_dir(process.join("fd"));
+    directories(Path::new("/proc")).iter().any(|process| {
+        descriptors(process)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|open| open == path))
+    })
+}
+
+/// The lock files of a repository: of its own files, its references, its shallow and alternate lists.
+fn locks(repository: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (dir, deep) in [("", false), ("refs", true), ("objects/info", true)] {
+        collect(&repository.join(dir), deep, &mut found);
+    }
+    found.sort();
+    found
+}
+
+fn collect(dir: &Path, deep: bool, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && deep => collect(&path, deep, found),
+            Ok(kind) if kind.is_file() && path.extension().is_some_and(|end| end == "lock") => {
+                found.push(path);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn directories(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn git(dir: &Path, words: &[&str]) -> bool {
+        let git = Command::new("git").arg("-C").arg(dir).args(words).output();
+        git.unwrap().status.success()
+    }
+
+    fn age(path: &Path, seconds: u64) {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        file.set_modified(then).unwrap();
+    }
+
+    #[test]
+    fn locks_of_the_dead_go_and_those_of_the_living_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = VariantDirs {
+            work: dir.path().join("work"),
+            build: dir.path().join("build"),
+            dl: dir.path().join("dl"),
+            sstate: dir.path().join("sstate"),
+            repo_ref: dir.path().join("ref"),
+            output: dir.path().join("out"),
+        };
+        assert_eq!(remove_stale(&dirs), Vec::<PathBuf>::new());
+        let (clone, shared) = (dirs.work.join("isar"), dirs.repo_ref.join("isar.git"));
+        assert!(git(dir.path(), &["init", "-q", clone.to_str().unwrap()]));
+        assert!(git(
+            dir.path(),
+            &["init", "-q", "--bare", shared.to_str().unwrap()]
+        ));
+        let configure = ["config", "a.b", "c"];
+        let left = [
+            clone.join(".git/config.lock"),
+            clone.join(".git/refs/heads/x.lock"),
+            shared.join("config.lock"),
+        ];
+        for lock in &left {
+            fs::write(lock, "").unwrap();
+        }
+        age(&left[2], 60);
+        let open = shared.join("packed-refs.lock");
+        let held = fs::File::create(&open).unwrap();
+        age(&open, 60);
+        assert!(!git(&clone, &configure) && !git(&shared, &configure));
+        let mut removed = remove_stale(&dirs);
+        removed.sort();
+        let mut expected = left.to_vec();
+        expected.sort();
+        assert_eq!(removed, expected);
+        assert!(git(&clone, &configure) && git(&shared, &configure));
+        assert!(open.exists());
+        drop(held);
+        assert_eq!(remove_stale(&dirs), [open]);
+    }
+
+    #[test]
+    fn a_young_lock_of_a_shared_clone_is_given_the_time_that_git_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("config.lock");
+        fs::write(&lock, "").unwrap();
+        let remover = {
+            let lock = lock.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                fs::remove_file(lock).unwrap();
+            })
+        };
+        assert!(!outlives_its_git(&lock));
+        remover.join().unwrap();
+    }
+}
