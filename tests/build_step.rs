@@ -247,9 +247,16 @@ async fn kas_container_gets_the_words_and_variables_that_it_needs() {
         .read("environ")
         .lines()
         .filter(|line| {
-            ["KAS_", "DL_DIR", "SSTATE_DIR", "PYTHON", "A=", "ISAR_BUILD"]
-                .iter()
-                .any(|start| line.starts_with(start))
+            [
+                "KAS_",
+                "DL_DIR",
+                "SSTATE_DIR",
+                "PYTHONUNBUFFERED=",
+                "A=",
+                "ISAR_BUILD",
+            ]
+            .iter()
+            .any(|start| line.starts_with(start))
         })
         .map(str::to_owned)
         .collect();

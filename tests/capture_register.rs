@@ -296,7 +296,7 @@ fn what_was_deployed_is_registered() {
         let captured = world.capture("base", &handover, &world.built());
         assert_eq!(captured.result, StepResult::succeeded());
         assert_eq!(
-            world.left("artifacts/qemuamd64/.captured/run"),
+            world.left("artifacts/qemuamd64/.captured/run/base"),
             ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
         );
         let registered = world.register("base", &handover);

@@ -152,10 +152,10 @@ fn faults_are_all_said_with_exit_3() {
       error: unknown key `extention` in `artifacts.wic`
         ,-[variants.toml:14:9]
      13 | [artifacts]
-     14 | wic = { extention = ".wic" }
+     14 | wic = { extention = ".wic", format = "any" }
         :         ^^^^|^^^^
         :             `-- not a key of this table
-     15 | bmap = { extension = ".wic.bmap", optional = true }
+     15 | bmap = { extension = ".wic.bmap", optional = true, format = "any" }
         `----
       hint: did you mean `extension`?
 

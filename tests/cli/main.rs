@@ -11,6 +11,7 @@
 mod asking;
 mod caches;
 mod calling;
+mod clearing;
 #[path = "../common/mod.rs"]
 mod common;
 mod project;

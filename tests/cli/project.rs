@@ -22,8 +22,8 @@ deploy_name = "image-{machine}{extension}"
 attr_path = ["{machine}", "{role}", "{node}"]
 
 [artifacts]
-wic = { extension = ".wic" }
-bmap = { extension = ".wic.bmap", optional = true }
+wic = { extension = ".wic", format = "any" }
+bmap = { extension = ".wic.bmap", optional = true, format = "any" }
 
 [machines.qemuamd64]
 arch = "amd64"

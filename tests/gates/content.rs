@@ -4,6 +4,7 @@
 use std::fs;
 
 use isar_build_all::model::event::Verdict;
+use isar_build_all::model::format::Format;
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::settings::Gate;
 
@@ -95,6 +96,42 @@ fn a_foreign_kernel_is_refused_only_by_its_gate() {
         Gate::Architecture,
         "isar-a-qemuamd64-vmlinuz: it is for arm64, the machine is amd64",
     );
+}
+
+#[test]
+fn what_is_not_of_the_format_that_its_name_promises_is_refused_only_by_its_gate() {
+    let mut world = World::new();
+    world.format = Format::of_name("image-qemuamd64.wic");
+    world.deploy_bytes(".wic", b"of no known format");
+    refused(
+        &mut world,
+        Gate::Shape,
+        "isar-a-qemuamd64.wic: it is of no format that is known here, where the name \
+         image-qemuamd64.wic promises a disk image",
+    );
+    // A whole kernel is no disk image, either, and is one where that is asked for.
+    let mut world = World::new();
+    world.format = Format::Disk;
+    world.deploy_bytes(".wic", &bzimage());
+    refused(
+        &mut world,
+        Gate::Shape,
+        "isar-a-qemuamd64.wic: it is program or kernel, where",
+    );
+    let mut world = World::new();
+    world.format = Format::Kernel;
+    world.deploy_bytes(".wic", &bzimage());
+    assert_eq!(world.variant("a").outcome, Outcome::Succeeded);
+    world.format = Format::Tar;
+    let ended = world.variant("a");
+    assert!(
+        ended
+            .why
+            .contains("format = \"tar\" promises a tar archive"),
+        "{}",
+        ended.why
+    );
+    assert!(ended.hint.contains("format = \"any\""), "{}", ended.hint);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     registry: Registry,
     level: watch::Sender<StopLevel>,
+    /// What a `.wic` has to be.
+    pub(crate) format: Format,
 }
 
 /// How a variant ended.
@@ -76,6 +78,7 @@ impl World {
             settings,
             dir,
             level: watch::Sender::new(StopLevel::Run),
+            format: Format::Any,
         }
     }
 
@@ -143,7 +146,7 @@ impl World {
         let ctx = StepContext {
             node: format!("capture:qemuamd64/{id}"),
             run: "run".to_owned(),
-            variant: Arc::new(variant(id)),
+            variant: Arc::new(variant(id, self.format)),
             settings: Arc::new(self.settings.clone()),
             events,
             stop: self.level.subscribe(),
@@ -177,7 +180,7 @@ impl World {
     }
 }
 
-fn variant(id: &str) -> Variant {
+fn variant(id: &str, format: Format) -> Variant {
     let artifact = |suffix: &str, optional| Artifact {
         kind: suffix.trim_start_matches(['.', '-']).to_owned(),
         unique_name: format!("isar-{id}-qemuamd64{suffix}"),
@@ -185,7 +188,11 @@ fn variant(id: &str) -> Variant {
         attr: suffix.trim_start_matches(['.', '-']).to_owned(),
         optional,
         unique: suffix == ".wic",
-        format: Format::Any,
+        format: if suffix == ".wic" {
+            format
+        } else {
+            Format::Any
+        },
     };
     Variant {
         key: VariantKey {
