@@ -5,6 +5,7 @@
 //! needed, and memory is bounded whatever the file says of itself (see `source`).
 
 mod archive;
+pub mod bare;
 mod bmap;
 mod compress;
 mod cpio;

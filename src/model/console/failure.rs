@@ -152,6 +152,8 @@ impl Collector {
     fn hear_error(&mut self, error: &str) {
         match of_a_task(error) {
             Some(text) if text.starts_with("ExecutionError(") => {}
+            // A message may begin on its second line; an empty first one explains nothing.
+            _ if of_a_task(error).unwrap_or(error).trim().is_empty() => {}
             Some(text) => {
                 self.task_error.get_or_insert_with(|| text.to_owned());
             }

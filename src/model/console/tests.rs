@@ -194,3 +194,17 @@ proptest! {
         let _ = heard(&text[..cut]).failure();
     }
 }
+
+#[test]
+fn a_message_that_begins_on_its_second_line_is_no_empty_reason() {
+    for (console, reason) in [
+        ("ERROR: \nIt is broken", "It is broken"),
+        (
+            "ERROR: mc:q:x-1.0-r0 do_y: \nERROR: mc:q:x-1.0-r0 do_y: It is broken",
+            "It is broken",
+        ),
+        ("ERROR:  ", "it said nothing"),
+    ] {
+        assert_eq!(heard(console).failure().reason, reason, "{console:?}");
+    }
+}

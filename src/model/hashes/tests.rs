@@ -384,3 +384,15 @@ fn what_a_variant_no_longer_has_goes_and_everything_else_stays() {
         "again changes nothing"
     );
 }
+
+#[test]
+fn a_new_name_that_two_variants_share_is_written_once() {
+    let sharing = |id| VariantHashes {
+        entries: vec![("shared.img".to_owned(), [7; 32])],
+        ..variant("m", id, &[])
+    };
+    let new = update(FILE, &[sharing("a"), sharing("b")]).unwrap();
+    assert_eq!(new.matches("shared.img").count(), 1);
+    assert_eq!(parse(&new).unwrap().get("shared.img"), Some([7; 32]));
+    assert!(new.contains("# m - a") && !new.contains("# m - b"));
+}

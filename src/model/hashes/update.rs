@@ -113,11 +113,14 @@ impl<'a> Edit<'a> {
     fn apply(self, variants: &[VariantHashes]) -> String {
         let mut after: HashMap<usize, String> = HashMap::new();
         let mut at_end = String::new();
+        // A name that several variants bring is written by the first of them.
+        let mut written: HashSet<&str> = HashSet::new();
         for variant in variants {
             let new: Vec<&(String, [u8; 32])> = variant
                 .entries
                 .iter()
                 .filter(|(name, _)| !self.line_of.contains_key(name.as_str()))
+                .filter(|(name, _)| written.insert(name))
                 .collect();
             if new.is_empty() {
                 continue;

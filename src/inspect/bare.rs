@@ -1,0 +1,52 @@
+//! Single readers by themselves, for whoever feeds them anything at all (`fuzz/`): what looks at a whole
+//! file catches a panic of a library, and finds no way past a checksum.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::gpt;
+use super::report::{Looking, Report, Rules};
+use super::source::{Stream, Window};
+
+/// A partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionTable {
+    /// Begin and size of each partition, in bytes.
+    pub extents: Vec<(u64, u64)>,
+    /// What is wrong.
+    pub faults: Vec<String>,
+}
+
+/// The partition table of a disk image, where it has one.
+///
+/// # Errors
+/// What the system answers.
+pub fn partition_table(disk: File) -> io::Result<Option<PartitionTable>> {
+    let disk = Window::whole(disk, Arc::new(|| false))?;
+    let table = match gpt::sector_size(&disk)? {
+        Some(sector) => gpt::read(&disk, sector)?,
+        None if gpt::is_mbr(&disk)? => gpt::read_mbr(&disk)?,
+        None => return Ok(None),
+    };
+    Ok(Some(PartitionTable {
+        extents: table
+            .partitions
+            .iter()
+            .map(|partition| (partition.start, partition.len))
+            .collect(),
+        faults: table.faults,
+    }))
+}
+
+/// Looks at every program in an initial RAM disk.
+///
+/// # Errors
+/// What cannot be read, and what is neither an archive nor compressed ones.
+pub fn ramdisk(file: File, rules: &Rules) -> io::Result<Report> {
+    let window = Window::whole(file, Arc::clone(&rules.stop))?;
+    let mut looking = Looking::new(rules);
+    let budget = window.budget.clone();
+    super::cpio::read(&mut Stream::new(window, budget), &mut looking)?;
+    Ok(looking.finish())
+}
