@@ -47,7 +47,7 @@ use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::job::Job;
 use super::project::Project;
-use super::{recover, run_lock};
+use super::{recover, run_lock, wsl};
 
 /// How wide the summary is where there is no terminal.
 const NO_TERMINAL_COLUMNS: usize = 200;
@@ -60,10 +60,23 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let project = Project::load(context)?;
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
+    refuse_misplaced(&project.settings, &host)?;
     let scope = Project::scope(context);
     let plan = Arc::new(project.plan(scope)?);
     check_hashes_file(&project)?;
-    let (runner, store, notes) = probe(context, &project, scope, host)?;
+    let (runner, store, notes) = probe(context, &project, scope, host.clone())?;
+    let guarding = match &runner {
+        Some(runner) => wsl::guarding(
+            &wsl::Place {
+                settings: &project.settings,
+                environment: &context.environment,
+                host: &host,
+                project_dir: &project.directory,
+            },
+            runner,
+        )?,
+        None => None,
+    };
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
     check_words(runner.as_ref(), &project, &plan, &run)?;
@@ -115,7 +128,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         run: run.clone(),
         settings: Arc::new(project.settings.clone()),
         build_tools: runner
-            .map(|runner| build_tools(runner, &project, &run_dir))
+            .map(|runner| build_tools(runner, guarding, &project, &run_dir))
             .transpose()?,
         registry: Registry {
             batch: batch(context, &plan),
@@ -246,6 +259,16 @@ fn check_hashes_file(project: &Project) -> Result<(), Failure> {
     })
 }
 
+/// Refuses directories on a Windows drive before anything is made in one.
+fn refuse_misplaced(settings: &Settings, host: &tools::Host) -> Result<(), Failure> {
+    let misplaced =
+        wsl::misplaced(settings, &crate::wsl::Machine::capture(host)).map_err(environment)?;
+    if misplaced.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::environment(misplaced.join("\n       ")).hint(Some(wsl::MOVE.to_owned())))
+}
+
 /// What the run needs of the host: an engine only where something is built.
 fn probe(
     context: &Context,
@@ -267,13 +290,19 @@ fn probe(
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
-fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<BuildTools, Failure> {
+fn build_tools(
+    runner: Runner,
+    guarding: Option<build::Guarding>,
+    project: &Project,
+    run_dir: &RunDir,
+) -> Result<BuildTools, Failure> {
     let program = std::env::current_exe().map_err(environment)?;
     let log = run_dir.root().join("watcher.log");
     let watcher = Watcher::start(&program, &log).map_err(environment)?;
     Ok(BuildTools {
         runner,
         watcher: Some(watcher),
+        guarding,
         project_dir: project.directory.clone(),
     })
 }
