@@ -9,6 +9,7 @@
 
 mod content;
 mod cycles;
+mod facts;
 mod paths;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::model::faults::{Fault, Faults, FileFaults};
+use crate::model::kas_repos::KasFacts;
 use crate::model::kas_tree::{Found, KasTree};
 
 use content::{Include, Repo};
@@ -29,6 +31,12 @@ pub use paths::{relative, repository_root};
 #[must_use]
 pub fn own_layers(source: &str) -> Vec<String> {
     content::own_layers(source)
+}
+
+/// What a kas file says of repositories, variables and the Debian archive.
+#[must_use]
+pub fn facts(source: &str) -> KasFacts {
+    facts::facts(source)
 }
 
 /// Reads the files of a chain, and what they include. `files` are relative to `project_dir`; names in
@@ -71,6 +79,7 @@ pub fn read<'f>(
     for (from, to, span) in cycles::closing(&reader.followed) {
         reader.refuse_cycle(&from, &to, span);
     }
+    reader.tree.sources = reader.sources;
     reader.tree
 }
 

@@ -37,6 +37,8 @@ pub struct KasTree {
     pub found: BTreeMap<String, Found>,
     /// For each readable file, included ones too, the files that it includes, in order.
     pub includes: BTreeMap<String, Vec<String>>,
+    /// The text of each file that was read, included ones too.
+    pub sources: BTreeMap<String, String>,
     /// Faults within kas files.
     pub faulty: Vec<FileFaults>,
     /// What kas versions disagree on.

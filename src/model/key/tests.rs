@@ -1,0 +1,189 @@
+use super::*;
+use crate::model::format::Format;
+
+fn artifact(name: &str) -> Artifact {
+    Artifact {
+        kind: "wic".into(),
+        unique_name: name.into(),
+        deploy_name: "image.wic".into(),
+        attr: "wic".into(),
+        optional: false,
+        unique: false,
+        format: Format::Disk,
+    }
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn inputs() -> Inputs {
+    Inputs {
+        variant: VariantKey {
+            machine: "qemuamd64".into(),
+            id: "base".into(),
+        },
+        arch: Arch::Amd64,
+        host: Some(Arch::Amd64),
+        chain: vec!["a.yml".into(), "b.yml".into()],
+        kas_files: vec![pair("a.yml", "11"), pair("b.yml", "22")],
+        repositories: vec![pair("isar", "commit 33"), pair("x", "branch y")],
+        includes: vec![pair("isar:kas/x.yml", "commit 33")],
+        layers: vec![pair("meta-a", "44"), pair("meta-b", "55")],
+        patches: vec![pair("p.patch", "66")],
+        further: vec![pair("keys", "77")],
+        variables: vec![pair("SSTATE_MIRRORS", "m"), pair("TZ", "UTC")],
+        settings: vec![pair("env", "A=1"), pair("mounts", "/a:/b")],
+        program: Program {
+            name: "kas-container".into(),
+            content: "88".into(),
+            version: Some("5.5".into()),
+            image: Some(Image {
+                name: "kas-isar:5.5".into(),
+                digest: Some("sha256:99".into()),
+            }),
+        },
+        artifacts: vec![artifact("one.wic"), artifact("two.wic")],
+    }
+}
+
+/// That an edit changes the key, and that the lines say so too.
+fn differs(edit: impl FnOnce(&mut Inputs)) {
+    let before = inputs();
+    let mut after = inputs();
+    edit(&mut after);
+    assert_ne!(before, after, "the edit edits");
+    assert_ne!(digest(&before), digest(&after));
+    let changes = changes(&lines(&before), &lines(&after));
+    assert!(!changes.is_empty(), "the key differs and no line does");
+}
+
+macro_rules! differs {
+    ($($name:ident: |$inputs:ident| $edit:expr;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                differs(|$inputs| { $edit; });
+            }
+        )+
+    };
+}
+
+differs! {
+    the_machine_differs: |inputs| inputs.variant.machine = "m".into();
+    the_id_differs: |inputs| inputs.variant.id = "m".into();
+    the_architecture_differs: |inputs| inputs.arch = Arch::Arm64;
+    the_host_differs: |inputs| inputs.host = Some(Arch::Arm64);
+    no_host_differs: |inputs| inputs.host = None;
+    another_file_in_the_chain_differs: |inputs| inputs.chain[1] = "c.yml".into();
+    the_order_of_the_chain_differs: |inputs| inputs.chain.reverse();
+    an_overlay_differs: |inputs| inputs.chain.push("overlay.yml".into());
+    a_kas_file_differs: |inputs| inputs.kas_files[1].1 = "23".into();
+    the_name_of_a_kas_file_differs: |inputs| inputs.kas_files[1].0 = "c.yml".into();
+    a_lock_file_differs: |inputs| inputs.kas_files.push(pair("a.lock.yml", "12"));
+    a_pin_differs: |inputs| inputs.repositories[0].1 = "commit 34".into();
+    a_repository_differs: |inputs| drop(inputs.repositories.pop());
+    an_include_differs: |inputs| inputs.includes[0].1 = "commit 34".into();
+    a_layer_differs: |inputs| inputs.layers[0].1 = "45".into();
+    a_layer_less_differs: |inputs| drop(inputs.layers.pop());
+    a_patch_differs: |inputs| inputs.patches[0].1 = "67".into();
+    a_further_input_differs: |inputs| inputs.further[0].1 = "78".into();
+    a_variable_differs: |inputs| inputs.variables[0].1 = "n".into();
+    a_variable_less_differs: |inputs| drop(inputs.variables.pop());
+    a_setting_differs: |inputs| inputs.settings[0].1 = "A=2".into();
+    the_executor_differs: |inputs| inputs.program.name = "kas".into();
+    the_program_differs: |inputs| inputs.program.content = "89".into();
+    the_version_differs: |inputs| inputs.program.version = Some("5.4".into());
+    an_unknown_version_differs: |inputs| inputs.program.version = None;
+    no_container_differs: |inputs| inputs.program.image = None;
+    the_image_differs: |inputs| inputs.program.image.as_mut().unwrap().name = "i".into();
+    the_digest_differs: |inputs| inputs.program.image.as_mut().unwrap().digest = Some("d".into());
+    an_unknown_digest_differs: |inputs| inputs.program.image.as_mut().unwrap().digest = None;
+    the_kind_of_an_artifact_differs: |inputs| inputs.artifacts[0].kind = "k".into();
+    a_unique_name_differs: |inputs| inputs.artifacts[0].unique_name = "u".into();
+    a_deploy_name_differs: |inputs| inputs.artifacts[0].deploy_name = "d".into();
+    an_optional_artifact_differs: |inputs| inputs.artifacts[0].optional = true;
+    a_unique_artifact_differs: |inputs| inputs.artifacts[0].unique = true;
+    a_format_differs: |inputs| inputs.artifacts[0].format = Format::Any;
+    an_artifact_less_differs: |inputs| drop(inputs.artifacts.pop());
+}
+
+#[test]
+fn the_order_of_lists_does_not_matter() {
+    let mut other = inputs();
+    other.kas_files.reverse();
+    other.repositories.reverse();
+    other.layers.reverse();
+    other.variables.reverse();
+    other.settings.reverse();
+    other.artifacts.reverse();
+    assert_eq!(digest(&inputs()), digest(&other));
+    assert_eq!(lines(&inputs()), lines(&other));
+}
+
+#[test]
+fn a_part_is_not_taken_for_a_part_of_its_neighbour() {
+    let with = |pairs: &[(&str, &str)]| Inputs {
+        settings: pairs.iter().map(|(a, b)| pair(a, b)).collect(),
+        ..inputs()
+    };
+    assert_ne!(digest(&with(&[("ab", "c")])), digest(&with(&[("a", "bc")])));
+    assert_ne!(
+        digest(&with(&[("a", "b"), ("c", "d")])),
+        digest(&with(&[("a", "bsettingcd")]))
+    );
+    let mut moved = inputs();
+    let layer = moved.layers.remove(0);
+    moved.patches.insert(0, layer);
+    assert_ne!(digest(&inputs()), digest(&moved));
+}
+
+#[test]
+fn changes_are_told_in_words() {
+    let hash = |digit: &str| digit.repeat(64);
+    let mut before = inputs();
+    before.kas_files[0].1 = hash("1");
+    let mut after = inputs();
+    after.kas_files[0].1 = hash("2");
+    after.layers.push(pair("meta-c", &hash("3")));
+    after.patches.clear();
+    after.variables[0].1 = "n".into();
+    after.variables.push(pair("KAS_PREMIRRORS", "p"));
+    let said: Vec<String> = changes(&lines(&before), &lines(&after))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    insta::assert_snapshot!(said.join("\n"), @"
+    kas file a.yml has changed
+    layer meta-c is new
+    patch p.patch is gone
+    variable KAS_PREMIRRORS is new: p
+    variable SSTATE_MIRRORS was m, is n
+    ");
+    assert!(changes(&lines(&after), &lines(&after)).is_empty());
+}
+
+#[test]
+fn what_was_unknown_may_become_known_and_nothing_else() {
+    let before = Inputs {
+        program: Program {
+            image: Some(Image {
+                name: "i".into(),
+                digest: None,
+            }),
+            ..inputs().program
+        },
+        ..inputs()
+    };
+    let mut after = before.clone();
+    if let Some(image) = &mut after.program.image {
+        image.digest = Some("sha256:1".into());
+    }
+    let (old, new) = (lines(&before), lines(&after));
+    assert!(changed_meanwhile(&old, &new, true).is_empty());
+    assert_eq!(changed_meanwhile(&old, &new, false).len(), 1);
+    after.layers[0].1 = "46".into();
+    assert_eq!(changed_meanwhile(&old, &lines(&after), true).len(), 1);
+    after.layers.remove(0);
+    assert_eq!(changed_meanwhile(&old, &lines(&after), true).len(), 1);
+}
