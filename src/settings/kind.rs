@@ -15,9 +15,14 @@ use toml::de::DeValue;
 
 use crate::model::suggest;
 
+mod age;
 mod globs;
+mod places;
 
+pub use age::Age;
+pub(crate) use age::MaxAge;
 pub(crate) use globs::{Globs, PathGlobs};
+pub(crate) use places::Places;
 
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]

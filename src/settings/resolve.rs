@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::fault::{Fault, SettingsError, Source};
 use super::file::SettingsFile;
-use super::kind::{Base, Kind};
+use super::kind::{Age, Base, Kind};
 use super::layer::{Layer, Sourced};
+use super::surroundings::Ci;
 use super::table::{self, CommandLine, OTHER_VARIABLES, PREFIX, Reading, SETTINGS, Settings};
 use crate::model::suggest;
 
@@ -46,6 +47,15 @@ impl LayerInput {
             .home()
             .unwrap_or(&self.project_dir)
             .join(".cache/yocto")
+    }
+
+    /// How old what nothing pins may be by default: in CI nobody is there who knows that it did not
+    /// change.
+    pub(crate) fn max_age(&self) -> Age {
+        match Ci::detect(&self.environment) {
+            Ci::None => Age::Seconds(24 * 60 * 60),
+            Ci::Github | Ci::Gitlab | Ci::Other => Age::Seconds(0),
+        }
     }
 }
 

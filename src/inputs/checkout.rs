@@ -1,0 +1,43 @@
+//! A repository that kas has cloned, read without git: which commit is checked out. Knows nothing of
+//! what is read from it.
+
+use std::fs;
+use std::path::Path;
+
+/// The commit that a work tree has checked out, as far as its HEAD and references can be read.
+pub(super) fn head(work_tree: &Path) -> Option<String> {
+    let git = work_tree.join(".git");
+    let head = fs::read_to_string(git.join("HEAD")).ok()?;
+    let head = head.trim();
+    let Some(reference) = head.strip_prefix("ref: ") else {
+        return Some(head.to_owned());
+    };
+    if let Ok(commit) = fs::read_to_string(git.join(reference)) {
+        return Some(commit.trim().to_owned());
+    }
+    let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
+    packed.lines().find_map(|line| {
+        let (commit, name) = line.split_once(' ')?;
+        (name == reference).then(|| commit.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_is_read_in_each_of_its_forms() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(head(dir.path()), None);
+        let git = dir.path().join(".git");
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        fs::write(git.join("HEAD"), "abc\n").unwrap();
+        assert_eq!(head(dir.path()).as_deref(), Some("abc"));
+        fs::write(git.join("HEAD"), "ref: refs/heads/x\n").unwrap();
+        fs::write(git.join("packed-refs"), "# pack\ndef refs/heads/x\n").unwrap();
+        assert_eq!(head(dir.path()).as_deref(), Some("def"));
+        fs::write(git.join("refs/heads/x"), "ghi\n").unwrap();
+        assert_eq!(head(dir.path()).as_deref(), Some("ghi"));
+    }
+}
