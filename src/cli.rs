@@ -117,6 +117,22 @@ pub struct Run {
     /// After a failure, stop the builds that run, too (without it they run to their end)
     #[arg(long)]
     pub fail_fast: bool,
+    /// Build what is unchanged, too, from a clean build directory: every selected variant, or those that
+    /// VARIANT names (an id or machine/id; globs; repeatable)
+    #[arg(
+        long,
+        value_name = "VARIANT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "*/*"
+    )]
+    pub rebuild: Vec<String>,
+    /// Do not look for what is unchanged: run kas for every selected variant, and BitBake finds what to do
+    #[arg(long, conflicts_with = "rebuild")]
+    pub no_skip: bool,
+    /// Read every registered file of a variant and compare its hash before it is skipped
+    #[arg(long)]
+    pub verify: bool,
     /// Where artifacts are registered [default: auto, Nix where it is usable]
     #[arg(long, value_enum, value_name = "STORE")]
     pub store: Option<StoreChoice>,
@@ -208,6 +224,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Print the steps and what each waits for, also as dot or JSON (--format)
     Graph,
+    /// Say why a variant would be built, or why not, and what it is made of (all of it with --verbose)
+    Explain(ExplainArgs),
     /// Check the matrix and every kas file it names
     Check,
     /// Show what this host has and lacks
@@ -222,12 +240,6 @@ pub enum Command {
     Config,
     /// Put in order what killed runs left: containers, half registrations, captures, locks
     Recover(RecoverArgs),
-    /// On WSL: look at the drives of Windows, and bring back what was unmounted
-    Wsl {
-        /// What to do with them.
-        #[command(subcommand)]
-        command: WslCommand,
-    },
     /// Print the JSON Schema of variants.toml
     Schema,
     /// Print completions for a shell
@@ -243,25 +255,6 @@ pub enum Command {
         /// Where it says what it did.
         arguments: Vec<String>,
     },
-    /// Looks as root through all processes for who uses a drive; started where one cannot be unmounted.
-    #[command(name = "internal-holders", hide = true)]
-    InternalHolders {
-        /// Where processes are, then device numbers.
-        arguments: Vec<String>,
-    },
-}
-
-/// `wsl`.
-#[derive(Debug, Subcommand)]
-pub enum WslCommand {
-    /// Show the drives, how they are mounted, and what is unmounted for whom
-    Status,
-    /// Mount again what a dead run, or another tool, left unmounted
-    Remount {
-        /// Only what isar-build-all unmounted
-        #[arg(long)]
-        ours: bool,
-    },
 }
 
 /// `recover`.
@@ -273,6 +266,14 @@ pub struct RecoverArgs {
     /// What a run that is going on is to this.
     #[command(flatten)]
     pub wait: Wait,
+}
+
+/// `explain`.
+#[derive(Debug, Args, Clone, Default)]
+pub struct ExplainArgs {
+    /// Which: an id (on all machines that have it) or machine/id; globs
+    #[arg(required = true, value_name = "VARIANT")]
+    pub variants: Vec<String>,
 }
 
 /// `plan`.

@@ -86,7 +86,9 @@ pub async fn run<W: Work>(
     walk.walk(work, requests).await
 }
 
-fn planned(plan: &Plan) -> Vec<PlannedNode> {
+/// The nodes of a plan as its event lists them.
+#[must_use]
+pub fn planned(plan: &Plan) -> Vec<PlannedNode> {
     plan.nodes
         .iter()
         .map(|node| PlannedNode {

@@ -176,7 +176,6 @@ impl Scene {
         let tools = BuildTools {
             runner: self.runner(),
             watcher: self.watcher.clone(),
-            guarding: None,
             project_dir: self.path("project"),
         };
         let start = Instant::now();

@@ -10,6 +10,7 @@ use isar_build_all::load::{LoadOptions, Loaded, load};
 use isar_build_all::model::arch::Arch;
 use isar_build_all::model::plan::{Plan, Resources, Scope};
 use isar_build_all::model::plan_json;
+use isar_build_all::model::skip::Skips;
 use serde_json::{Value, json};
 
 fn reference() -> Value {
@@ -34,7 +35,7 @@ fn plan_json(host: Option<Arch>) -> Value {
         build_dirs: vec![String::from("build"); matrix.variants.len()],
     };
     let plan = Plan::new(matrix.variants, Scope::Full, &resources);
-    serde_json::to_value(plan_json::document(&plan, &matrix.releases)).unwrap()
+    serde_json::to_value(plan_json::document(&plan, &matrix.releases, &Skips::none())).unwrap()
 }
 
 /// The reference's keys for each host, and the host.

@@ -8,6 +8,7 @@ use isar_build_all::model::collide;
 use isar_build_all::model::plan::{Plan, Resources, Scope};
 use isar_build_all::model::plan_json;
 use isar_build_all::model::read::{Options, read};
+use isar_build_all::model::skip::Skips;
 use isar_build_all::model::store_path::check_name;
 
 /// Reads a file of any text.
@@ -59,5 +60,5 @@ pub fn variants(data: &[u8]) {
     };
     let plan = Plan::new(matrix.variants, Scope::Full, &resources);
     let _ = collide::collisions(&plan);
-    let _ = plan_json::document(&plan, &matrix.releases);
+    let _ = plan_json::document(&plan, &matrix.releases, &Skips::none());
 }

@@ -6,19 +6,24 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::cli::Format;
-use crate::model::matrix::VariantKey;
+use crate::model::matrix::{Variant, VariantKey};
+use crate::model::plan::{Scope, VariantIx};
+use crate::model::skip::{Skip, Skips};
 use crate::settings::Executor;
 use crate::steps::deploy;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::json;
 use super::project::Project;
+use super::{json, unchanged};
 
 /// What would be done for one variant.
 #[derive(Debug, Serialize)]
 struct Would {
     variant: VariantKey,
+    /// Why nothing would be done; none where it would be built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<Build>,
     captures: Vec<Capture>,
@@ -50,11 +55,21 @@ pub fn dry_run(context: &Context) -> Result<String, Failure> {
     let project = Project::load(context)?;
     let mode = &context.cli.mode;
     let building = !mode.rename_existing && !mode.hash_only;
+    let skips = if building {
+        let plan = project.plan(Scope::Full)?;
+        unchanged::would_skip(context, &project, &plan)?
+    } else {
+        Skips::none()
+    };
     let variants: Vec<Would> = project
         .matrix
         .variants
         .iter()
-        .map(|variant| would(&project, variant, building))
+        .enumerate()
+        .map(|(index, variant)| match skips.get(VariantIx(index)) {
+            Some(skip) => unchanged_one(&project, variant, skip),
+            None => would(&project, variant, building),
+        })
         .collect();
     if context.cli.output.format == Format::Json {
         return json(&serde_json::json!({ "schema": 1, "variants": variants }));
@@ -68,7 +83,17 @@ pub fn dry_run(context: &Context) -> Result<String, Failure> {
     Ok(text + "Dry run complete. Nothing was changed.\n")
 }
 
-fn would(project: &Project, variant: &crate::model::matrix::Variant, building: bool) -> Would {
+fn unchanged_one(project: &Project, variant: &Variant, skip: &Skip) -> Would {
+    Would {
+        variant: variant.key.clone(),
+        skip: Some(skip.why.clone()),
+        build: None,
+        captures: Vec::new(),
+        hashes_file: project.relative(&project.settings.hashes_file.value),
+    }
+}
+
+fn would(project: &Project, variant: &Variant, building: bool) -> Would {
     let dirs = project.dirs(variant);
     let names: Vec<&str> = variant
         .artifacts
@@ -83,6 +108,7 @@ fn would(project: &Project, variant: &crate::model::matrix::Variant, building: b
     let shown = |path: &std::path::Path| project.relative(path);
     Would {
         variant: variant.key.clone(),
+        skip: None,
         build: building.then(|| Build {
             environment: vec![
                 ("KAS_WORK_DIR", shown(&dirs.work)),
@@ -116,6 +142,9 @@ fn describe(
     hash_only: bool,
 ) -> std::fmt::Result {
     writeln!(text, "[{number}/{count}] {}", variant.variant)?;
+    if let Some(why) = &variant.skip {
+        return writeln!(text, "  would skip      {why}\n");
+    }
     if let Some(build) = &variant.build {
         writeln!(text, "  would build     {}", build.command)?;
         for (name, value) in &build.environment {

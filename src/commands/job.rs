@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 
+use super::keys::{self, Keys};
 use super::room;
+use super::unchanged::Asked;
 use crate::model::matrix::Variant;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
@@ -54,6 +56,10 @@ pub struct Job {
     pub journal: Arc<Journal>,
     /// The room that the builds of this run have been given.
     pub room: Arc<Room>,
+    /// What variants are built from; none where nothing is built.
+    pub keys: Option<Arc<Keys>>,
+    /// The variants whose build directories are cleaned first (`--rebuild`).
+    pub rebuild: Asked,
     /// Set as soon as a step did something, and was not skipped.
     pub did_anything: Arc<AtomicBool>,
 }
@@ -78,7 +84,15 @@ impl Job {
             Err(result) => return result,
         };
         let records = &self.registry.records;
-        let old = match contamination::keep_out(ctx, tools, &dirs.build, records).await {
+        let old = match contamination::keep_out(
+            ctx,
+            tools,
+            &dirs.build,
+            records,
+            self.rebuild.rebuilds(&ctx.variant.key),
+        )
+        .await
+        {
             Ok(old) => old,
             Err(result) => return result,
         };
@@ -108,6 +122,7 @@ impl Job {
             Ok(id) => id,
             Err(error) => return unrecorded(&error),
         };
+        let made_of = self.look_at_inputs(ctx).await;
         let begin = Instant::now();
         let result = contamination::build(ctx, tools, &dirs.build, old).await;
         let seconds = begin.elapsed().as_secs_f64();
@@ -117,11 +132,42 @@ impl Job {
                 return unrecorded(&error);
             }
             ctx.handover.put_before(ctx.variant.key.clone(), before);
+            if let Some(made_of) = made_of {
+                self.look_again(ctx, made_of).await;
+            }
             self.measure(ctx, dirs).await;
         }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
             Err(error) => unrecorded(&error),
+        }
+    }
+
+    /// What the build is about to be made of; none where that cannot be read.
+    async fn look_at_inputs(&self, ctx: &StepContext) -> Option<keys::Before> {
+        let (keys, variant) = (Arc::clone(self.keys.as_ref()?), Arc::clone(&ctx.variant));
+        let looked = spawn_blocking(move || keys.before(&variant)).await.ok()?;
+        looked
+            .map_err(|error| unremembered(ctx, &error.to_string()))
+            .ok()
+    }
+
+    /// Leaves what the build was made of for its registration, if that stayed what it was.
+    async fn look_again(&self, ctx: &StepContext, before: keys::Before) {
+        let Some(keys) = self.keys.clone() else {
+            return;
+        };
+        let variant = Arc::clone(&ctx.variant);
+        let looked = spawn_blocking(move || keys.after(&variant, &before)).await;
+        match looked {
+            Ok(Ok(Ok(made_of))) => ctx.handover.put_made_of(ctx.variant.key.clone(), made_of),
+            Ok(Ok(Err(changes))) => {
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                unremembered(ctx, &format!("during the build, {}", changes.join("; ")));
+            }
+            Ok(Err(error)) => unremembered(ctx, &error.to_string()),
+            // A panic of ours; the variant is built again next time.
+            Err(error) => unremembered(ctx, &error.to_string()),
         }
     }
 
@@ -191,6 +237,12 @@ impl Job {
         // Only a panic of ours could fail here, and then the next build is estimated.
         let _ = spawn_blocking(move || room::remember(&settings, &key, &dirs)).await;
     }
+}
+
+/// Says that the next run builds the variant again, whatever it finds.
+fn unremembered(ctx: &StepContext, why: &str) {
+    let message = format!("the next run builds it again: {why}");
+    ctx.events.warn(Some(&ctx.node), message, None);
 }
 
 /// Without a record nobody knows later whose the files in the build directory are.

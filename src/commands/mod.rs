@@ -5,18 +5,22 @@ pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod dry_run;
+pub mod explain;
 pub mod failure;
 pub mod graph;
 pub mod job;
+pub mod keys;
 pub mod list;
+mod nothing;
 mod paint;
 pub mod plan;
 pub mod project;
 pub mod recover;
+mod reporters;
 mod room;
 pub mod run;
 pub mod run_lock;
-pub mod wsl;
+pub mod unchanged;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,7 +31,6 @@ use crate::cli::{Cli, Command, Format};
 use crate::exec::watcher;
 use crate::model::schema::schema;
 use crate::settings;
-use crate::wsl::holders;
 
 use context::Context;
 use failure::{Failure, Kind};
@@ -37,9 +40,6 @@ use failure::{Failure, Kind};
 pub fn dispatch(cli: Cli) -> ExitCode {
     if let Some(Command::InternalWatcher { arguments }) = &cli.command {
         return watcher::main(arguments);
-    }
-    if let Some(Command::InternalHolders { arguments }) = &cli.command {
-        return holders::main(arguments);
     }
     match Context::capture(cli).and_then(|context| choose(&context)) {
         Ok(code) => ExitCode::from(code),
@@ -91,6 +91,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
     }
     match &context.cli.command {
         Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
+        Some(Command::Explain(args)) => show(&explain::explain(context, args)?),
         Some(Command::Graph) => show(&graph::graph(context)?),
         Some(Command::Check) => show(&plan::check(context)?),
         Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
@@ -109,10 +110,9 @@ fn choose(context: &Context) -> Result<u8, Failure> {
         Some(Command::Doctor) => show_with(doctor::run(context)?),
         Some(Command::Cache { command }) => show_with(cache::run(context, command)?),
         Some(Command::Recover(args)) => show_with(recover::run(context, args)?),
-        Some(Command::Wsl { command }) => show_with(wsl::run(context, command)?),
         Some(Command::Config) => show_with(config::run(context)?),
         // Taken before anything else was looked at.
-        Some(Command::InternalWatcher { .. } | Command::InternalHolders { .. }) => Ok(0),
+        Some(Command::InternalWatcher { .. }) => Ok(0),
         None if context.cli.mode.list => show(&plan::list(context)?),
         None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
         None => run::run(context),

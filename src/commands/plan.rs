@@ -2,13 +2,14 @@
 
 use crate::cli::{Format, HostArch, PlanArgs};
 use crate::model::arch::Arch;
-use crate::model::plan::{Plan, Scope};
+use crate::model::plan::{Plan, Scope, VariantIx};
 use crate::model::plan_json;
+use crate::model::skip::Skips;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::project::Project;
-use super::{json, list};
+use super::{json, list, unchanged};
 
 /// The plan as JSON, or as text: a line a node with what it needs and takes.
 ///
@@ -18,21 +19,29 @@ pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
     let host = args.host_arch.unwrap_or(HostArch(Arch::host()));
     let project = Project::load_for(context, host, args.release_version.clone())?;
     let plan = project.plan(Scope::Full)?;
+    let skips = unchanged::would_skip(context, &project, &plan)?;
     match context.cli.output.format {
-        Format::Json => json(&plan_json::document(&plan, &project.matrix.releases)),
-        Format::Text | Format::Dot => Ok(text(&plan)),
+        Format::Json => json(&plan_json::document(
+            &plan,
+            &project.matrix.releases,
+            &skips,
+        )),
+        Format::Text | Format::Dot => Ok(text(&plan, &skips)),
     }
 }
 
-fn text(plan: &Plan) -> String {
+fn text(plan: &Plan, skips: &Skips) -> String {
     let mut lines = String::new();
-    for variant in &plan.variants {
+    for (index, variant) in plan.variants.iter().enumerate() {
         lines += &format!(
             "{} ({})\n  kas  {}\n",
             variant.key,
             variant.arch,
             variant.kas_chain()
         );
+        if let Some(skip) = skips.get(VariantIx(index)) {
+            lines += &format!("  skipped: {}\n", skip.why);
+        }
         for artifact in &variant.artifacts {
             let optional = if artifact.optional {
                 "  (optional)"
@@ -57,7 +66,11 @@ fn text(plan: &Plan) -> String {
         lines += "\n";
     }
     let (variants, nodes) = (plan.variants.len(), plan.nodes.len());
-    lines + &format!("\nTotal: {variants} variants, {nodes} steps\n")
+    let unchanged = match skips.len() {
+        0 => String::new(),
+        count => format!(", {count} of {variants} variants unchanged"),
+    };
+    lines + &format!("\nTotal: {variants} variants, {nodes} steps{unchanged}\n")
 }
 
 /// Checks everything and says that it is well.

@@ -16,18 +16,12 @@ use crate::exec::watcher::Watcher;
 use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
-use crate::model::plan::{Plan, Scope};
+use crate::model::plan::{Plan, Scope, VariantIx};
 use crate::model::skip::Skips;
 use crate::recovery::{Line, Place, Report};
-use crate::report::bars::Bars;
-use crate::report::github::{GitHub, random_token};
-use crate::report::gitlab::GitLab;
-use crate::report::jsonl::JsonLines;
-use crate::report::plain::{Plain, PlainOptions};
-use crate::report::summary::Summary;
-use crate::report::{Clock, EventSink, Hub, Reporter, ReporterFailure, terminal};
+use crate::report::{Clock, EventSink, Hub, ReporterFailure};
 use crate::scheduler::{self, FailurePolicy, StopRequest};
-use crate::settings::{self, Ci, Settings};
+use crate::settings::{self, Settings};
 use crate::state::journal::{self, Entry, Journal, JournalError};
 use crate::state::lock::Holder;
 use crate::state::records::Records;
@@ -46,11 +40,11 @@ use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::job::Job;
+use super::keys::{self, Keys};
 use super::project::Project;
-use super::{recover, run_lock, wsl};
-
-/// How wide the summary is where there is no terminal.
-const NO_TERMINAL_COLUMNS: usize = 200;
+use super::reporters::reporters;
+use super::unchanged::{self, Asked};
+use super::{nothing, recover, run_lock};
 
 /// Builds, captures and registers what the command line selects. Returns the exit code.
 ///
@@ -60,30 +54,36 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let project = Project::load(context)?;
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
-    refuse_misplaced(&project.settings, &host)?;
     let scope = Project::scope(context);
     let plan = Arc::new(project.plan(scope)?);
     check_hashes_file(&project)?;
-    let (runner, store, notes) = probe(context, &project, scope, host.clone())?;
-    let guarding = match &runner {
-        Some(runner) => wsl::guarding(
-            &wsl::Place {
-                settings: &project.settings,
-                environment: &context.environment,
-                host: &host,
-                project_dir: &project.directory,
-            },
-            runner,
-        )?,
-        None => None,
-    };
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
-    check_words(runner.as_ref(), &project, &plan, &run)?;
     let state = StateDir::at(project.settings.state_dir.value.clone());
-    state.create().map_err(path_failure)?;
     let command = command_line();
-    let lock = run_lock::take(&state, &command, clock(), &context.cli.run.wait)?;
+    let asked = Asked::of(context, &project)?;
+    let may_skip = scope == Scope::Full && !asked.everything(context);
+    let mut lock = None;
+    if may_skip && state.records().exists() {
+        let held = run_lock::take(&state, &command, clock(), &context.cli.run.wait)?;
+        // What a killed run left is put in order first.
+        if held.dead.is_none() && !state.journal().exists() {
+            let records = open_records(&state)?;
+            let judged = unchanged::judge(context, &project, &plan, &records, &asked, clock())?;
+            let skips = unchanged::skips(&judged);
+            if skips.len() == plan.variants.len() {
+                return nothing::to_do(context, &project, &plan, &skips, &run, &clock);
+            }
+        }
+        lock = Some(held);
+    }
+    let (runner, store, notes) = probe(context, &project, scope, host)?;
+    check_words(runner.as_ref(), &project, &plan, &run)?;
+    state.create().map_err(path_failure)?;
+    let lock = match lock {
+        Some(lock) => lock,
+        None => run_lock::take(&state, &command, clock(), &context.cli.run.wait)?,
+    };
     let place = Place {
         settings: &project.settings,
         state: &state,
@@ -94,6 +94,19 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         dry_run: false,
     };
     let recovered = recover::at_start(&place, &lock)?;
+    let records = Arc::new(open_records(&state)?);
+    let (keys, skips) = match &runner {
+        Some(runner) => {
+            let (keys, skips) = look_closer(
+                context, &project, &plan, runner, &store, &records, &asked, &clock,
+            )?;
+            if skips.len() == plan.variants.len() {
+                return nothing::to_do(context, &project, &plan, &skips, &run, &clock);
+            }
+            (Some(keys), skips)
+        }
+        None => (None, Skips::none()),
+    };
     let pruned = prune_runs(&state, &project.settings);
     // Held until the run ends: nobody removes from the caches what a build is about to use.
     let _caches = match scope {
@@ -108,9 +121,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     run_dir
         .create(plan.variants.iter().map(|variant| &variant.key))
         .map_err(path_failure)?;
-    let records = Records::open(&state.records())
-        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
-    let records = Arc::new(records);
     records
         .record_run_started(&run, &command, clock())
         .map_err(environment)?;
@@ -128,10 +138,10 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         run: run.clone(),
         settings: Arc::new(project.settings.clone()),
         build_tools: runner
-            .map(|runner| build_tools(runner, guarding, &project, &run_dir))
+            .map(|runner| build_tools(runner, &project, &run_dir))
             .transpose()?,
         registry: Registry {
-            batch: batch(context, &plan),
+            batch: batch(context, plan.variants.len() - skips.len()),
             ..Registry::new(
                 open(store, &state),
                 Arc::clone(&records),
@@ -145,13 +155,19 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         handover: Arc::new(Handover::default()),
         room: Arc::new(Room::default()),
         journal: Arc::clone(&journal),
+        keys: keys.clone(),
+        rebuild: asked,
         did_anything: Arc::clone(&did_anything),
     };
     if let Err(error) = pruned {
         events.warn(None, error.to_string(), error.hint());
     }
-    let outcome = walk(context, job, &plan, &events, &project, (recovered, notes))?;
+    let plan = (&*plan, &skips);
+    let outcome = walk(context, job, plan, &events, &project, (recovered, notes))?;
     drop(events);
+    if let Some(keys) = keys {
+        keys.tidy();
+    }
     if !did_anything.load(Ordering::Relaxed) {
         // Without the mark it only counts among the others.
         let _ = runs::mark_idle(&state, &run);
@@ -259,14 +275,48 @@ fn check_hashes_file(project: &Project) -> Result<(), Failure> {
     })
 }
 
-/// Refuses directories on a Windows drive before anything is made in one.
-fn refuse_misplaced(settings: &Settings, host: &tools::Host) -> Result<(), Failure> {
-    let misplaced =
-        wsl::misplaced(settings, &crate::wsl::Machine::capture(host)).map_err(environment)?;
-    if misplaced.is_empty() {
-        return Ok(());
+fn open_records(state: &StateDir) -> Result<Records, Failure> {
+    Records::open(&state.records()).map_err(|error| Failure::environment(&error).hint(error.hint()))
+}
+
+/// Decides what is skipped once more, now that the programs have been asked: an image that is what it was
+/// is no longer too old, and another store than that of the records is no place to skip for.
+#[expect(clippy::too_many_arguments, reason = "it stands between all of them")]
+fn look_closer(
+    context: &Context,
+    project: &Project,
+    plan: &Plan,
+    runner: &Runner,
+    store: &tools::Store,
+    records: &Arc<Records>,
+    asked: &Asked,
+    clock: &Clock,
+) -> Result<(Arc<Keys>, Skips), Failure> {
+    let (settings, environment) = (&project.settings, &context.environment);
+    let tools = keys::ask(runner, settings, environment);
+    unchanged::record_tools(context, project, records, &tools, clock())?;
+    let keys = Keys::new(
+        project.directory.clone(),
+        Arc::new(settings.clone()),
+        environment.clone(),
+        runner.clone(),
+        Arc::clone(records),
+        Arc::clone(clock),
+        tools,
+    );
+    let judged = unchanged::judge(context, project, plan, records, asked, clock())?;
+    let kind = match store {
+        tools::Store::Nix(_) => "nix",
+        tools::Store::Local { .. } => "local",
+    };
+    let mut skips = unchanged::skips(&judged);
+    for (index, one) in judged.iter().enumerate() {
+        let in_store = one.record.as_ref().is_some_and(|record| record.is_in(kind));
+        if !in_store {
+            skips.remove(VariantIx(index));
+        }
     }
-    Err(Failure::environment(misplaced.join("\n       ")).hint(Some(wsl::MOVE.to_owned())))
+    Ok((Arc::new(keys), skips))
 }
 
 /// What the run needs of the host: an engine only where something is built.
@@ -290,19 +340,13 @@ fn probe(
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
-fn build_tools(
-    runner: Runner,
-    guarding: Option<build::Guarding>,
-    project: &Project,
-    run_dir: &RunDir,
-) -> Result<BuildTools, Failure> {
+fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<BuildTools, Failure> {
     let program = std::env::current_exe().map_err(environment)?;
     let log = run_dir.root().join("watcher.log");
     let watcher = Watcher::start(&program, &log).map_err(environment)?;
     Ok(BuildTools {
         runner,
         watcher: Some(watcher),
-        guarding,
         project_dir: project.directory.clone(),
     })
 }
@@ -350,7 +394,7 @@ fn run_id(now: Timestamp) -> String {
 }
 
 /// The program and its arguments; what is not UTF-8 is replaced.
-fn arguments() -> Vec<String> {
+pub(super) fn arguments() -> Vec<String> {
     std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect()
@@ -360,73 +404,11 @@ pub(super) fn command_line() -> String {
     arguments().join(" ")
 }
 
-/// The reporters that suit where we run. The record of the run is always written.
-fn reporters(
-    context: &Context,
-    settings: &Settings,
-    run_dir: &RunDir,
-    clock: &Clock,
-) -> Result<Vec<Box<dyn Reporter>>, Failure> {
-    let clock = || Arc::clone(clock);
-    let unwritable = |path: &std::path::Path| {
-        let path = path.display().to_string();
-        move |error: io::Error| Failure::environment(format!("{path} cannot be written: {error}"))
-    };
-    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-    let record = run_dir.events();
-    reporters.push(Box::new(
-        JsonLines::create(&record).map_err(unwritable(&record))?,
-    ));
-    let events = context.cli.run.events.as_deref();
-    if let Some(path) = events {
-        reporters.push(Box::new(JsonLines::create(path).map_err(unwritable(path))?));
-    }
-    // Nothing else goes where the events go.
-    let stdout_is_free = events != Some(std::path::Path::new("-"));
-    let (stdout, stderr) = (
-        context.colors_output(settings),
-        context.colors_errors(settings),
-    );
-    let verbose = context.cli.output.verbose;
-    reporters.push(match context.surroundings.ci {
-        Ci::Github if stdout_is_free => Box::new(GitHub::new(
-            Box::new(io::stdout()),
-            clock(),
-            stdout,
-            context.surroundings.step_summary.as_deref(),
-            Box::new(random_token),
-        )),
-        Ci::Gitlab if stdout_is_free => {
-            Box::new(GitLab::new(Box::new(io::stdout()), clock(), stdout))
-        }
-        _ if context.surroundings.terminal.stderr && !verbose => {
-            Box::new(Bars::stderr(clock(), stderr))
-        }
-        _ => Box::new(Plain::new(
-            Box::new(io::stderr()),
-            clock(),
-            PlainOptions {
-                verbose,
-                color: stderr,
-            },
-        )),
-    });
-    let columns = terminal::stdout_size().map_or(NO_TERMINAL_COLUMNS, |(columns, _)| columns);
-    if stdout_is_free {
-        reporters.push(Box::new(Summary::new(
-            Box::new(io::stdout()),
-            columns,
-            stdout,
-        )));
-    }
-    Ok(reporters)
-}
-
 /// Walks the plan under a runtime of its own, from `run_started` to `run_finished`.
 fn walk(
     context: &Context,
     job: Job,
-    plan: &Plan,
+    (plan, skips): (&Plan, &Skips),
     events: &EventSink,
     project: &Project,
     (recovered, notes): (Report, Vec<Note>),
@@ -457,15 +439,7 @@ fn walk(
         say_recovered(recovered, events);
         say_what_to_know(context, project, events, notes, job.build_tools.is_some());
         let batch = job.registry.batch.clone();
-        let outcome = scheduler::run(
-            plan,
-            &Skips::none(),
-            Arc::new(job),
-            policy,
-            events,
-            requests,
-        )
-        .await;
+        let outcome = scheduler::run(plan, skips, Arc::new(job), policy, events, requests).await;
         listener.abort();
         say_unpublished(batch.as_deref(), events);
         Ok(outcome)
@@ -510,11 +484,12 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
     Ok(receiver)
 }
 
-/// Where the run's registrations wait for each other, if they are to.
-fn batch(context: &Context, plan: &Plan) -> Option<Arc<Batch>> {
+/// Where the run's registrations, so many, wait for each other, if they are to. What is skipped is
+/// published already.
+fn batch(context: &Context, registrations: usize) -> Option<Arc<Batch>> {
     match context.cli.run.publish_if {
         PublishIf::Each => None,
-        PublishIf::All => Some(Arc::new(Batch::of(plan.variants.len()))),
+        PublishIf::All => Some(Arc::new(Batch::of(registrations))),
     }
 }
 

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 
 use super::arch::Arch;
 use super::matrix::{Artifact, Asset, Release, Variant, VariantKey};
-use super::plan::{Node, NodeIx, Plan, StepKind};
+use super::plan::{Node, NodeIx, Plan, StepKind, VariantIx};
+use super::skip::{Skip, Skips};
 
 /// The version of the document.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -20,6 +21,16 @@ pub struct PlanDocument<'p> {
     variants: Vec<VariantEntry<'p>>,
     releases: Vec<ReleaseEntry<'p>>,
     nodes: Vec<NodeEntry<'p>>,
+    /// The variants that a run would skip; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skips: Vec<SkipEntry<'p>>,
+}
+
+#[derive(Debug, Serialize)]
+struct SkipEntry<'p> {
+    variant: &'p VariantKey,
+    key: &'p str,
+    why: &'p str,
 }
 
 /// A variant as the document lists it.
@@ -82,9 +93,14 @@ pub fn variants(variants: &[Variant]) -> Vec<VariantEntry<'_>> {
         .collect()
 }
 
-/// The document of a plan and the releases of its matrix.
+/// The document of a plan, the releases of its matrix and what a run would skip.
 #[must_use]
-pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p> {
+pub fn document<'p>(plan: &'p Plan, releases: &'p [Release], skips: &'p Skips) -> PlanDocument<'p> {
+    let skip = |(ix, skip): (VariantIx, &'p Skip)| SkipEntry {
+        variant: &plan.variant(ix).key,
+        key: &skip.key,
+        why: &skip.why,
+    };
     let release = |release: &'p Release| ReleaseEntry {
         id: &release.key.id,
         machine: &release.key.machine,
@@ -106,5 +122,6 @@ pub fn document<'p>(plan: &'p Plan, releases: &'p [Release]) -> PlanDocument<'p>
         variants: variants(&plan.variants),
         releases: releases.iter().map(release).collect(),
         nodes: plan.nodes.iter().map(node).collect(),
+        skips: skips.iter().map(skip).collect(),
     }
 }

@@ -82,6 +82,18 @@ impl StateDir {
         self.root.join("sizes")
     }
 
+    /// The hashes of files that were read for input keys.
+    #[must_use]
+    pub fn hashes(&self) -> PathBuf {
+        self.root.join("hashes.cache")
+    }
+
+    /// What the trees held that are in recorded input keys.
+    #[must_use]
+    pub fn trees(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
     /// Where the directories of the runs are.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 //! with them. Blocking; one connection behind a lock, and several processes may write.
 
 pub mod deploys;
+pub mod keys;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::store::Captured;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/1.sql"),
     include_str!("schema/2-deploy-states.sql"),
+    include_str!("schema/3-keys.sql"),
 ];
 
 /// How long a write waits for another process's.
@@ -168,6 +170,14 @@ impl Records {
         })
     }
 
+    /// Records that are empty and not kept, for who asks where nothing was ever built.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn in_memory() -> Result<Records, RecordsError> {
+        Records::open(Path::new(":memory:"))
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection
             .lock()
@@ -242,6 +252,11 @@ impl Records {
                 ],
             )?;
             let id = transaction.last_insert_rowid();
+            // Until it has ended well and is registered, nothing is known of what the variant is made of.
+            transaction.execute(
+                "DELETE FROM keys WHERE machine = ?1 AND variant = ?2",
+                params![start.variant.machine, start.variant.id],
+            )?;
             for name in start.deploy_names {
                 transaction.execute(
                     "INSERT OR IGNORE INTO build_deploys (build, deploy_name) VALUES (?1, ?2)",

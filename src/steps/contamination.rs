@@ -21,6 +21,11 @@ use crate::settings::Gate;
 use crate::state::records::Records;
 use crate::state::records::deploys::LastBuild;
 
+/// Why a directory is cleaned that is fit to be built upon.
+const REBUILD: &str = "--rebuild asks for it";
+
+const DANGER: &str = "what was left there could get into the image";
+
 /// Whether there are leavings of the variant's own last good build in its build directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Old {
@@ -31,7 +36,7 @@ pub enum Old {
 }
 
 /// Cleans the variant's build directory where what lies in it could get into the image. Returns what
-/// lies there now.
+/// lies there now. `rebuild` cleans it whatever lies there.
 ///
 /// # Errors
 /// How the build ends where the directory cannot be cleaned.
@@ -40,6 +45,7 @@ pub async fn keep_out(
     tools: &BuildTools,
     build_dir: &Path,
     records: &Records,
+    rebuild: bool,
 ) -> Result<Old, StepResult> {
     let last = records.last_build_in(build_dir).map_err(|error| {
         let mut failure = StepResult::failed(error.to_string());
@@ -48,6 +54,10 @@ pub async fn keep_out(
     })?;
     let left = leavings(build_dir);
     if left.is_empty() {
+        return Ok(Old::Nothing);
+    }
+    if rebuild {
+        clean(ctx, tools, build_dir, REBUILD).await?;
         return Ok(Old::Nothing);
     }
     match danger(last.as_ref(), &ctx.variant.key) {
@@ -101,7 +111,7 @@ async fn clean(
     ctx.events.warn(
         Some(&ctx.node),
         format!("{} is cleaned before the build: {why}", build_dir.display()),
-        Some("what was left there could get into the image".to_owned()),
+        Some(DANGER.to_owned()).filter(|_| why != REBUILD),
     );
     let mut cleaned = build::clean(ctx, tools).await;
     if !cleaned.outcome.lets_descendants_run() {

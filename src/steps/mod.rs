@@ -15,7 +15,10 @@ pub mod room;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 pub use crate::exec::{StopLevel, StopSignal};
+use crate::model::key::{Line, Unpinned};
 use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
 use crate::report::EventSink;
@@ -141,6 +144,20 @@ impl StepResult {
 pub struct Handover {
     before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
+    made_of: Mutex<HashMap<VariantKey, MadeOf>>,
+}
+
+/// What a variant was built from, while nothing of that changed.
+#[derive(Debug, Clone)]
+pub struct MadeOf {
+    /// The input key.
+    pub key: String,
+    /// The lines that it is the hash of.
+    pub lines: Vec<Line>,
+    /// What of them nothing pins.
+    pub unpinned: Vec<Unpinned>,
+    /// When the build began.
+    pub started: Timestamp,
 }
 
 impl Handover {
@@ -155,6 +172,22 @@ impl Handover {
     /// Takes what lay there before a variant's build; none where it was not built.
     pub fn take_before(&self, key: &VariantKey) -> Option<Before> {
         self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+    }
+
+    /// Leaves what a variant was built from for its registration.
+    pub fn put_made_of(&self, key: VariantKey, made_of: MadeOf) {
+        self.made_of
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, made_of);
+    }
+
+    /// Takes what a variant was built from; none where that is not known, or changed meanwhile.
+    pub fn take_made_of(&self, key: &VariantKey) -> Option<MadeOf> {
+        self.made_of
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key)

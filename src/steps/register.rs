@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod commit;
+mod remember;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -182,6 +182,21 @@ impl Engine {
             .collect())
     }
 
+    /// The id of an image that the engine has, which changes with its content; none where it has no such
+    /// image, or does not answer.
+    #[must_use]
+    pub fn image_id(&self, environment: &Environment, image: &str) -> Option<String> {
+        let question = ["image", "inspect", "--format", "{{.Id}}", image];
+        let mut words: Vec<&str> = self.prefix.iter().map(String::as_str).collect();
+        words.extend(question);
+        let prober = Prober::new(environment);
+        let program = Path::new(words.remove(0));
+        let program = prober.find(program)?;
+        let answer = prober.ask(&program, &words).ok()?;
+        let id = answer.first_line();
+        (answer.ok && !id.is_empty()).then(|| id.to_owned())
+    }
+
     pub(crate) fn choose(
         choice: EngineChoice,
         mode: IsarMode,

@@ -17,6 +17,8 @@ mod common;
 mod project;
 mod running;
 mod sharing;
+mod skipping;
+mod skipping_proof;
 mod stale;
 mod surroundings;
 mod taking;

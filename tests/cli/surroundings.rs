@@ -55,7 +55,7 @@ fn the_colour_setting_is_kept_by_the_run_itself() {
     let colored = |setting: &str, alias: (&str, &str)| {
         let said = project.said(
             project
-                .command(&["--variant", "qemuamd64/base"])
+                .command(&["--no-skip", "--variant", "qemuamd64/base"])
                 .env("ISAR_BUILD_ALL_COLOR", setting)
                 .env(alias.0, alias.1),
         );

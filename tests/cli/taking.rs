@@ -74,7 +74,8 @@ fn rename_existing_refuses_what_a_failed_build_left() {
     let project = Project::new();
     assert_eq!(project.run(&["--variant", "qemuamd64/base"]).code, Some(0));
     project.instead("qemuamd64.base", "exit 1");
-    assert_eq!(project.run(&["--variant", "qemuamd64/base"]).code, Some(10));
+    let build = ["--no-skip", "--variant", "qemuamd64/base"];
+    assert_eq!(project.run(&build).code, Some(10));
     let said = project.run(&["--variant", "qemuamd64/base", "--rename-existing"]);
     assert_eq!(
         said.code,

@@ -144,7 +144,7 @@ fn what_is_no_database_of_ours_is_refused() {
         .map(|error| format!("{error}\nhint: {:?}", error.hint()))
         .join("\n");
     insta::assert_snapshot!(out.replace(dir.path().to_str().unwrap(), "DIR"), @r#"
-    DIR/r.sqlite has schema version 99; this version of isar-build-all knows 2
+    DIR/r.sqlite has schema version 99; this version of isar-build-all knows 3
     hint: Some("use the version that wrote it, or another --state-dir")
     DIR/text: file is not a database
     hint: Some("move it away; only history is lost: mv DIR/text DIR/text.broken")

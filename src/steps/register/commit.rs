@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Registry;
+use super::remember::remember;
 use crate::files::{PathError, create_dir};
 use crate::model::event::EventKind;
 use crate::model::hashes::{VariantHashes, parse};
@@ -288,7 +289,19 @@ impl Transaction<'_> {
                 &registered,
                 (self.registry.clock)(),
             );
-            if let Err(error) = recorded {
+            let remembered =
+                recorded.and_then(|()| match one.ctx.handover.take_made_of(&one.key) {
+                    None => Ok(()),
+                    Some(made_of) => remember(
+                        &self.registry.records,
+                        &self.registry.store,
+                        self.run,
+                        &one.ctx.variant,
+                        &one.artifacts,
+                        &made_of,
+                    ),
+                });
+            if let Err(error) = remembered {
                 let message = format!("registered, but not recorded: {error}");
                 self.events.warn(Some(&one.node), message, error.hint());
             }
