@@ -240,6 +240,12 @@ pub enum Command {
     Config,
     /// Put in order what killed runs left: containers, half registrations, captures, locks
     Recover(RecoverArgs),
+    /// On WSL: look at the drives of Windows, and bring back what was unmounted
+    Wsl {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: WslCommand,
+    },
     /// Print the JSON Schema of variants.toml
     Schema,
     /// Print completions for a shell
@@ -254,6 +260,25 @@ pub enum Command {
     InternalWatcher {
         /// Where it says what it did.
         arguments: Vec<String>,
+    },
+    /// Looks as root through all processes for who uses a drive; started where one cannot be unmounted.
+    #[command(name = "internal-holders", hide = true)]
+    InternalHolders {
+        /// Where processes are, then device numbers.
+        arguments: Vec<String>,
+    },
+}
+
+/// `wsl`.
+#[derive(Debug, Subcommand)]
+pub enum WslCommand {
+    /// Show the drives, how they are mounted, and what is unmounted for whom
+    Status,
+    /// Mount again what a dead run, or another tool, left unmounted
+    Remount {
+        /// Only what isar-build-all unmounted
+        #[arg(long)]
+        ours: bool,
     },
 }
 

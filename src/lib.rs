@@ -24,3 +24,4 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod tools;
+pub mod wsl;

@@ -176,6 +176,7 @@ impl Scene {
         let tools = BuildTools {
             runner: self.runner(),
             watcher: self.watcher.clone(),
+            guarding: None,
             project_dir: self.path("project"),
         };
         let start = Instant::now();

@@ -21,6 +21,7 @@ mod room;
 pub mod run;
 pub mod run_lock;
 pub mod unchanged;
+pub mod wsl;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use crate::cli::{Cli, Command, Format};
 use crate::exec::watcher;
 use crate::model::schema::schema;
 use crate::settings;
+use crate::wsl::holders;
 
 use context::Context;
 use failure::{Failure, Kind};
@@ -40,6 +42,9 @@ use failure::{Failure, Kind};
 pub fn dispatch(cli: Cli) -> ExitCode {
     if let Some(Command::InternalWatcher { arguments }) = &cli.command {
         return watcher::main(arguments);
+    }
+    if let Some(Command::InternalHolders { arguments }) = &cli.command {
+        return holders::main(arguments);
     }
     match Context::capture(cli).and_then(|context| choose(&context)) {
         Ok(code) => ExitCode::from(code),
@@ -110,9 +115,10 @@ fn choose(context: &Context) -> Result<u8, Failure> {
         Some(Command::Doctor) => show_with(doctor::run(context)?),
         Some(Command::Cache { command }) => show_with(cache::run(context, command)?),
         Some(Command::Recover(args)) => show_with(recover::run(context, args)?),
+        Some(Command::Wsl { command }) => show_with(wsl::run(context, command)?),
         Some(Command::Config) => show_with(config::run(context)?),
         // Taken before anything else was looked at.
-        Some(Command::InternalWatcher { .. }) => Ok(0),
+        Some(Command::InternalWatcher { .. } | Command::InternalHolders { .. }) => Ok(0),
         None if context.cli.mode.list => show(&plan::list(context)?),
         None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
         None => run::run(context),

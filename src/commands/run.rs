@@ -16,7 +16,7 @@ use crate::exec::watcher::Watcher;
 use crate::files::PathError;
 use crate::model::event::EventKind;
 use crate::model::outcome::RunOutcome;
-use crate::model::plan::{Plan, Scope, VariantIx};
+use crate::model::plan::{Plan, Scope};
 use crate::model::skip::Skips;
 use crate::recovery::{Line, Place, Report};
 use crate::report::{Clock, EventSink, Hub, ReporterFailure};
@@ -40,11 +40,10 @@ use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::job::Job;
-use super::keys::{self, Keys};
 use super::project::Project;
 use super::reporters::reporters;
 use super::unchanged::{self, Asked};
-use super::{nothing, recover, run_lock};
+use super::{nothing, recover, run_lock, wsl};
 
 /// Builds, captures and registers what the command line selects. Returns the exit code.
 ///
@@ -54,6 +53,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let project = Project::load(context)?;
     let host = tools::Host::capture(&context.environment);
     host.refuse_root().map_err(|error| tool_failure(&error))?;
+    refuse_misplaced(&project.settings, &host)?;
     let scope = Project::scope(context);
     let plan = Arc::new(project.plan(scope)?);
     check_hashes_file(&project)?;
@@ -77,7 +77,19 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         }
         lock = Some(held);
     }
-    let (runner, store, notes) = probe(context, &project, scope, host)?;
+    let (runner, store, notes) = probe(context, &project, scope, host.clone())?;
+    let guarding = match &runner {
+        Some(runner) => wsl::guarding(
+            &wsl::Place {
+                settings: &project.settings,
+                environment: &context.environment,
+                host: &host,
+                project_dir: &project.directory,
+            },
+            runner,
+        )?,
+        None => None,
+    };
     check_words(runner.as_ref(), &project, &plan, &run)?;
     state.create().map_err(path_failure)?;
     let lock = match lock {
@@ -97,7 +109,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let records = Arc::new(open_records(&state)?);
     let (keys, skips) = match &runner {
         Some(runner) => {
-            let (keys, skips) = look_closer(
+            let (keys, skips) = unchanged::look_closer(
                 context, &project, &plan, runner, &store, &records, &asked, &clock,
             )?;
             if skips.len() == plan.variants.len() {
@@ -138,7 +150,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         run: run.clone(),
         settings: Arc::new(project.settings.clone()),
         build_tools: runner
-            .map(|runner| build_tools(runner, &project, &run_dir))
+            .map(|runner| build_tools(runner, guarding, &project, &run_dir))
             .transpose()?,
         registry: Registry {
             batch: batch(context, plan.variants.len() - skips.len()),
@@ -275,48 +287,18 @@ fn check_hashes_file(project: &Project) -> Result<(), Failure> {
     })
 }
 
-fn open_records(state: &StateDir) -> Result<Records, Failure> {
-    Records::open(&state.records()).map_err(|error| Failure::environment(&error).hint(error.hint()))
+/// Refuses directories on a Windows drive before anything is made in one.
+fn refuse_misplaced(settings: &Settings, host: &tools::Host) -> Result<(), Failure> {
+    let misplaced =
+        wsl::misplaced(settings, &crate::wsl::Machine::capture(host)).map_err(environment)?;
+    if misplaced.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::environment(misplaced.join("\n       ")).hint(Some(wsl::MOVE.to_owned())))
 }
 
-/// Decides what is skipped once more, now that the programs have been asked: an image that is what it was
-/// is no longer too old, and another store than that of the records is no place to skip for.
-#[expect(clippy::too_many_arguments, reason = "it stands between all of them")]
-fn look_closer(
-    context: &Context,
-    project: &Project,
-    plan: &Plan,
-    runner: &Runner,
-    store: &tools::Store,
-    records: &Arc<Records>,
-    asked: &Asked,
-    clock: &Clock,
-) -> Result<(Arc<Keys>, Skips), Failure> {
-    let (settings, environment) = (&project.settings, &context.environment);
-    let tools = keys::ask(runner, settings, environment);
-    unchanged::record_tools(context, project, records, &tools, clock())?;
-    let keys = Keys::new(
-        project.directory.clone(),
-        Arc::new(settings.clone()),
-        environment.clone(),
-        runner.clone(),
-        Arc::clone(records),
-        Arc::clone(clock),
-        tools,
-    );
-    let judged = unchanged::judge(context, project, plan, records, asked, clock())?;
-    let kind = match store {
-        tools::Store::Nix(_) => "nix",
-        tools::Store::Local { .. } => "local",
-    };
-    let mut skips = unchanged::skips(&judged);
-    for (index, one) in judged.iter().enumerate() {
-        let in_store = one.record.as_ref().is_some_and(|record| record.is_in(kind));
-        if !in_store {
-            skips.remove(VariantIx(index));
-        }
-    }
-    Ok((Arc::new(keys), skips))
+fn open_records(state: &StateDir) -> Result<Records, Failure> {
+    Records::open(&state.records()).map_err(|error| Failure::environment(&error).hint(error.hint()))
 }
 
 /// What the run needs of the host: an engine only where something is built.
@@ -340,13 +322,19 @@ fn probe(
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
-fn build_tools(runner: Runner, project: &Project, run_dir: &RunDir) -> Result<BuildTools, Failure> {
+fn build_tools(
+    runner: Runner,
+    guarding: Option<build::Guarding>,
+    project: &Project,
+    run_dir: &RunDir,
+) -> Result<BuildTools, Failure> {
     let program = std::env::current_exe().map_err(environment)?;
     let log = run_dir.root().join("watcher.log");
     let watcher = Watcher::start(&program, &log).map_err(environment)?;
     Ok(BuildTools {
         runner,
         watcher: Some(watcher),
+        guarding,
         project_dir: project.directory.clone(),
     })
 }

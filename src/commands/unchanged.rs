@@ -1,13 +1,14 @@
 //! Which of the planned variants are unchanged and need no build, for the run and for the commands that
 //! say what a run would do. Starts no process.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::keys::told;
+use super::keys::{self, Keys, told};
 use super::project::Project;
 use crate::inputs::cache::Moment;
 use crate::inputs::listing::Listings;
@@ -16,10 +17,12 @@ use crate::model::matrix::VariantKey;
 use crate::model::plan::{Plan, VariantIx};
 use crate::model::select::{Index, VariantGlob};
 use crate::model::skip::Skips;
+use crate::report::Clock;
 use crate::skipping::proof::Proofs;
 use crate::skipping::{Judge, Judged, Verdict};
 use crate::state::StateDir;
 use crate::state::records::Records;
+use crate::tools::{self, Runner};
 
 /// The time as the cache of hashes counts it.
 pub(super) fn moment() -> Moment {
@@ -158,6 +161,46 @@ pub(super) fn record_tools(
     records
         .record_tools(&subject, &told(tools, now))
         .map_err(|error| Failure::environment(&error).hint(error.hint()))
+}
+
+/// Decides what is skipped once more, now that the programs have been asked: an image that is what it was
+/// is no longer too old, and another store than that of the records is no place to skip for.
+#[expect(clippy::too_many_arguments, reason = "it stands between all of them")]
+pub(super) fn look_closer(
+    context: &Context,
+    project: &Project,
+    plan: &Plan,
+    runner: &Runner,
+    store: &tools::Store,
+    records: &Arc<Records>,
+    asked: &Asked,
+    clock: &Clock,
+) -> Result<(Arc<Keys>, Skips), Failure> {
+    let (settings, environment) = (&project.settings, &context.environment);
+    let tools = keys::ask(runner, settings, environment);
+    record_tools(context, project, records, &tools, clock())?;
+    let keys = Keys::new(
+        project.directory.clone(),
+        Arc::new(settings.clone()),
+        environment.clone(),
+        runner.clone(),
+        Arc::clone(records),
+        Arc::clone(clock),
+        tools,
+    );
+    let judged = judge(context, project, plan, records, asked, clock())?;
+    let kind = match store {
+        tools::Store::Nix(_) => "nix",
+        tools::Store::Local { .. } => "local",
+    };
+    let mut skips = skips(&judged);
+    for (index, one) in judged.iter().enumerate() {
+        let in_store = one.record.as_ref().is_some_and(|record| record.is_in(kind));
+        if !in_store {
+            skips.remove(VariantIx(index));
+        }
+    }
+    Ok((Arc::new(keys), skips))
 }
 
 /// The variants that are skipped.

@@ -56,6 +56,10 @@ pub struct Undo {
     /// Names of the container. What still runs it once the engine knows it no longer is killed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// Program and arguments that put the machine in order once all this is gone. The watcher runs it, and
+    /// only when we have died.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
 }
 
 /// How long [`Undo::run`] looks.
@@ -91,6 +95,7 @@ impl Undo {
             (&mut self.elevate, newer.elevate),
             (&mut self.marks, newer.marks),
             (&mut self.names, newer.names),
+            (&mut self.after, newer.after),
         ] {
             if !theirs.is_empty() {
                 *mine = theirs;

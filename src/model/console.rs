@@ -6,11 +6,13 @@
 //! here fails, and nobody decides success by it alone. Knows nothing of processes and files.
 
 mod failure;
+mod image_tasks;
 mod paths;
 
 use std::borrow::Cow;
 
 pub use failure::{Collector, Failure};
+pub use image_tasks::ImageTasks;
 pub use paths::Mounts;
 
 /// The severity that kas gives a line.

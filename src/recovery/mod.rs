@@ -7,6 +7,7 @@
 //! recovering: the journal is shortened last.
 
 mod builds;
+mod drives;
 mod leftovers;
 mod registrations;
 mod report;
@@ -85,6 +86,7 @@ fn in_order(
     if look_for_containers {
         builds::end_labelled(place, report);
     }
+    drives::bring_back(place, &mut runs, report);
     let names: Vec<String> = runs.iter().map(|run| run.run.clone()).collect();
     registrations::settle(place, &mut runs, report);
     for run in &mut runs {

@@ -91,6 +91,42 @@ pub enum BuildSharing {
     All,
 }
 
+/// How `sync(2)` inside a build is kept from waiting for a Windows drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncGuard {
+    /// `seccomp` where it is seen to work, else `unmount`
+    Auto,
+    /// The drives are unmounted while an image is made
+    Unmount,
+    /// `sync(2)` does nothing inside the container
+    Seccomp,
+    /// Nothing is done
+    Off,
+}
+
+/// How a drive is unmounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unmount {
+    /// Only once nobody uses it
+    Real,
+    /// At once, from sight; who uses it goes on using it
+    Lazy,
+}
+
+/// What is done about processes that use a drive which is to be unmounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holders {
+    /// They are waited for
+    Wait,
+    /// The user is asked, on the terminal; without one it fails
+    Ask,
+    /// The build fails
+    Fail,
+}
+
 /// Whether output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Source};
-use super::table::SETTINGS;
+use super::table::{self, SETTINGS};
 use crate::model::suggest;
 
 /// The settings of one file, as written.
@@ -49,9 +49,25 @@ impl<'a> SettingsFile<'a> {
         };
         let mut values = Vec::new();
         for (key, value) in settings {
-            match SETTINGS.iter().find(|setting| setting.key == key.get_ref()) {
-                Some(setting) => values.push((setting.key, value)),
-                None => faults.push(unknown(&source, &key)),
+            if !is_table(key.get_ref()) {
+                match table::find(key.get_ref()) {
+                    Some(setting) => values.push((setting.key, value)),
+                    None => faults.push(unknown(&source, &key, key.get_ref())),
+                }
+                continue;
+            }
+            let span = value.span();
+            let DeValue::Table(inner) = value.into_inner() else {
+                let message = format!("`{}` must be a table", key.get_ref());
+                faults.push(Fault::in_file(&source, span, message, None));
+                continue;
+            };
+            for (inner_key, value) in inner {
+                let name = format!("{}.{}", key.get_ref(), inner_key.get_ref());
+                match table::find(&name) {
+                    Some(setting) => values.push((setting.key, value)),
+                    None => faults.push(unknown(&source, &inner_key, &name)),
+                }
             }
         }
         (Self { source, values }, faults)
@@ -66,8 +82,17 @@ impl<'a> SettingsFile<'a> {
     }
 }
 
-fn unknown(source: &Source, key: &Spanned<std::borrow::Cow<'_, str>>) -> Fault {
-    let name = key.get_ref();
+/// Whether there are settings with this word before a dot.
+fn is_table(word: &str) -> bool {
+    SETTINGS.iter().any(|setting| {
+        setting
+            .key
+            .split_once('.')
+            .is_some_and(|(table, _)| table == word)
+    })
+}
+
+fn unknown(source: &Source, key: &Spanned<std::borrow::Cow<'_, str>>, name: &str) -> Fault {
     let known = SETTINGS.iter().map(|setting| setting.key);
     let hint = suggest::nearest(name, known).map_or_else(
         || "`isar-build-all config` lists the settings".to_owned(),

@@ -4,6 +4,8 @@
 //! variants.toml, the environment, the command line. Knows nothing of what the values are used for.
 //! This is the one room that reads the environment.
 //!
+//! A key with a dot, as `wsl.unmount`, is one in a table of its own.
+//!
 //! In the environment a setting is `ISAR_BUILD_ALL_` and its key in capitals, and some are the variables
 //! that other tools know (`DL_DIR`, `NO_COLOR`, …); ours wins over theirs. An empty variable is an unset one. A list
 //! in a variable is split as a shell would: at white space and newlines, with quotes and backslashes;
@@ -21,7 +23,10 @@ mod resolve;
 mod surroundings;
 mod table;
 
-pub use choice::{BuildSharing, ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice};
+pub use choice::{
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, IsarMode, StoreChoice,
+    SyncGuard, Unmount,
+};
 pub use environment::Environment;
 pub use fault::{Fault, SettingsError};
 pub use handbook::markdown;

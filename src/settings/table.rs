@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, IsarMode, StoreChoice,
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, IsarMode, StoreChoice,
+    SyncGuard, Unmount,
 };
 use super::kind::{
     Age, Choice, Choices, Globs, Kind, MaxAge, Mounts, Number, PathGlobs, Place, Places, Program,
@@ -57,10 +58,13 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The variable of our own: `ISAR_BUILD_ALL_` and the key in capitals.
+    /// The variable of our own: `ISAR_BUILD_ALL_` and the key in capitals, `_` for `-` and `.`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.key.replace('-', "_").to_uppercase())
+        format!(
+            "{PREFIX}{}",
+            self.key.replace(['-', '.'], "_").to_uppercase()
+        )
     }
 
     /// Every variable that sets it, the strongest first.
@@ -321,6 +325,20 @@ settings! {
     /// How many seconds a build may take to stop before it is killed. Default 30.
     stop_timeout: u64 = "stop-timeout" as Number<u64, 0, 86_400>,
         default 30;
+    /// On WSL, what keeps `sync(2)` inside a build from waiting for a Windows drive: `unmount`, `seccomp`,
+    /// `off`, or `auto`, `seccomp` where it is seen to work and else `unmount` (see docs/wsl.md). Default `auto`.
+    wsl_sync_guard: SyncGuard = "wsl.sync-guard" as Choice<SyncGuard>,
+        default SyncGuard::Auto;
+    /// How a drive is unmounted: `real`, once nobody uses it, or `lazy`, from sight. Default `real`.
+    wsl_unmount: Unmount = "wsl.unmount" as Choice<Unmount>,
+        default Unmount::Real;
+    /// What is done about processes that use a drive which is to be unmounted: `wait`, `ask`, or `fail`.
+    /// Default `wait`.
+    wsl_holders: Holders = "wsl.holders" as Choice<Holders>,
+        default Holders::Wait;
+    /// How many seconds they are waited for. Default 60.
+    wsl_holders_timeout: u64 = "wsl.holders-timeout" as Number<u64, 0, 86_400>,
+        default 60;
     /// Colour: `always`, `never`, or `auto`, on a terminal. Default `auto`.
     color: ColorChoice = "color" as Choice<ColorChoice>,
         default ColorChoice::Auto,
@@ -339,17 +357,25 @@ pub(crate) fn find(key: &str) -> Option<&'static Setting> {
 /// The JSON Schema of the user's file, which is also that of `[settings]` in variants.toml.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {
-    let properties: serde_json::Map<String, serde_json::Value> = SETTINGS
-        .iter()
-        .map(|setting| {
-            let mut schema = (setting.schema)();
-            schema["description"] = setting.doc.trim().into();
-            (setting.key.to_owned(), schema)
-        })
-        .collect();
-    serde_json::json!({
-        "type": "object",
-        "additionalProperties": false,
-        "properties": properties
-    })
+    let mut all = table_schema();
+    for setting in SETTINGS {
+        let mut schema = (setting.schema)();
+        schema["description"] = setting.doc.trim().into();
+        match setting.key.split_once('.') {
+            None => all["properties"][setting.key] = schema,
+            Some((table, key)) => {
+                let inner = &mut all["properties"][table];
+                if inner.is_null() {
+                    *inner = table_schema();
+                    inner["description"] = format!("The settings `{table}.…`.").into();
+                }
+                inner["properties"][key] = schema;
+            }
+        }
+    }
+    all
+}
+
+fn table_schema() -> serde_json::Value {
+    serde_json::json!({"type": "object", "additionalProperties": false, "properties": {}})
 }

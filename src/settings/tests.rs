@@ -221,6 +221,25 @@ fn a_single_fault_is_counted_as_one() {
 }
 
 #[test]
+fn a_key_with_a_dot_is_one_in_a_table_and_what_is_wrong_there_is_said() {
+    for project in [
+        "[settings]\nwsl.sync-guard = \"seccomp\"\nwsl.holders-timeout = 5",
+        "[settings.wsl]\nsync-guard = \"seccomp\"\nholders-timeout = 5",
+    ] {
+        let settings = resolve("", project, &[]);
+        assert_eq!(settings.wsl_sync_guard.value, SyncGuard::Seccomp);
+        assert_eq!(settings.wsl_holders_timeout.value, 5);
+    }
+    let variable = [("ISAR_BUILD_ALL_WSL_SYNC_GUARD", "off")];
+    let settings = resolve("wsl.sync-guard = \"unmount\"", "", &variable);
+    assert_eq!(settings.wsl_sync_guard.value, SyncGuard::Off);
+    let said = faults("wsl.sync-gard = \"off\"", "[settings]\nwsl = 1", &[]);
+    assert!(said.contains("unknown setting `wsl.sync-gard`"), "{said}");
+    assert!(said.contains("did you mean `wsl.sync-guard`?"), "{said}");
+    assert!(said.contains("`wsl` must be a table"), "{said}");
+}
+
+#[test]
 fn settings_that_are_no_table_are_said() {
     insta::assert_snapshot!(faults("", "settings = 3\n", &[]));
 }
@@ -312,9 +331,10 @@ fn surroundings_are_told_from_variables() {
 #[test]
 fn the_schema_describes_every_setting() {
     let schema = json_schema();
-    let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), SETTINGS.len());
     for setting in SETTINGS {
+        let place = setting.key.replace('.', "/properties/");
+        let described = schema.pointer(&format!("/properties/{place}/description"));
+        assert!(described.is_some(), "{}", setting.key);
         assert!(setting.doc.trim().ends_with('.'), "{}", setting.key);
     }
     insta::assert_snapshot!(serde_json::to_string_pretty(&schema).unwrap());

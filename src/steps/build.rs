@@ -7,6 +7,7 @@
 mod command;
 mod ending;
 mod git_locks;
+mod guard;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub use command::OVERRIDES;
 pub(crate) use command::{STATE_LABEL, engine_words};
 pub use command::{UnfitWord, check_words};
 use ending::Evidence;
+pub use guard::{Ask, Guarding};
+use guard::{Ear, MaybeWatch, SyncWatch};
 
 /// What a build needs besides its context.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct BuildTools {
     pub runner: Runner,
     /// Who undoes it when we are killed; without one a build runs unguarded.
     pub watcher: Option<Watcher>,
+    /// What keeps builds from hanging on a Windows drive; none where there is none.
+    pub guarding: Option<Guarding>,
     /// The directory of variants.toml, from which the kas files are named.
     pub project_dir: PathBuf,
 }
@@ -126,14 +131,24 @@ async fn run_kas(
         }
     };
     let mut undo = undo_of(&kas, &tools.runner, &dirs.build);
+    let mut sync = MaybeWatch(sync_watch(ctx, tools, task, &kas.name, &undo));
+    undo.after = sync.after();
     if let Err(result) = journal_start(ctx, &kas, &undo).await {
         return result;
     }
     let guard = guard(ctx, tools, &kas.name, &undo).await;
+    if let Err(result) = sync.before().await {
+        if let Some(guard) = guard {
+            guard.release();
+        }
+        journal_end(ctx, &kas.name);
+        return result;
+    }
     let memory = ending::kernel_kills();
     let process = match Process::spawn(kas.spec(&tools.project_dir, &log, &ctx.settings)) {
         Ok(process) => process,
         Err(error) => {
+            sync.end().await;
             if let Some(guard) = guard {
                 guard.release();
             }
@@ -165,12 +180,19 @@ async fn run_kas(
     let control = Control::new(ctx.stop.clone()).with_action(Box::new(|level| {
         Box::pin(stop(level, &stop_command, &undo, stop_timeout))
     }));
-    let finish = process
-        .run(
-            |output| listen(ctx, &mut collector, restored_root, output),
-            control,
-        )
-        .await;
+    let (mut ear, heard) = Ear::new();
+    let work = async {
+        let finish = process
+            .run(
+                |output| listen(ctx, &mut collector, restored_root, &mut ear, output),
+                control,
+            )
+            .await;
+        // Whoever follows the output learns that there is no more.
+        drop(ear);
+        finish
+    };
+    let (finish, ()) = tokio::join!(work, sync.follow(heard));
 
     let evidence = Evidence {
         finish,
@@ -179,20 +201,41 @@ async fn run_kas(
         log: &log,
         mounts: mounts(&dirs, kas.is_container()),
     };
-    let result = evidence.result(&collector);
+    let result = sync.verdict(evidence.result(&collector));
     if result.outcome.lets_descendants_run() {
+        sync.end().await;
         if let Some(guard) = guard {
             guard.release();
         }
         journal_end(ctx, &kas.name);
     } else {
         let undone = undo.run(limits_after(finish)).await;
+        // Only now, when nothing of the build can reach a drive any more.
+        sync.end().await;
         if undone.gone {
             journal_end(ctx, &kas.name);
         }
         let_go(ctx, guard, &undo, &undone);
     }
     result
+}
+
+/// The guard against a sync that hangs; cleaning makes no image and needs none.
+fn sync_watch(
+    ctx: &StepContext,
+    tools: &BuildTools,
+    task: Task,
+    name: &str,
+    undo: &Undo,
+) -> Option<SyncWatch> {
+    let guarding = tools.guarding.as_ref().filter(|_| task == Task::Build)?;
+    Some(SyncWatch::new(
+        ctx,
+        guarding,
+        tools.runner.engine(),
+        name,
+        &undo.stop,
+    ))
 }
 
 /// Makes the directories that kas-container expects, and removes a configuration that `kas menu` left:
@@ -276,6 +319,8 @@ fn undo_of(kas: &Kas, runner: &Runner, build_dir: &Path) -> Undo {
 async fn journal_start(ctx: &StepContext, kas: &Kas, undo: &Undo) -> Result<(), StepResult> {
     let mut undo = Undo {
         pgid: None,
+        // Drives have an entry of their own.
+        after: Vec::new(),
         ..undo.clone()
     };
     let mark = kas.mark();
@@ -346,6 +391,7 @@ fn listen(
     ctx: &StepContext,
     collector: &mut Collector,
     restored_root: &mut bool,
+    ear: &mut Ear,
     output: Output<'_>,
 ) {
     match output {
@@ -353,6 +399,7 @@ fn listen(
             let line = Line::new(text);
             let said = Said::read(&line);
             collector.hear(&line, said.as_ref());
+            ear.hear(said.as_ref());
             ctx.events.output(&ctx.node, stream, text);
             if let Some(Said::Progress {
                 done,

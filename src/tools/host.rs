@@ -34,7 +34,11 @@ impl Host {
         Self {
             uid: rustix::process::geteuid().as_raw(),
             arch: machine.parse().ok(),
-            wsl: wsl(&kernel, environment.text("WSL_DISTRO_NAME")),
+            wsl: wsl(
+                &kernel,
+                environment.text("WSL_DISTRO_NAME"),
+                environment.text("WSL_INTEROP"),
+            ),
             kernel,
             nixos: Path::new("/etc/NIXOS").exists(),
         }
@@ -55,11 +59,11 @@ impl Host {
 }
 
 /// The kernel of WSL 1 says `Microsoft`, that of WSL 2 `microsoft`; a self-built one may say neither.
-fn wsl(kernel: &str, distro: Option<&str>) -> Option<String> {
+fn wsl(kernel: &str, distro: Option<&str>, interop: Option<&str>) -> Option<String> {
     let by_kernel = kernel.to_lowercase().contains("microsoft");
     match distro {
         Some(distro) => Some(distro.to_owned()),
-        None => by_kernel.then(String::new),
+        None => (by_kernel || interop.is_some()).then(String::new),
     }
 }
 
@@ -89,12 +93,19 @@ mod tests {
 
     #[test]
     fn wsl_is_told_by_kernel_or_variable() {
-        assert_eq!(wsl("6.1.0-18-amd64", None), None);
+        assert_eq!(wsl("6.1.0-18-amd64", None, None), None);
         assert_eq!(
-            wsl("5.15.153.1-microsoft-standard-WSL2", None),
+            wsl("5.15.153.1-microsoft-standard-WSL2", None, None),
             Some(String::new())
         );
-        assert_eq!(wsl("6.9.0-own", Some("Debian")), Some("Debian".to_owned()));
+        assert_eq!(
+            wsl("6.9.0-own", Some("Debian"), None),
+            Some("Debian".to_owned())
+        );
+        assert_eq!(
+            wsl("6.9.0-own", None, Some("/run/WSL/9_interop")),
+            Some(String::new())
+        );
     }
 
     #[test]

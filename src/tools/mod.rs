@@ -186,5 +186,15 @@ impl Store {
     }
 }
 
+/// The words that make a program run as root without asking, as kas-container would have it.
+///
+/// # Errors
+/// Why there are none, as the end of a sentence.
+pub fn elevation(environment: &Environment) -> Result<Vec<String>, String> {
+    sudo::Elevation::probe(Prober::new(environment))
+        .map(|elevation| elevation.prefix)
+        .map_err(|refusal| refusal.to_string())
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

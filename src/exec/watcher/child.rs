@@ -1,6 +1,6 @@
 //! The watcher's own side: a process that outlives us by a few seconds, to undo what we left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,13 +13,19 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::protocol::{Answer, Request};
-use crate::exec::{Limits, Undo};
+use crate::exec::{Limits, Undo, quiet};
 
 /// Everything is undone within 10 s of our death; half a second of it is for noticing.
 const LIMITS: Limits = Limits {
     settle: Duration::from_secs(4),
     total: Duration::from_millis(9_000),
 };
+
+/// How long what puts the machine in order waits for what it is to follow.
+const BEFORE_AFTERWARDS: Duration = Duration::from_secs(7);
+
+/// How long it may take.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// The watcher's whole life: the hidden subcommand [`super::SUBCOMMAND`] of the binary. `args` is the
 /// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
@@ -84,22 +90,49 @@ async fn watch(log: Log) -> ExitCode {
     if !left.is_empty() {
         log.say(&format!("the run is gone; undoing {}", names(&left)));
     }
+    let afterwards: BTreeSet<Vec<String>> = left
+        .values()
+        .map(|undo| undo.after.clone())
+        .filter(|after| !after.is_empty())
+        .collect();
     for (id, undo) in left {
         undoing.spawn(undo_one(id, undo, log.clone()));
     }
     let mut all_gone = true;
-    let everything = async {
-        while let Some(result) = undoing.join_next().await {
-            all_gone &= result.unwrap_or(false);
+    if !afterwards.is_empty() {
+        // What still runs then is not waited for: those who live want their machine back.
+        let soon = timeout(BEFORE_AFTERWARDS, drain(&mut undoing, &mut all_gone));
+        let _ = soon.await;
+        for after in &afterwards {
+            all_gone &= put_in_order(after, &log).await;
         }
-    };
+    }
     // Each has its own limit; this one only makes sure that nothing keeps the watcher for ever.
-    let ended = timeout(LIMITS.total + Duration::from_secs(1), everything).await;
+    let limit = LIMITS.total + Duration::from_secs(1);
+    let ended = timeout(limit, drain(&mut undoing, &mut all_gone)).await;
     if ended.is_ok() && all_gone {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+async fn drain(undoing: &mut JoinSet<bool>, all_gone: &mut bool) {
+    while let Some(result) = undoing.join_next().await {
+        *all_gone &= result.unwrap_or(false);
+    }
+}
+
+/// A hung drive is no reason to stay for ever, and a slow one none to be left away.
+async fn put_in_order(after: &[String], log: &Log) -> bool {
+    let (code, said) = quiet(after, AFTERWARDS).await;
+    let how = match code {
+        Some(0) => "done".to_owned(),
+        Some(code) => format!("exit {code}: {}", said.trim()),
+        None => said,
+    };
+    log.say(&format!("`{}`: {how}", after.join(" ")));
+    code == Some(0)
 }
 
 /// Keeps the list until we say goodbye or the pipe breaks; returns what is then to be undone.

@@ -12,6 +12,7 @@ use crate::store::Store;
 use crate::store::copy::Stamp;
 use crate::store::entries::Before;
 use crate::store::{LocalStore, NixStore};
+use crate::wsl::Drive;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,24 @@ pub enum Entry {
         /// The registration's number in the run.
         number: u64,
     },
+    /// Drives of Windows are about to be unmounted.
+    DrivesAway {
+        /// The run.
+        run: String,
+        /// The build that needs them away.
+        build: String,
+        /// The start of the kernel: after the next one they are there by themselves.
+        boot: String,
+        /// The drives.
+        drives: Vec<Drive>,
+    },
+    /// The build needs them away no more: they are back, or away for another.
+    DrivesBack {
+        /// The run.
+        run: String,
+        /// The build.
+        build: String,
+    },
     /// The run has ended by itself.
     RunEnded {
         /// The run.
@@ -126,6 +145,8 @@ impl Entry {
             | Entry::HashesReplaced { run, .. }
             | Entry::Registered { run, .. }
             | Entry::RolledBack { run, .. }
+            | Entry::DrivesAway { run, .. }
+            | Entry::DrivesBack { run, .. }
             | Entry::RunEnded { run } => run,
         }
     }

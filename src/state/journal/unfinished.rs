@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::entry::{Entry, Registration, StorePlace};
 use crate::exec::Undo;
 use crate::model::matrix::VariantKey;
+use crate::wsl::Drive;
 
 /// A build that nobody saw the end of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Unfinished {
     pub staging: Vec<PathBuf>,
     /// Store paths that were being added.
     pub adding: Vec<(VariantKey, StorePlace, Vec<PathBuf>)>,
+    /// For which builds drives of Windows are away, since which start of the kernel, and which drives.
+    pub drives: Vec<(String, String, Vec<Drive>)>,
     /// Registrations that are neither complete nor rolled back.
     pub registrations: Vec<Registration>,
     ended: bool,
@@ -43,6 +46,7 @@ impl Unfinished {
             builds: Vec::new(),
             staging: Vec::new(),
             adding: Vec::new(),
+            drives: Vec::new(),
             registrations: Vec::new(),
             ended: false,
         }
@@ -51,7 +55,10 @@ impl Unfinished {
     /// Whether something of it waits to be undone or finished, however it ended.
     #[must_use]
     pub fn holds_anything(&self) -> bool {
-        !self.builds.is_empty() || !self.adding.is_empty() || !self.registrations.is_empty()
+        !self.builds.is_empty()
+            || !self.adding.is_empty()
+            || !self.registrations.is_empty()
+            || !self.drives.is_empty()
     }
 
     /// The shortest journal that says the same.
@@ -73,10 +80,20 @@ impl Unfinished {
                 store: store.clone(),
                 store_paths: store_paths.clone(),
             });
+        let drives = self
+            .drives
+            .iter()
+            .map(|(build, boot, drives)| Entry::DrivesAway {
+                run: run(),
+                build: build.clone(),
+                boot: boot.clone(),
+                drives: drives.clone(),
+            });
         self.started
             .iter()
             .cloned()
             .chain(builds)
+            .chain(drives)
             .chain(adding)
             .chain(self.registrations.iter().cloned().map(Entry::Registering))
             .collect()
@@ -116,6 +133,15 @@ impl Unfinished {
                 self.registrations
                     .retain(|registration| registration.number != *number);
             }
+            Entry::DrivesAway {
+                build,
+                boot,
+                drives,
+                ..
+            } => self
+                .drives
+                .push((build.clone(), boot.clone(), drives.clone())),
+            Entry::DrivesBack { build, .. } => self.drives.retain(|(of, ..)| of != build),
             Entry::RunEnded { .. } => self.ended = true,
         }
     }

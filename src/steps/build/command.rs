@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::guard::Guarding;
 use super::{BuildTools, Task};
 use crate::exec::Spec;
 use crate::model::matrix::{Variant, VariantKey};
@@ -113,7 +114,11 @@ impl Kas {
             } => {
                 let key = &ctx.variant.key;
                 check_words(&ctx.settings, &tools.project_dir, &ctx.variant, &ctx.run)?;
-                let runtime_args = runtime_args(&ctx.settings, &ctx.run, key, &name)?;
+                let profile = match task {
+                    Task::Build => tools.guarding.as_ref().and_then(Guarding::profile),
+                    Task::Clean => None,
+                };
+                let runtime_args = runtime_args(&ctx.settings, &ctx.run, key, &name, profile)?;
                 let args = words(&[
                     kas_container.mode_flag,
                     "--runtime-args",
@@ -238,7 +243,7 @@ fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-fn engine_command(engine: &Engine, words: &[&str]) -> Vec<String> {
+pub(super) fn engine_command(engine: &Engine, words: &[&str]) -> Vec<String> {
     let words = words.iter().map(|&word| word.to_owned());
     engine.prefix.iter().cloned().chain(words).collect()
 }
@@ -286,6 +291,7 @@ fn runtime_args(
     run: &str,
     key: &VariantKey,
     name: &str,
+    profile: Option<&Path>,
 ) -> Result<String, UnfitWord> {
     let state = settings.state_dir.value.display();
     let mut words = vec![
@@ -300,6 +306,10 @@ fn runtime_args(
         "-e".to_owned(),
         "PYTHONUNBUFFERED=1".to_owned(),
     ];
+    if let Some(profile) = profile {
+        let option = format!("seccomp={}", profile.display());
+        words.extend(["--security-opt".to_owned(), option]);
+    }
     for mount in &settings.mounts.value {
         plain("the mount", mount)?;
         words.extend(["-v".to_owned(), mount.clone()]);
@@ -354,5 +364,5 @@ pub fn check_words(
         plain("kas argument", word)?;
     }
     plain("the label", &key.to_string())?;
-    runtime_args(settings, run, key, &container_name(run, key)).map(drop)
+    runtime_args(settings, run, key, &container_name(run, key), None).map(drop)
 }

@@ -1,0 +1,350 @@
+//! Which mounts are Windows drives, and what must be known to mount one again. Pure.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::mountinfo::{Device, Mount};
+
+/// A mount of a Windows drive, as it is to come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drive {
+    /// Where.
+    pub point: PathBuf,
+    /// `9p`, `drvfs` or `virtiofs`.
+    pub fs_type: String,
+    /// What is mounted: `C:\`, or a tag.
+    pub source: String,
+    /// The device number of its files: one for each superblock.
+    pub device: String,
+    /// The directory of the file system that is its root: `/`, or another for a bind mount.
+    pub root: PathBuf,
+    /// The mount's own options.
+    pub options: Vec<String>,
+    /// The file system's options.
+    pub super_options: Vec<String>,
+    /// Whether it is in a peer group, so that others see what is mounted below it.
+    pub shared: bool,
+    /// Whether it gets what is mounted elsewhere.
+    pub slave: bool,
+}
+
+/// What the mounts of a namespace say of Windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Drives {
+    /// The drives, in the order of their mounts.
+    pub drives: Vec<Drive>,
+    /// Other mounts that lie in a drive and keep it from being unmounted.
+    pub inside: Vec<(PathBuf, String)>,
+    /// File systems of the same kind that are none of the Windows drives and can be written: `sync(2)`
+    /// waits for them, too.
+    pub others: Vec<(PathBuf, String)>,
+}
+
+/// The file systems that Windows drives are.
+const KINDS: [&str; 3] = ["9p", "drvfs", "virtiofs"];
+
+/// Whether a file system is of a kind that a Windows drive can be.
+#[must_use]
+pub(super) fn is_of_kind(mount: &Mount) -> bool {
+    KINDS.contains(&mount.fs_type.as_str())
+}
+
+/// The Windows drives among `mounts`, where `automount` is the directory below which WSL mounts them.
+///
+/// What WSL itself needs from Windows, such as `/usr/lib/wsl/drivers`, is read-only and no drive: `sync(2)`
+/// passes it over.
+#[must_use]
+pub fn drives(mounts: &[Mount], automount: &Path) -> Drives {
+    let mut found = Drives::default();
+    let devices: Vec<Device> = mounts
+        .iter()
+        .filter(|mount| is_of_kind(mount) && is_drive(mount, automount))
+        .map(|mount| mount.device)
+        .collect();
+    let mut ids = Vec::new();
+    for mount in mounts {
+        if is_of_kind(mount) && devices.contains(&mount.device) {
+            ids.push(mount.id);
+            found.drives.push(Drive::of(mount));
+        } else if ids.contains(&mount.parent) {
+            // What lies in such a mount is in the way just so.
+            ids.push(mount.id);
+            found
+                .inside
+                .push((mount.point.clone(), mount.fs_type.clone()));
+        } else if is_of_kind(mount) && mount.super_option("ro").is_none() {
+            found
+                .others
+                .push((mount.point.clone(), mount.fs_type.clone()));
+        }
+    }
+    found
+}
+
+fn is_drive(mount: &Mount, automount: &Path) -> bool {
+    let below = mount.point.starts_with(automount) && mount.point != automount;
+    let named = mount
+        .super_option("aname")
+        .is_some_and(|aname| aname.starts_with("drvfs"));
+    let source = mount.source.to_string_lossy();
+    below || mount.fs_type == "drvfs" || named || is_windows_path(&source)
+}
+
+/// `C:`, `C:\` and what lies in it, and `\\server\share`.
+fn is_windows_path(source: &str) -> bool {
+    let mut characters = source.chars();
+    let letter = characters
+        .next()
+        .is_some_and(|letter| letter.is_ascii_alphabetic());
+    (letter
+        && characters.next() == Some(':')
+        && matches!(characters.next(), None | Some('\\' | '/')))
+        || source.starts_with("\\\\")
+}
+
+impl Drive {
+    pub(super) fn of(mount: &Mount) -> Drive {
+        Drive {
+            point: mount.point.clone(),
+            fs_type: mount.fs_type.clone(),
+            source: mount.source.to_string_lossy().into_owned(),
+            device: mount.device.to_string(),
+            root: mount.root.clone(),
+            options: mount.options.clone(),
+            super_options: mount.super_options.clone(),
+            shared: mount.propagation.shared.is_some(),
+            slave: mount.propagation.master.is_some(),
+        }
+    }
+
+    fn super_option(&self, name: &str) -> Option<&str> {
+        self.super_options.iter().find_map(|option| {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            (key == name).then_some(value)
+        })
+    }
+
+    /// What distinguishes `other` from this one, apart from numbers that every mount gets anew.
+    #[must_use]
+    pub fn differences(&self, other: &Drive) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, mine: String, theirs: String| {
+            if mine != theirs {
+                found.push(format!("{what} {theirs} instead of {mine}"));
+            }
+        };
+        compare("type", self.fs_type.clone(), other.fs_type.clone());
+        compare("source", self.source.clone(), other.source.clone());
+        compare("root", shown(&self.root), shown(&other.root));
+        compare("options", kept(&self.options), kept(&other.options));
+        compare(
+            "options",
+            kept(&self.super_options),
+            kept(&other.super_options),
+        );
+        let propagation = |drive: &Drive| match (drive.shared, drive.slave) {
+            (true, true) => "shared and slave",
+            (true, false) => "shared",
+            (false, true) => "slave",
+            (false, false) => "private",
+        };
+        compare(
+            "propagation",
+            propagation(self).to_owned(),
+            propagation(other).to_owned(),
+        );
+        found
+    }
+
+    /// Whether only drvfs can mount it: its connection is a descriptor that somebody passed on.
+    #[must_use]
+    pub fn needs_drvfs(&self) -> bool {
+        self.fs_type == "drvfs" || self.super_option("trans") == Some("fd")
+    }
+
+    /// Source and options with which `mount -t drvfs` makes it again. WSL puts drvfs' own options into
+    /// `aname`, apart with semicolons, and adds `symlinkroot` and transport by itself (microsoft/WSL,
+    /// `src/linux/init/drvfs.cpp`).
+    #[must_use]
+    pub fn for_drvfs(&self) -> (String, Vec<String>) {
+        let mut source = self.source.clone();
+        let mut options = self.options.clone();
+        for option in &self.super_options {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            match key {
+                "aname" => {
+                    for word in value.split(';').skip(1) {
+                        match word.split_once('=') {
+                            Some(("path", path)) => source = path.to_owned(),
+                            Some(("symlinkroot", _)) => {}
+                            _ => options.push(word.to_owned()),
+                        }
+                    }
+                }
+                "trans" | "msize" | "access" | "version" => {}
+                _ if is_number_of_a_mount(key) || is_cache(key) => {}
+                _ => options.push(option.clone()),
+            }
+        }
+        (drvfs_source(&source), without_repeats(options))
+    }
+
+    /// Options with which `mount -t <type>` makes it again.
+    #[must_use]
+    pub fn for_mount(&self) -> Vec<String> {
+        let super_options = self.super_options.iter().filter_map(|option| {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            match key {
+                _ if is_number_of_a_mount(key) => None,
+                // Before Linux 6.4 the kernel writes the mode without its key, since then as a number
+                // in hexadecimal without a mark.
+                "mmap" | "loose" | "fscache" if value.is_empty() => Some(format!("cache={key}")),
+                "cache" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    Some(format!("cache=0x{value}"))
+                }
+                _ => Some(option.clone()),
+            }
+        });
+        without_repeats(self.options.iter().cloned().chain(super_options).collect())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// `C:\` is `C:` to drvfs; in a path it takes both slashes.
+fn drvfs_source(source: &str) -> String {
+    match source.strip_suffix(['\\', '/']) {
+        Some(drive) if drive.len() == 2 && drive.ends_with(':') => drive.to_owned(),
+        _ => source.to_owned(),
+    }
+}
+
+fn is_number_of_a_mount(key: &str) -> bool {
+    matches!(key, "rfd" | "wfd" | "rfdno" | "wfdno")
+}
+
+fn is_cache(key: &str) -> bool {
+    matches!(key, "cache" | "mmap" | "loose" | "fscache")
+}
+
+fn without_repeats(options: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for option in options {
+        if !kept.contains(&option) {
+            kept.push(option);
+        }
+    }
+    // The file system alone may be read-only, as with a bind mount that is; the mount then was asked so.
+    if kept.iter().any(|option| option == "ro") {
+        kept.retain(|option| option != "rw");
+    }
+    kept
+}
+
+/// The options without the numbers of descriptors, in an order of their own.
+fn kept(options: &[String]) -> String {
+    let mut kept: Vec<&str> = options
+        .iter()
+        .map(String::as_str)
+        .filter(|option| !is_number_of_a_mount(option.split('=').next().unwrap_or(option)))
+        .collect();
+    kept.sort_unstable();
+    kept.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::mountinfo::parse;
+
+    const WSL: &str = r"24 1 8:32 / / rw,relatime shared:1 - ext4 /dev/sdc rw,discard
+30 24 0:25 / /usr/lib/wsl/drivers ro,nosuid,nodev,noatime - 9p drivers ro,dirsync,aname=drivers;fmask=222;dmask=222,mmap,access=client,msize=65536,trans=fd,rfd=8,wfd=8
+75 24 0:44 / /mnt/c rw,noatime shared:20 - 9p C:\134 rw,dirsync,aname=drvfs;path=C:\;uid=1000;gid=1000;metadata;umask=22;symlinkroot=/mnt/,mmap,access=client,msize=262144,trans=fd,rfd=5,wfd=5
+76 24 0:45 / /mnt/d rw,nosuid,noatime - 9p drvfs rw,dirsync,aname=drvfs;path=D:\;uid=1000;gid=1000;symlinkroot=/mnt/,cache=5,access=client,msize=262144,trans=virtio
+77 24 0:44 /Users/me /home/me/win rw,noatime shared:20 - 9p C:\134 rw,dirsync,aname=drvfs;path=C:\;uid=1000;gid=1000;metadata;umask=22;symlinkroot=/mnt/,mmap,access=client,msize=262144,trans=fd,rfd=5,wfd=5
+78 75 0:50 / /mnt/c/tmp rw - tmpfs tmpfs rw
+79 24 0:51 / /mnt/wsl rw,relatime shared:2 - tmpfs none rw
+80 24 0:52 / /srv/share rw,relatime - 9p host rw,access=client,trans=virtio
+81 24 0:53 / /data/e rw - 9p E: rw,aname=drvfs;path=E:,trans=fd,rfd=9,wfd=9
+";
+
+    fn found() -> Drives {
+        drives(&parse(WSL.as_bytes()).unwrap(), Path::new("/mnt/"))
+    }
+
+    #[test]
+    fn drives_are_told_from_what_else_windows_gives() {
+        let found = found();
+        let points: Vec<&Path> = found
+            .drives
+            .iter()
+            .map(|drive| drive.point.as_path())
+            .collect();
+        assert_eq!(
+            points,
+            ["/mnt/c", "/mnt/d", "/home/me/win", "/data/e"].map(Path::new)
+        );
+        assert_eq!(
+            found.inside,
+            [(PathBuf::from("/mnt/c/tmp"), "tmpfs".to_owned())]
+        );
+        assert_eq!(
+            found.others,
+            [(PathBuf::from("/srv/share"), "9p".to_owned())]
+        );
+    }
+
+    #[test]
+    fn options_become_what_drvfs_and_mount_take() {
+        let drives = found().drives;
+        let (source, options) = drives[0].for_drvfs();
+        assert!(drives[0].needs_drvfs() && !drives[1].needs_drvfs());
+        assert_eq!(source, "C:");
+        assert_eq!(
+            options.join(","),
+            "rw,noatime,dirsync,uid=1000,gid=1000,metadata,umask=22"
+        );
+        assert_eq!(
+            drives[1].for_mount().join(","),
+            "rw,nosuid,noatime,dirsync,aname=drvfs;path=D:\\;uid=1000;gid=1000;symlinkroot=/mnt/,\
+             cache=0x5,access=client,msize=262144,trans=virtio"
+        );
+        assert!(drives[0].for_mount().contains(&"cache=mmap".to_owned()));
+    }
+
+    #[test]
+    fn a_drive_is_the_same_with_other_descriptors_and_another_order_but_not_with_other_options() {
+        let drive = found().drives.remove(0);
+        let mut other = drive.clone();
+        other.device = "0:99".to_owned();
+        other.super_options.reverse();
+        for option in &mut other.super_options {
+            if option.starts_with("rfd=") || option.starts_with("wfd=") {
+                option.push('7');
+            }
+        }
+        assert_eq!(drive.differences(&other), Vec::<String>::new());
+        other.options.retain(|option| option != "noatime");
+        other.shared = false;
+        assert_eq!(
+            drive.differences(&other),
+            [
+                "options rw instead of noatime,rw",
+                "propagation private instead of shared"
+            ]
+        );
+    }
+
+    #[test]
+    fn windows_paths() {
+        for path in ["C:", "c:\\", "D:\\data", "\\\\server\\share", "E:/x"] {
+            assert!(is_windows_path(path), "{path}");
+        }
+        for path in ["", "host", "C", "C:x", "/dev/sda", "1:"] {
+            assert!(!is_windows_path(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! A machine with two Windows drives, made of files and small programs: what mounts and unmounts edits the list
+//! of mounts, the engine pauses by a file, and all of them write what they did into one list, in order.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use isar_build_all::exec::StopLevel;
+use isar_build_all::model::arch::Arch;
+use isar_build_all::model::event::{Event, EventKind};
+use isar_build_all::model::matrix::{Variant, VariantKey};
+use isar_build_all::report::{Hub, Reporter};
+use isar_build_all::settings::{
+    CommandLine, Environment, Holders, LayerInput, Settings, SyncGuard, Unmount,
+};
+use isar_build_all::state::journal::Journal;
+use isar_build_all::steps::build::{BuildTools, Guarding, build};
+use isar_build_all::steps::{Handover, StepContext, StepResult};
+use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
+use isar_build_all::wsl::{Keeper, Machine, Policy, write_profile};
+use tokio::sync::watch;
+
+use crate::common::{script, tool};
+
+/// Writes its words into the list and knows the world's directory as `$W`.
+const HEAD: &str =
+    "#!/bin/sh\nW=$(dirname \"$(dirname \"$0\")\")\nsay() { echo \"$*\" >> \"$W/done\"; }\n";
+
+const SUDO: &str = r#"
+while :; do case $1 in -*) shift ;; *) break ;; esac; done
+PATH=$W/bin:$PATH exec "$@"
+"#;
+
+const TIMEOUT: &str = r#"
+shift 3
+exec "$@"
+"#;
+
+const UMOUNT: &str = r#"
+for last; do :; done
+name=$(basename "$last")
+[ -e "$W/slow" ] && sleep 1
+say "umount $name"
+# What must be on the disk by now.
+cp "$W/journal.jsonl" "$W/journal.then" 2>/dev/null
+cp "$W/ledger/drives.json" "$W/ledger.then" 2>/dev/null
+if [ -e "$W/busy.$name" ]; then
+	echo "umount: $last: target is busy." >&2
+	exit 32
+fi
+grep -v " $last " "$W/proc/self/mountinfo" > "$W/mountinfo.new"
+cat "$W/mountinfo.new" > "$W/proc/self/mountinfo"
+[ -e "$W/sticky.$name" ] || rm -f "$W/bdi/9p-$name"
+"#;
+
+const MOUNT: &str = r#"
+if [ $# = 2 ]; then
+	say "mount $1 $(basename "$2")"
+	exit
+fi
+# mount -t TYPE -o OPTIONS SOURCE POINT
+name=$(basename "$6")
+say "mount $2 $name"
+echo "$4" > "$W/options.$name"
+[ -e "$W/gone.$name" ] && { echo "mount: $5: no such device" >&2; exit 32; }
+grep " $6 " "$W/mountinfo.whole" | sed 's/0:4/0:5/' >> "$W/proc/self/mountinfo"
+: > "$W/bdi/9p-$name"
+"#;
+
+const PODMAN: &str = r#"
+for last; do :; done
+case "$1" in
+pause)
+	[ -e "$W/no-pause" ] && { echo "Error: cgroups v1 cannot pause" >&2; exit 125; }
+	[ -e "$W/container.$last" ] || { echo "Error: no such container" >&2; exit 125; }
+	: > "$W/paused.$last"; say pause ;;
+unpause) rm -f "$W/paused.$last"; say unpause ;;
+exec) cat "$W/status" ;;
+container) test -e "$W/container.$last" ;;
+stop) test -e "$W/container.$last" && ! test -e "$W/paused.$last" && rm "$W/container.$last" && say stop ;;
+rm) test -e "$W/container.$last" && rm -f "$W/container.$last" "$W/paused.$last" && say rm ;;
+esac
+"#;
+
+/// What a build of an image says, and what its sgdisk meets: drives that are mounted, or none. It stands
+/// still while it is paused and ends with its container.
+const KAS_CONTAINER: &str = r#"
+W=$(dirname "$W")
+id=$(basename "$(dirname "$KAS_WORK_DIR")")
+printf '%s\n' "$@" > "$W/argv"
+name=$(printf '%s' "$3" | sed 's/.*--name \([^ ]*\) .*/\1/')
+: > "$W/container.$name"
+note() { echo "2026-11-22 03:24:39 - INFO     - NOTE: $1" >&2; }
+still() {
+	while [ -e "$W/paused.$name" ]; do sleep 0.02; done
+	[ -e "$W/container.$name" ] || exit 137
+}
+sgdisk() {
+	still
+	if grep -q ' - 9p ' "$W/proc/self/mountinfo"; then say "sgdisk of $id meets a drive"; else say "sgdisk of $id"; fi
+}
+note "Running task 1 of 3 (mc:x:/work/base.bb:do_rootfs_install)"
+sleep 0.7
+. "$W/behave"
+rm -f "$W/container.$name"
+"#;
+
+/// An image task as most are.
+pub const IMAGE: &str = r#"
+still
+note "Running task 2 of 3 (mc:x:/work/base.bb:do_image_wic)"
+note "recipe base-1.0-r0: task do_image_wic: Started"
+sleep 1
+sgdisk
+note "recipe base-1.0-r0: task do_image_wic: Succeeded"
+sleep 0.5
+say "end of $id"
+"#;
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<EventKind>>>);
+
+impl Reporter for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.kind.clone());
+        Ok(())
+    }
+}
+
+pub struct World {
+    dir: tempfile::TempDir,
+    pub choice: SyncGuard,
+    pub holders: Holders,
+    pub unmount: Unmount,
+    pub patience: Duration,
+    pub kas: bool,
+    pub stop: watch::Sender<StopLevel>,
+}
+
+/// How a build ended, and what it warned of.
+pub struct Ended {
+    pub result: StepResult,
+    pub warnings: Vec<String>,
+}
+
+impl World {
+    pub fn new(behave: &str) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let world = World {
+            dir,
+            choice: SyncGuard::Unmount,
+            holders: Holders::Fail,
+            unmount: Unmount::Real,
+            patience: Duration::from_secs(20),
+            kas: false,
+            stop: watch::channel(StopLevel::Run).0,
+        };
+        let bin = world.path("bin");
+        for dir in [
+            "bin",
+            "bin/run",
+            "bdi",
+            "mnt/c",
+            "mnt/d",
+            "project",
+            "proc/sys/kernel/random",
+        ] {
+            fs::create_dir_all(world.path(dir)).unwrap();
+        }
+        for (name, body) in [
+            ("sudo", SUDO),
+            ("timeout", TIMEOUT),
+            ("umount", UMOUNT),
+            ("mount", MOUNT),
+            ("podman", PODMAN),
+        ] {
+            script(&bin, name, &format!("{HEAD}{body}"));
+        }
+        for name in ["kas-container", "kas"] {
+            script(&bin.join("run"), name, &format!("{HEAD}{KAS_CONTAINER}"));
+        }
+        world.write("behave", behave);
+        world.write("done", "");
+        world.write(
+            "wsl.conf",
+            &format!("[automount]\nroot = {}/\n", world.path("mnt").display()),
+        );
+        world.write("proc/sys/kernel/random/boot_id", "this-boot\n");
+        world.write("status", "Name:\tcat\nSeccomp:\t2\n");
+        let mut mounts = "24 1 8:32 / / rw,relatime shared:1 - ext4 /dev/sdc rw\n".to_owned();
+        for (id, name, options) in [
+            (75, "c", "dirsync,aname=drvfs;path=C:\\;uid=1000,mmap"),
+            (76, "d", "cache=5,msize=65536"),
+        ] {
+            let point = world.path(&format!("mnt/{name}"));
+            let _ = writeln!(
+                mounts,
+                "{id} 24 0:4{id} / {} rw,noatime shared:{id} - 9p tag-{name} rw,{options},access=client,trans=virtio",
+                point.display()
+            );
+            world.write(&format!("bdi/9p-{name}"), "");
+        }
+        world.process(1, "");
+        symlink("1", world.path("proc/self")).unwrap();
+        world.write("proc/1/mountinfo", &mounts);
+        world.write("mountinfo.whole", &mounts);
+        // We ourselves, as the real machine knows us: this is how a living user is told.
+        let own = std::process::id();
+        symlink(format!("/proc/{own}"), world.path(&format!("proc/{own}"))).unwrap();
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// What was done, in order.
+    pub fn done(&self) -> Vec<String> {
+        self.read("done").lines().map(str::to_owned).collect()
+    }
+
+    /// A process in our mount namespace, with its working directory.
+    pub fn process(&self, pid: u32, cwd: &str) {
+        let dir = self.path(&format!("proc/{pid}"));
+        for inner in ["ns", "fdinfo", "task/1"] {
+            fs::create_dir_all(dir.join(inner)).unwrap();
+        }
+        symlink("mnt:[1]", dir.join("ns/mnt")).unwrap();
+        if pid != 1 {
+            symlink("../1/mountinfo", dir.join("mountinfo")).unwrap();
+        }
+        if !cwd.is_empty() {
+            symlink(self.path(cwd), dir.join("cwd")).unwrap();
+        }
+        fs::write(dir.join("cmdline"), "vim\0notes.txt\0").unwrap();
+        fs::write(dir.join("stat"), format!("{pid} (vim) S 1")).unwrap();
+    }
+
+    pub fn machine(&self) -> Machine {
+        Machine {
+            wsl: Some("Debian".to_owned()),
+            proc: self.path("proc"),
+            bdi: self.path("bdi"),
+            conf: self.path("wsl.conf"),
+            tags: self.path("tags"),
+            ledger: self.path("ledger"),
+            elevate: vec![self.path("bin/sudo").display().to_string(), "-n".to_owned()],
+            program: tool(),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::resolve(&LayerInput {
+            project_dir: self.path("project"),
+            working_dir: self.path("project"),
+            user: None,
+            project: None,
+            environment: Environment::new(&self.path("home"), Vec::<(String, String)>::new()),
+            command_line: CommandLine {
+                stop_timeout: Some(3),
+                ..CommandLine::default()
+            },
+        })
+        .unwrap()
+    }
+
+    fn runner(&self) -> Runner {
+        let version = Version::new(5, 5);
+        if self.kas {
+            return Runner::Kas(Kas {
+                program: self.path("bin/run/kas"),
+                version,
+            });
+        }
+        Runner::Container {
+            kas_container: KasContainer {
+                program: self.path("bin/run/kas-container"),
+                version,
+                mode_flag: "--isar-privileged",
+            },
+            engine: Box::new(Engine {
+                kind: EngineKind::Podman,
+                program: self.path("bin/podman"),
+                version,
+                prefix: vec![self.path("bin/podman").display().to_string()],
+                environment: Vec::new(),
+                passed_over: Vec::new(),
+                notes: Vec::new(),
+            }),
+        }
+    }
+
+    pub fn keeper(&self) -> Keeper {
+        let policy = Policy {
+            unmount: self.unmount,
+            holders: self.holders,
+            patience: self.patience,
+        };
+        Keeper::new(Arc::new(self.machine()), policy)
+    }
+
+    pub async fn build(&self) -> Ended {
+        self.build_one("one").await
+    }
+
+    pub async fn build_one(&self, id: &str) -> Ended {
+        let variant = Variant {
+            key: VariantKey {
+                machine: "qemuamd64".to_owned(),
+                id: id.to_owned(),
+            },
+            arch: Arch::Amd64,
+            axes: Vec::new(),
+            kas: vec!["kas/base.yml".to_owned()],
+            attr_path: Vec::new(),
+            artifacts: Vec::new(),
+        };
+        let recorder = Recorder::default();
+        let clock = Arc::new(jiff::Timestamp::now);
+        let (hub, events) = Hub::start("r1", clock, vec![Box::new(recorder.clone())]).unwrap();
+        let ctx = StepContext {
+            node: format!("build:qemuamd64/{id}"),
+            run: "r1".to_owned(),
+            variant: Arc::new(variant),
+            settings: Arc::new(self.settings()),
+            events,
+            stop: self.stop.subscribe(),
+            handover: Arc::new(Handover::default()),
+            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
+        };
+        let profile = (self.choice != SyncGuard::Unmount)
+            .then(|| write_profile(&self.path("project/.isar-build-all")).unwrap());
+        let tools = BuildTools {
+            runner: self.runner(),
+            watcher: None,
+            guarding: Some(Guarding {
+                choice: self.choice,
+                profile,
+                keeper: Ok(self.keeper()),
+                ask: None,
+            }),
+            project_dir: self.path("project"),
+        };
+        let result = build(&ctx, &tools).await.result;
+        drop(ctx);
+        assert!(hub.join().is_empty());
+        let warnings = recorder
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|event| match event {
+                EventKind::Warning { message, .. } => Some(self.shorten(message)),
+                _ => None,
+            })
+            .collect();
+        Ended { result, warnings }
+    }
+
+    pub fn shorten(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.dir.path().display()), "")
+    }
+
+    /// Whether both drives are mounted as they were at first, but for the device number.
+    pub fn is_whole(&self) -> bool {
+        let without_device = |text: String| {
+            let mut lines: Vec<String> = text
+                .lines()
+                .map(|line| line.replace("0:5", "0:4"))
+                .collect();
+            lines.sort();
+            lines
+        };
+        without_device(self.read("proc/1/mountinfo"))
+            == without_device(self.read("mountinfo.whole"))
+            && !self.path("ledger/drives.json").exists()
+    }
+}
+
+/// What the world's directory is, for those that make more of it.
+pub fn link(target: &Path, link: &Path) {
+    symlink(target, link).unwrap();
+}
