@@ -27,6 +27,7 @@ run)
     setsid sh -c "sleep $(cat "$here/delay"); touch '$here/container.$2'" </dev/null >/dev/null 2>&1 &
     while :; do sleep 0.1; done ;;
 exists) test -e "$here/container.$2" ;;
+after) if [ -e "$here/container.one" ]; then echo early; else echo late; fi >> "$here/after" ;;
 rm)
     [ -e "$here/busy" ] && { rm "$here/busy"; echo busy >&2; exit 125; }
     rm -f "$here/container.$2" ;;
@@ -136,6 +137,7 @@ fn be_a_run(how: &str, dir: &Path) {
             stop: words(&["rm", "one"]),
             exists: words(&["exists", "one"]),
             marks: vec![format!("TEST_MARK={}", dir.display())],
+            after: words(&["after"]),
             ..Undo::default()
         };
         let guard = watcher.guard("one", undo).await.unwrap();
@@ -223,6 +225,18 @@ fn sigkill_leaves_nothing() {
     assert!(scene.log().contains("its container was removed"));
 }
 
+fn what_puts_the_machine_in_order_runs_once_and_last() {
+    let scene = Scene::new("0");
+    let mut run = scene.run("normal");
+    let since = Instant::now();
+    run.kill(Signal::KILL);
+    let after = || std::fs::read_to_string(scene.path("after")).unwrap_or_default();
+    let left = Duration::from_secs(10).saturating_sub(since.elapsed());
+    assert!(eventually(left, || !after().is_empty()), "{}", scene.log());
+    scene.all_gone(since);
+    assert_eq!(after(), "late\n");
+}
+
 fn every_other_deadly_signal_is_the_same() {
     for signal in [Signal::TERM, Signal::ABORT] {
         let scene = Scene::new("0");
@@ -286,6 +300,8 @@ fn a_guard_that_is_dropped_is_undone_at_once() {
     let mut run = scene.run("drop");
     scene.all_gone(Instant::now());
     assert!(run.0.wait().unwrap().success());
+    // We live, and put it in order ourselves.
+    assert!(!scene.path("after").exists());
 }
 
 fn what_was_released_is_left_alone() {
@@ -385,6 +401,7 @@ fn main() -> ExitCode {
     }
     trials! {
         sigkill_leaves_nothing
+        what_puts_the_machine_in_order_runs_once_and_last
         every_other_deadly_signal_is_the_same
         a_signal_to_the_whole_group_does_not_reach_the_watcher
         a_container_that_comes_after_our_death_is_removed

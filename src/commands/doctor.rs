@@ -4,10 +4,12 @@
 
 mod directories;
 mod report;
+mod wsl;
 
 use crate::cli::Format;
 use crate::settings::{Ci, Environment, Executor, Resolution, Settings, StoreChoice, Surroundings};
 use crate::tools::{Candidate, Found, Host, NixAccess, NoNix, Program, Survey, ToolError};
+use crate::wsl::Machine;
 
 use super::config;
 use super::context::Context;
@@ -59,6 +61,12 @@ pub fn doctor_on(
     checks.push(nix_check(settings.store.value, &survey));
     checks.extend(survey.programs.iter().map(program_check));
     checks.extend(directory_checks(settings));
+    checks.extend(wsl::wsl_checks(
+        Machine::capture(host),
+        host,
+        settings,
+        environment,
+    ));
     DoctorReport::new(checks)
 }
 

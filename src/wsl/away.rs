@@ -17,7 +17,7 @@ use crate::settings::{Holders, Unmount};
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// How long the kernel may take to put a superblock away whose last mount is gone.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What the user wants done.
 #[derive(Debug, Clone, Copy)]

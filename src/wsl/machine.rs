@@ -14,10 +14,10 @@ use crate::settings::Environment;
 use crate::tools::{self, Host};
 
 /// How long one mount or unmount may take.
-const MOUNT_LIMIT: Duration = Duration::from_secs(15);
+const MOUNT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a drive may take to list its root, and how long looking through all processes may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(15);
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// How much longer `timeout` is given to kill what it runs.
 const GRACE: Duration = Duration::from_secs(2);

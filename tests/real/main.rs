@@ -20,3 +20,4 @@ mod matrix;
 mod misbehaviour;
 mod project;
 mod stopping;
+mod wsl;

@@ -22,7 +22,7 @@ use crate::tools::Engine;
 use crate::wsl::{AwayError, Back, Drive, Hold, Keeper, LedgerError, Talk, Untaken, is_filtered};
 
 /// How long the engine may take to pause a container, or to let it go on.
-const ENGINE_LIMIT: Duration = Duration::from_secs(10);
+const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the engine is asked to let a container go on.
 const TRIES: u32 = 5;

@@ -1,0 +1,198 @@
+//! On WSL: the drives, the guard that builds will have, and what it lacks.
+
+use super::report::{Check, Verdict};
+use crate::commands::wsl::{MOVE, misplaced};
+use crate::settings::{Environment, Executor, Settings, SyncGuard};
+use crate::tools::Host;
+use crate::wsl::{self, Machine};
+
+/// Nothing where this is not WSL.
+pub(super) fn wsl_checks(
+    machine: Machine,
+    host: &Host,
+    settings: &Settings,
+    environment: &Environment,
+) -> Vec<Check> {
+    if machine.wsl.is_none() {
+        return Vec::new();
+    }
+    let mut checks = vec![drives_check(&machine)];
+    match misplaced(settings, &machine) {
+        Ok(misplaced) => checks.extend(misplaced.into_iter().map(|said| {
+            Check::new("directory", Verdict::Fail)
+                .says(said)
+                .hint(Some(MOVE.to_owned()))
+        })),
+        Err(error) => checks.push(Check::new("wsl", Verdict::Fail).says(error.to_string())),
+    }
+    checks.extend(away_check(&machine));
+    checks.push(guard_check(machine, host, settings, environment));
+    checks
+}
+
+fn drives_check(machine: &Machine) -> Check {
+    match machine.drives() {
+        Err(error) => {
+            Check::new("drives", Verdict::Warn).says(format!("the mounts cannot be read: {error}"))
+        }
+        Ok(found) => {
+            let shown: Vec<String> = found
+                .drives
+                .iter()
+                .map(|drive| {
+                    let options = drive.options.join(",");
+                    format!(
+                        "{} ({}, {}, {options})",
+                        drive.point.display(),
+                        drive.source,
+                        drive.fs_type
+                    )
+                })
+                .collect();
+            let check = Check::new("drives", Verdict::Ok);
+            match shown.is_empty() {
+                true => check.says("no Windows drive is mounted"),
+                false => check.says(shown.join("\n")),
+            }
+        }
+    }
+}
+
+fn away_check(machine: &Machine) -> Option<Check> {
+    let away = match wsl::peek(&machine.ledger) {
+        Ok(away) => away?,
+        Err(error) => {
+            let check = Check::new("drives", Verdict::Warn).says(error.to_string());
+            return Some(check.hint(error.hint()));
+        }
+    };
+    if away.users.iter().any(|user| user.lives(&machine.proc)) {
+        return None;
+    }
+    let points: Vec<String> = away
+        .drives
+        .iter()
+        .map(|drive| drive.point.display().to_string())
+        .collect();
+    let check = Check::new("drives", Verdict::Warn);
+    Some(
+        check
+            .says(format!("left unmounted: {}", points.join(", ")))
+            .hint(Some("`isar-build-all wsl remount`".to_owned())),
+    )
+}
+
+fn guard_check(
+    machine: Machine,
+    host: &Host,
+    settings: &Settings,
+    environment: &Environment,
+) -> Check {
+    let in_container = settings.executor.value == Executor::KasContainer;
+    let root = machine.with_root(environment, host.uid);
+    let check = |verdict, says: &str| Check::new("sync-guard", verdict).says(says);
+    match (settings.wsl_sync_guard.value, in_container, root) {
+        (SyncGuard::Off, _, _) => check(
+            Verdict::Warn,
+            "off: a build hangs where sgdisk syncs and Windows does not answer (FM-6)",
+        )
+        .hint(Some("set `wsl.sync-guard = \"auto\"`".to_owned())),
+        (SyncGuard::Seccomp, false, _) => check(
+            Verdict::Fail,
+            "seccomp needs a container of ours, and kas runs without one",
+        )
+        .hint(Some("set `wsl.sync-guard = \"unmount\"`".to_owned())),
+        (SyncGuard::Seccomp, true, _) => check(Verdict::Ok, "seccomp"),
+        (SyncGuard::Auto, true, Ok(_)) => check(
+            Verdict::Ok,
+            "seccomp, or unmounting where the engine does not apply it",
+        ),
+        (SyncGuard::Auto, true, Err(error)) => check(
+            Verdict::Warn,
+            &format!("seccomp; where the engine does not apply it builds fail, for {error}"),
+        )
+        .hint(Some(error.hint())),
+        (SyncGuard::Unmount, _, Ok(_)) | (SyncGuard::Auto, false, Ok(_)) => {
+            check(Verdict::Ok, "drives are unmounted while an image is made")
+        }
+        (SyncGuard::Unmount, _, Err(error)) | (SyncGuard::Auto, false, Err(error)) => {
+            check(Verdict::Fail, &error.to_string()).hint(Some(error.hint()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::DoctorReport;
+    use crate::settings::LayerInput;
+    use crate::tools::tests::made::{SUDO, host, program};
+
+    /// As sudo that was given a password a while ago: with `-k` it forgets it.
+    const REMEMBERS: &str = "for word; do [ \"$word\" = -k ] && exit 1; done; exit 0";
+
+    fn said(sudo: &str, settings: &[(&str, &str)]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("proc/self")).unwrap();
+        std::fs::create_dir(at("bin")).unwrap();
+        program(&at("bin/sudo"), sudo);
+        let mounts = "24 1 8:1 / / rw - ext4 /dev/sda rw\n\
+                      75 24 0:44 / /mnt/c rw,noatime - 9p C:\\134 rw\n";
+        std::fs::write(at("proc/self/mountinfo"), mounts).unwrap();
+        let host = Host {
+            wsl: Some("Debian".to_owned()),
+            ..host()
+        };
+        let machine = Machine {
+            proc: at("proc"),
+            conf: at("wsl.conf"),
+            ledger: at("ledger"),
+            ..Machine::capture(&host)
+        };
+        let path = at("bin").display().to_string();
+        let variables = settings.iter().copied().chain([("PATH", path.as_str())]);
+        let environment = Environment::new(dir.path(), variables);
+        let input = LayerInput {
+            project_dir: dir.path().into(),
+            working_dir: dir.path().into(),
+            environment: environment.clone(),
+            ..LayerInput::default()
+        };
+        let resolved = Settings::resolve(&input).unwrap();
+        let report = DoctorReport::new(wsl_checks(machine, &host, &resolved, &environment));
+        report.render(false)
+    }
+
+    #[test]
+    fn drives_misplaced_directories_and_the_guard_are_shown() {
+        let variables = [
+            ("DL_DIR", "/mnt/c/downloads"),
+            ("ISAR_BUILD_ALL_WSL_SYNC_GUARD", "unmount"),
+        ];
+        insta::assert_snapshot!(said(SUDO, &variables), @r#"
+        ok    drives        /mnt/c (C:\, 9p, rw,noatime)
+        FAIL  directory     dl-dir /mnt/c/downloads lies on the Windows drive /mnt/c (C:\)
+                            hint: set it to a directory of Linux, such as one below ~, in [settings] of variants.toml or by its variable (docs/settings.md)
+        ok    sync-guard    drives are unmounted while an image is made
+
+        This host cannot build: 1 failure, 0 warnings.
+        "#);
+    }
+
+    #[test]
+    fn a_password_that_is_only_remembered_is_none() {
+        insta::assert_snapshot!(said(REMEMBERS, &[]), @r#"
+        ok    drives        /mnt/c (C:\, 9p, rw,noatime)
+        warn  sync-guard    seccomp; where the engine does not apply it builds fail, for mounting needs sudo without a password, and sudo only remembers one
+                            hint: allow it by `sudo visudo`: USER ALL=(root) NOPASSWD: ALL; or set `wsl.sync-guard = "seccomp"`
+
+        This host can build, with 1 warning.
+        "#);
+        let unmount = [("ISAR_BUILD_ALL_WSL_SYNC_GUARD", "unmount")];
+        assert!(said(REMEMBERS, &unmount).contains("cannot build: 1 failure"));
+        assert!(said(SUDO, &unmount).contains("This host can build."));
+        let off = [("ISAR_BUILD_ALL_WSL_SYNC_GUARD", "off")];
+        assert!(said(SUDO, &off).contains("FM-6"));
+    }
+}
