@@ -60,13 +60,11 @@ pub fn doctor_on(
     checks.extend(runner_checks(settings, &survey));
     checks.push(nix_check(settings.store.value, &survey));
     checks.extend(survey.programs.iter().map(program_check));
-    checks.extend(directory_checks(settings));
-    checks.extend(wsl::wsl_checks(
-        Machine::capture(host),
-        host,
-        settings,
-        environment,
-    ));
+    let machine = Machine::capture(host);
+    // That the mounts cannot be read is said below.
+    let drives = machine.drives().unwrap_or_default().drives;
+    checks.extend(directory_checks(settings, &drives));
+    checks.extend(wsl::wsl_checks(machine, host, settings, environment));
     DoctorReport::new(checks)
 }
 

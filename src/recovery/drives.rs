@@ -11,6 +11,10 @@ const MOUNT: Verb = Verb("mounted", "would mount");
 
 /// What comes back is taken out of `runs`; what does not stays for the next time.
 pub(super) fn bring_back(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+    // Where there was none to unmount, there is none to bring back.
+    for run in runs.iter_mut() {
+        run.drives.retain(|(_, _, drives)| !drives.is_empty());
+    }
     let host = Host::capture(place.environment);
     let machine = Machine::capture(&host);
     let known: Vec<(String, Drive)> = runs

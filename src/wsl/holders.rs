@@ -50,7 +50,7 @@ pub struct Scan {
     pub mounted: BTreeSet<(String, String)>,
     /// Who is inside `sync(2)`.
     pub syncing: Vec<Holder>,
-    /// Whether every process let itself be looked at.
+    /// Whether the mounts of every process are known.
     pub complete: bool,
 }
 
@@ -67,12 +67,6 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-struct Seen {
-    mounts: Vec<Mount>,
-    /// The first process that has this namespace.
-    said: bool,
-}
-
 /// Looks through all processes.
 #[must_use]
 pub fn scan(proc: &Path, devices: &[String]) -> Scan {
@@ -80,8 +74,13 @@ pub fn scan(proc: &Path, devices: &[String]) -> Scan {
         complete: true,
         ..Scan::default()
     };
-    let own = fs::read_link(proc.join("self/ns/mnt")).ok();
-    let mut namespaces: BTreeMap<PathBuf, Seen> = BTreeMap::new();
+    // A mount has the same number for all who see it, and each namespace has mounts of its own.
+    let mut said: BTreeSet<i32> = mounts_of(&proc.join("self"))
+        .unwrap_or_default()
+        .iter()
+        .map(|mount| mount.id)
+        .collect();
+    let mut namespaces: BTreeMap<PathBuf, Vec<Mount>> = BTreeMap::new();
     let mut numbers: Vec<i32> = fs::read_dir(proc)
         .into_iter()
         .flatten()
@@ -91,38 +90,29 @@ pub fn scan(proc: &Path, devices: &[String]) -> Scan {
     numbers.sort_unstable();
     for pid in numbers {
         let process = proc.join(pid.to_string());
-        let Ok(namespace) = fs::read_link(process.join("ns/mnt")) else {
-            // One that has ended, or is ending, holds nothing; another would not let us look.
-            found.complete &= has_ended(&process);
-            continue;
-        };
+        // Some let nobody see which namespace is theirs; what it mounts they cannot hide.
+        let namespace = fs::read_link(process.join("ns/mnt")).unwrap_or_else(|_| process.clone());
         if !namespaces.contains_key(&namespace) {
             let Ok(mounts) = mounts_of(&process) else {
+                // One that has ended, or is ending, mounts nothing.
                 found.complete &= has_ended(&process);
                 continue;
             };
-            let kinds = mounts.iter().filter(|mount| is_of_kind(mount));
-            found
-                .mounted
-                .extend(kinds.map(|mount| (mount.fs_type.clone(), mount.device.to_string())));
-            let seen = Seen {
-                mounts,
-                said: false,
-            };
-            namespaces.insert(namespace.clone(), seen);
+            namespaces.insert(namespace.clone(), mounts);
         }
-        let Some(seen) = namespaces.get_mut(&namespace) else {
+        let Some(mounts) = namespaces.get(&namespace) else {
             continue;
         };
         let mut with = Vec::new();
-        if Some(&namespace) != own.as_ref() && !seen.said {
-            seen.said = true;
-            let points = seen.mounts.iter().filter(|mount| is_asked(mount, devices));
-            with.extend(
-                points.map(|mount| format!("its mount namespace has {}", mount.point.display())),
-            );
+        for mount in mounts.iter().filter(|mount| is_of_kind(mount)) {
+            found
+                .mounted
+                .insert((mount.fs_type.clone(), mount.device.to_string()));
+            if is_asked(mount, devices) && said.insert(mount.id) {
+                with.push(format!("its mount namespace has {}", mount.point.display()));
+            }
         }
-        with.extend(uses(&process, &seen.mounts, devices));
+        with.extend(uses(&process, mounts, devices));
         if is_syncing(&process) {
             found.syncing.push(Holder {
                 pid,
@@ -302,8 +292,10 @@ mod tests {
         );
         fs::remove_file(rooted.join("cwd")).unwrap();
         symlink("/", rooted.join("cwd")).unwrap();
+        // One that hides its namespace.
         let innocent = MOUNTS.replace("0:44", "0:45");
         let syncing = process(proc, 8, "mnt:[4]", &innocent);
+        fs::remove_file(syncing.join("ns/mnt")).unwrap();
         fs::create_dir_all(syncing.join("task/9")).unwrap();
         let call = format!("{SYNC} 0x0 0x7fff 0x0 0x0 0x0 0x0 0x7ffe 0x7ffd\n");
         fs::write(syncing.join("task/9/syscall"), call).unwrap();

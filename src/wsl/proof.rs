@@ -23,7 +23,7 @@ pub(super) enum Alive {
     Unseen(usize),
     /// A drive of virtiofs lives.
     Virtiofs(String),
-    /// Processes could not be looked at.
+    /// The mounts of some process are not known.
     Unknown,
 }
 
@@ -76,7 +76,7 @@ impl std::fmt::Display for Alive {
                 "{count} superblocks of 9p still live that no process mounts whom we can see"
             ),
             Alive::Virtiofs(point) => write!(f, "the superblock of {point} still lives"),
-            Alive::Unknown => f.write_str("not every process could be looked at"),
+            Alive::Unknown => f.write_str("the mounts of some process cannot be read"),
         }
     }
 }

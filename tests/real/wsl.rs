@@ -50,8 +50,23 @@ fn program_32() -> Vec<u8> {
     file
 }
 
+/// Puts this machine's sgdisk with its libraries into `dir`, for a container whose image has none. With the
+/// loader among them they run whatever the image has.
+fn bring_sgdisk(dir: &Path) {
+    let sgdisk = which::which("sgdisk").unwrap();
+    let needs = output(Command::new("ldd").arg(&sgdisk));
+    let libraries = needs
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(Path::new);
+    for file in libraries.chain([sgdisk.as_path()]) {
+        fs::copy(file, dir.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
 /// sgdisk as wic calls it, with every number given so that nothing is left to chance.
 const PARTITION: &str = "\
+sgdisk() { /t/ld-linux-*.so.* --library-path /t /t/sgdisk \"$@\"; } && \
 truncate -s 64M $1 && \
 sgdisk --disk-guid=11111111-2222-3333-4444-555555555555 \
   --new=1:2048:34815 --new=2:34816:100351 $1 && \
@@ -70,7 +85,7 @@ fn in_container(dir: &Path, profile: Option<&Path>, script: &str, argument: &str
     command
         .arg("-v")
         .arg(format!("{}:/t", dir.display()))
-        .args(["--entrypoint", "sh"])
+        .args(["--user", "root", "--entrypoint", "sh"])
         .arg(environment("KAS_CONTAINER_IMAGE"))
         .args(["-c", script, "sh", argument])
         .output()
@@ -86,6 +101,7 @@ fn text(output: &Output) -> String {
 fn under_the_filter_sgdisk_writes_the_same_and_32_bit_programs_live() {
     let dir = tempfile::tempdir().unwrap();
     let profile = write_profile(dir.path()).unwrap();
+    bring_sgdisk(dir.path());
 
     let free = in_container(dir.path(), None, PARTITION, "/t/free.img");
     let filtered = in_container(dir.path(), Some(&profile), PARTITION, "/t/filtered.img");

@@ -135,6 +135,28 @@ async fn a_holder_is_waited_for() {
 }
 
 #[tokio::test]
+async fn the_user_is_asked_and_decides() {
+    for (answer, outcome) in [(true, Outcome::Succeeded), (false, Outcome::Failed)] {
+        let mut world = World::new(IMAGE);
+        world.holders = Holders::Ask;
+        world.answers = Some(vec![answer]);
+        world.write("busy.c", "");
+        world.process(77, "mnt/c");
+        let ended = world.build().await;
+        assert_eq!(ended.result.outcome, outcome, "{}", why(&ended));
+        assert!(world.read("asked").contains("pid 77 (vim notes.txt)"));
+        let sgdisk = world.done().contains(&"sgdisk of one".to_owned());
+        assert_eq!(sgdisk, answer);
+        assert!(world.is_whole());
+    }
+    // Where there is nobody to ask, nobody is waited for.
+    let mut world = World::new(IMAGE);
+    world.holders = Holders::Ask;
+    world.write("busy.c", "");
+    assert_eq!(world.build().await.result.outcome, Outcome::Failed);
+}
+
+#[tokio::test]
 async fn a_superblock_that_lives_on_is_no_proof_however_often_it_is_tried() {
     for how in [Unmount::Real, Unmount::Lazy] {
         let mut world = World::new(IMAGE);

@@ -18,7 +18,7 @@ use isar_build_all::settings::{
     CommandLine, Environment, Holders, LayerInput, Settings, SyncGuard, Unmount,
 };
 use isar_build_all::state::journal::Journal;
-use isar_build_all::steps::build::{BuildTools, Guarding, build};
+use isar_build_all::steps::build::{Ask, BuildTools, Guarding, build};
 use isar_build_all::steps::{Handover, StepContext, StepResult};
 use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
 use isar_build_all::wsl::{Keeper, Machine, Policy, write_profile};
@@ -142,6 +142,8 @@ pub struct World {
     pub unmount: Unmount,
     pub patience: Duration,
     pub kas: bool,
+    /// Answers that the user gives, one after the other; whoever is in the way ends before each.
+    pub answers: Option<Vec<bool>>,
     pub stop: watch::Sender<StopLevel>,
 }
 
@@ -161,6 +163,7 @@ impl World {
             unmount: Unmount::Real,
             patience: Duration::from_secs(20),
             kas: false,
+            answers: None,
             stop: watch::channel(StopLevel::Run).0,
         };
         let bin = world.path("bin");
@@ -306,6 +309,19 @@ impl World {
         }
     }
 
+    fn asker(&self) -> Option<Ask> {
+        let answers = Mutex::new(self.answers.clone()?.into_iter());
+        let (busy, asked) = (self.path("busy.c"), self.path("asked"));
+        Some(Arc::new(move |what: &str, _: &dyn Fn() -> bool| {
+            fs::write(&asked, what).unwrap();
+            let again = answers.lock().unwrap().next().unwrap();
+            if again {
+                fs::remove_file(&busy).unwrap();
+            }
+            again
+        }))
+    }
+
     pub fn keeper(&self) -> Keeper {
         let policy = Policy {
             unmount: self.unmount,
@@ -353,7 +369,7 @@ impl World {
                 choice: self.choice,
                 profile,
                 keeper: Ok(self.keeper()),
-                ask: None,
+                ask: self.asker(),
             }),
             project_dir: self.path("project"),
         };

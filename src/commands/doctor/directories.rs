@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::report::{Check, Verdict};
 use crate::settings::Settings;
 use crate::tools::{file_system, free_space};
+use crate::wsl::{Drive, drive_of};
 
 pub(super) const GIB: u64 = 1 << 30;
 
@@ -12,7 +13,8 @@ pub(super) const GIB: u64 = 1 << 30;
 const LITTLE_ROOM: u64 = 10 * GIB;
 
 /// A line for each directory that we may not write to, and one for each file system.
-pub(super) fn directory_checks(settings: &Settings) -> Vec<Check> {
+/// What lies on a Windows drive is left alone: a drive that does not answer would keep us for ever.
+pub(super) fn directory_checks(settings: &Settings, drives: &[Drive]) -> Vec<Check> {
     let directories = [
         ("state-dir", &settings.state_dir.value),
         ("build-root", &settings.build_root.value),
@@ -23,7 +25,10 @@ pub(super) fn directory_checks(settings: &Settings) -> Vec<Check> {
     ];
     let mut file_systems = Groups::new();
     let mut refused = Groups::new();
-    for (name, path) in directories {
+    let on_linux = directories
+        .into_iter()
+        .filter(|(_, path)| drive_of(path, drives).is_none());
+    for (name, path) in on_linux {
         file_systems.add(file_system(path), name, path);
         if let Some((nearest, reason)) = not_writable(path) {
             refused.add((nearest.to_path_buf(), reason), name, path);
