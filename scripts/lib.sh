@@ -113,3 +113,22 @@ standin_env() {
 	# shellcheck disable=SC2034
 	STANDIN_OPTIONS=(--overlay tests/standin/standin.yml)
 }
+
+# Runs tests as the build user; options are nextest's. Root compiles them and hands them over.
+run_tests() {
+	local archive status=0 tree
+	if ! is_root; then
+		cargo nextest run --locked --color never --no-fail-fast "$@"
+		return
+	fi
+	tree=$(sync_checkout)
+	archive=$tree/.isar-build-all/tests.tar.zst
+	as_build_user mkdir -p "$tree/.isar-build-all"
+	cargo nextest archive --locked --archive-file "$archive" || return
+	chmod 644 "$archive"
+	# insta looks for its snapshots where it was compiled, unless it is told.
+	as_build_user /usr/bin/env -C "$tree" INSTA_WORKSPACE_ROOT="$tree" cargo-nextest nextest run \
+		--archive-file "$archive" --workspace-remap "$tree" --color never --no-fail-fast "$@" || status=$?
+	rm -f "$archive"
+	return "$status"
+}

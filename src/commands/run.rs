@@ -135,7 +135,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         .map_err(path_failure)?;
     records
         .record_run_started(&run, &command, clock())
-        .map_err(environment)?;
+        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
     let journal = begin_journal(&state, &run, clock())?;
     let (hub, events) = Hub::start(
         &run,

@@ -1,5 +1,6 @@
 //! What lies about after a death: one file a kind. Knows nothing of processes.
 
+mod clones;
 mod entries;
 mod half_added;
 mod locks;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Place;
 use super::report::Report;
 
+pub(super) use clones::unlock;
 pub(super) use entries::dangling;
 pub(super) use half_added::half_added;
 

@@ -94,6 +94,9 @@ fn in_order(
             leftovers::half_added(&variant, &store.store(), &store_paths, report);
         }
     }
+    if look_for_containers {
+        leftovers::unlock(place, report);
+    }
     leftovers::remove(place, &names, report);
     // A journal without a run in it is one whose first entry was torn; it goes, too.
     if place.dry_run || !place.state.journal().exists() {

@@ -74,6 +74,15 @@ impl RecordsError {
                 rusqlite::ErrorCode::DiskFull => {
                     Some(format!("make room: df -h {}", path.display()))
                 }
+                rusqlite::ErrorCode::SystemIoFailure => Some(format!(
+                    "see whether the disk is full: df -h {}",
+                    path.display()
+                )),
+                rusqlite::ErrorCode::ReadOnly
+                | rusqlite::ErrorCode::CannotOpen
+                | rusqlite::ErrorCode::PermissionDenied => {
+                    Some(format!("see who may: namei -l {}", path.display()))
+                }
                 _ => None,
             },
             RecordsError::NotUtf8(_) => None,

@@ -6,7 +6,6 @@
 
 mod command;
 mod ending;
-mod git_locks;
 mod guard;
 
 use std::io;
@@ -24,6 +23,7 @@ use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::state::StateDir;
 use crate::state::journal::Entry;
 use crate::steps::capture::blocking;
+use crate::steps::git_locks;
 use crate::steps::{StepContext, StepResult};
 use crate::tools::Runner;
 
@@ -262,7 +262,13 @@ fn prepare(dirs: &VariantDirs) -> Result<(), StepResult> {
 /// Removes the locks of clones that killed builds left, and says so.
 async fn unlock_clones(ctx: &StepContext, dirs: &VariantDirs) -> Result<(), StepResult> {
     let dirs = dirs.clone();
-    for lock in blocking(move || git_locks::remove_stale(&dirs)).await? {
+    let removed = blocking(move || {
+        let stale = git_locks::stale(&dirs.work, &dirs.repo_ref);
+        stale
+            .into_iter()
+            .filter(|lock| std::fs::remove_file(lock).is_ok())
+    });
+    for lock in removed.await? {
         let message = format!(
             "removed {}: a git that was killed had left it",
             lock.display()

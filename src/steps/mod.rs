@@ -8,6 +8,7 @@ mod content;
 pub mod deploy;
 pub mod freshness;
 mod gates;
+pub(crate) mod git_locks;
 pub mod output;
 pub mod register;
 pub mod room;

@@ -7,6 +7,7 @@
     reason = "test support: each test binary uses a part of it"
 )]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ pub fn root() -> PathBuf {
 pub fn script(dir: &Path, name: &str, body: &str) -> PathBuf {
     let source = dir.join(format!("{name}.source"));
     let path = dir.join(name);
-    std::fs::write(&source, body).unwrap();
+    fs::write(&source, body).unwrap();
     let status = Command::new("install")
         .args(["-m", "755"])
         .arg(&source)
@@ -60,7 +61,7 @@ pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
 
 /// Whether a process lives; a zombie does not.
 pub fn lives(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         stat.rsplit_once(')')
             .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
     })
@@ -70,10 +71,40 @@ pub fn lives(pid: i32) -> bool {
 pub fn pid_in(path: &Path) -> i32 {
     let mut pid = None;
     eventually(Duration::from_secs(10), || {
-        pid = std::fs::read_to_string(path)
+        pid = fs::read_to_string(path)
             .ok()
             .and_then(|text| text.trim().parse().ok());
         pid.is_some()
     });
     pid.unwrap()
+}
+
+/// The processes that there are.
+pub fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+}
+
+/// The tool's own child that would clear up after it.
+pub fn watcher_of(tool: u32) -> Option<i32> {
+    pids().find(|pid| {
+        let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        parent == Some(tool)
+            && String::from_utf8_lossy(&read("cmdline")).contains("internal-watcher")
+            && lives(*pid)
+    })
+}
+
+/// Kills a process that may have ended by itself.
+pub fn kill(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
 }

@@ -1,8 +1,8 @@
-//! Faults on purpose: the tool is killed at random instants, and many processes write one file. What is
-//! left must be right, whatever the instant.
+//! Faults on purpose: the tool is killed at random instants, many processes write one file, disks are
+//! full, builds leave what is not theirs. What is registered must be right, whatever happens.
 //!
-//! `ISAR_FAULTS_KILLS` (40) and `ISAR_FAULTS_UPDATES` (1000) say how much of it; `ISAR_FAULTS_SEED`
-//! repeats a fresh seed that was printed.
+//! `ISAR_FAULTS_KILLS` (40), `ISAR_FAULTS_UPDATES` (1000) and `ISAR_FAULTS_ENOSPC` (12) say how much of
+//! it; `ISAR_FAULTS_SEED` repeats a fresh seed that was printed. `scripts/faults` runs it all at full size.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,18 +13,29 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
+mod full_disk;
+mod hostile;
 mod instants;
 #[path = "../cli/project.rs"]
 #[allow(dead_code)]
 mod project;
+mod random;
 mod recover;
+mod refusals;
 mod storm;
+#[path = "../support/mod.rs"]
+mod support;
 mod together;
 mod world;
 mod writers;
 
 /// A number from the environment.
-#[allow(clippy::disallowed_methods)]
 fn scale(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+    number(name).unwrap_or(default)
+}
+
+#[allow(clippy::disallowed_methods)]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
 }

@@ -1,32 +1,19 @@
-//! The kill storm.
+//! The kill storm with a container that is a process of its own. The one on the real container is in
+//! tests/real.
 
 use std::time::{Duration, Instant};
 
+use crate::counts::count;
+use crate::random::{Random, fresh_seed};
 use crate::scale;
 use crate::world::{World, Wrong, kill, watcher_of};
 
-/// Marsaglia's xorshift64: enough for instants.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-}
-
-/// Kills the tool `kills` times, every fifth in a run that publishes all at once, at instants spread over the whole of a run; every other time with its
-/// watcher, so that nobody clears up, and every third time leaving it to the next run to recover.
-fn storm(seed: u64, kills: u64) {
+/// Kills the tool `kills` times at instants spread over the whole of a run, every fifth time in a run that
+/// publishes all at once; every other time with its watcher, so that nobody clears up. After each, the
+/// world is put in order by `recover`, or every third time by the next run; that run then has to succeed.
+fn storm(world: &World, seed: u64, kills: u64) {
     println!("seed {seed}, {kills} kills");
-    let world = World::new();
-    let mut random = Random(seed.max(1));
+    let mut random = Random::of(seed);
     let begin = Instant::now();
     let first = world.run(&["-j", "2"]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
@@ -56,46 +43,55 @@ fn storm(seed: u64, kills: u64) {
             continue;
         }
         killed += 1;
-        if random.below(3) == 0 {
-            // The next run finds it.
-            continue;
+        count(&[("kills", 1)]);
+        let at = format!("seed {seed}, kill {killed}");
+        if random.below(3) > 0 {
+            let said = world.run(&["recover"]);
+            assert_eq!(said.code, Some(0), "{at}: {}{}", said.stdout, said.stderr);
+            in_order(world, &format!("{at}, after\n{}", said.stdout));
+            let again = world.run(&["recover"]);
+            assert_eq!(again.stdout, "Nothing to recover.\n", "{at}");
         }
-        let said = world.run(&["recover"]);
-        assert_eq!(
-            said.code,
-            Some(0),
-            "seed {seed}, kill {killed}: {}{}",
-            said.stdout,
-            said.stderr
-        );
-        let wrong = world.check();
-        assert_eq!(
-            wrong,
-            Wrong::default(),
-            "seed {seed}, kill {killed}, after\n{}",
-            said.stdout
-        );
-        let again = world.run(&["recover"]);
-        assert_eq!(
-            again.stdout, "Nothing to recover.\n",
-            "seed {seed}, kill {killed}"
-        );
+        let rerun = world.run(&["-j", "2"]);
+        assert_eq!(rerun.code, Some(0), "{at}: {}", rerun.stderr);
+        in_order(world, &format!("{at}, after the run\n{}", rerun.stderr));
+        assert_eq!(world.project.hashed().len(), 7, "{at}");
     }
-    let last = world.run(&["-j", "2"]);
-    assert_eq!(last.code, Some(0), "seed {seed}: {}", last.stderr);
-    assert_eq!(world.check(), Wrong::default(), "seed {seed}, at the end");
-    assert_eq!(world.project.hashed().len(), 7);
     println!("seed {seed}: {killed} kills, {late} too late, all in order");
+}
+
+fn in_order(world: &World, at: &str) {
+    let wrong = world.check();
+    wrong.count();
+    assert_eq!(wrong, Wrong::default(), "{at}");
+}
+
+/// A quarter of all kills; what does not divide goes to the first.
+fn quarter(which: u64) -> u64 {
+    let kills = scale("ISAR_FAULTS_KILLS", 40);
+    kills / 4 + u64::from(which < kills % 4)
+}
+
+fn fresh() -> u64 {
+    fresh_seed(crate::number("ISAR_FAULTS_SEED"))
 }
 
 #[test]
 fn a_kill_at_any_instant_leaves_what_recover_puts_in_order() {
-    storm(20_260_601, scale("ISAR_FAULTS_KILLS", 40) / 2);
+    storm(&World::new(), 20_260_601, quarter(0));
 }
 
 #[test]
 fn and_at_instants_that_nobody_has_tried() {
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let kills = scale("ISAR_FAULTS_KILLS", 40);
-    storm(scale("ISAR_FAULTS_SEED", now), kills - kills / 2);
+    storm(&World::new(), fresh(), quarter(1));
+}
+
+#[test]
+fn also_with_a_nix_store() {
+    storm(&World::with_nix(), 20_260_602, quarter(2));
+}
+
+#[test]
+fn also_with_a_nix_store_at_instants_that_nobody_has_tried() {
+    storm(&World::with_nix(), fresh(), quarter(3));
 }

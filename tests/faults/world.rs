@@ -9,11 +9,15 @@ use isar_build_all::model::hashes::parse;
 use isar_build_all::model::nix32;
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{lives, root};
+pub(crate) use crate::common::{kill, watcher_of};
+use crate::common::{lives, pids, root};
+use crate::counts::count;
 use crate::project::{Project, Said};
+use crate::support::PrivateNix;
 
 pub(crate) struct World {
     pub(crate) project: Project,
+    nix: Option<PrivateNix>,
 }
 
 /// What must be zero.
@@ -21,13 +25,42 @@ pub(crate) struct World {
 pub(crate) struct Wrong {
     pub(crate) wrong_hashes: Vec<String>,
     pub(crate) dangling: Vec<String>,
-    pub(crate) left: Vec<String>,
+    pub(crate) containers: Vec<String>,
+    pub(crate) mounts: Vec<String>,
+    pub(crate) locks: Vec<String>,
+    pub(crate) parts: Vec<String>,
+    /// Anything else that lies about.
+    pub(crate) others: Vec<String>,
+}
+
+impl Wrong {
+    /// Says for `scripts/faults` what was found.
+    pub(crate) fn count(&self) {
+        count(&[
+            ("wrong_hashes", self.wrong_hashes.len()),
+            ("dangling_entries", self.dangling.len()),
+            ("left_containers", self.containers.len()),
+            ("left_mounts", self.mounts.len()),
+            ("left_locks", self.locks.len()),
+            ("left_parts", self.parts.len() + self.others.len()),
+        ]);
+    }
 }
 
 impl World {
+    /// With a local store.
     pub(crate) fn new() -> World {
         World {
             project: Project::new(),
+            nix: None,
+        }
+    }
+
+    /// With a Nix store of its own.
+    pub(crate) fn with_nix() -> World {
+        World {
+            project: Project::new(),
+            nix: Some(PrivateNix::new().expect("scripts/setup --tests installs Nix")),
         }
     }
 
@@ -39,14 +72,19 @@ impl World {
         let mut command = self.project.command(args);
         let tests = root().join("tests");
         // Nothing is skipped: every run is to be one that can be killed.
-        command.env("ISAR_BUILD_ALL_MAX_AGE", "0").env(
-            "PATH",
-            format!(
-                "{}:{}:/usr/bin:/bin",
-                tests.join("faults/fakes").display(),
-                tests.join("fakes").display()
-            ),
+        command.env("ISAR_BUILD_ALL_MAX_AGE", "0");
+        let mut path = format!(
+            "{}:{}:/usr/bin:/bin",
+            tests.join("faults/fakes").display(),
+            tests.join("fakes").display()
         );
+        if let Some(nix) = &self.nix {
+            let program = which::which("nix-store").unwrap();
+            path += &format!(":{}", program.parent().unwrap().display());
+            command.env("ISAR_BUILD_ALL_STORE", "nix");
+            command.envs(nix.env().into_iter().filter(|(name, _)| name != "HOME"));
+        }
+        command.env("PATH", path);
         command
     }
 
@@ -65,22 +103,48 @@ impl World {
     /// Checks every hash against the bytes behind its output entry, and that nothing is left of anyone.
     pub(crate) fn check(&self) -> Wrong {
         let mut wrong = Wrong::default();
+        let named = self.check_hashes(&mut wrong);
+        for path in files(self.project.path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let is_entry = path.parent().unwrap().parent() == Some(&self.path("artifacts"));
+            let shown = path.display().to_string();
+            if name.ends_with(".part") {
+                wrong.parts.push(shown);
+            } else if name.ends_with(".lock") && !is_free_cache_lock(&path) {
+                wrong.locks.push(shown);
+            } else if path.starts_with(self.path("fake/containers")) {
+                wrong.containers.push(shown);
+            } else if name == "journal.jsonl"
+                || path.iter().any(|part| part == ".captured")
+                || (is_entry && !named.contains(&name))
+            {
+                wrong.others.push(shown);
+            }
+        }
+        wrong.containers.extend(self.container_processes());
+        let here = self.project.path().to_str().unwrap();
+        let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let ours = mounted.lines().filter(|line| line.contains(here));
+        wrong.mounts.extend(ours.map(str::to_owned));
+        wrong
+    }
+
+    /// Returns the names in the hashes file.
+    fn check_hashes(&self, wrong: &mut Wrong) -> BTreeSet<String> {
         let text = fs::read_to_string(self.path("artifact-hashes.nix")).unwrap_or_default();
-        let file = if text.is_empty() {
-            None
-        } else {
-            Some(parse(&text).unwrap())
-        };
         let mut named = BTreeSet::new();
-        for (name, sha256) in file.iter().flat_map(|file| file.entries()) {
+        if text.is_empty() {
+            return named;
+        }
+        let mut store_paths = Vec::new();
+        for (name, sha256) in parse(&text).unwrap().entries() {
             named.insert(name.to_owned());
             let entry = self.entry(name);
-            let Ok(bytes) = fs::read(&entry) else {
+            let (Ok(bytes), Ok(store_path)) = (fs::read(&entry), fs::read_link(&entry)) else {
                 wrong.dangling.push(name.to_owned());
                 continue;
             };
             let is: [u8; 32] = Sha256::digest(&bytes).into();
-            let store_path = fs::read_link(&entry).unwrap();
             let in_store = fs::read(&store_path).unwrap();
             if is != sha256 || in_store != bytes {
                 wrong.wrong_hashes.push(format!(
@@ -90,21 +154,35 @@ impl World {
                     store_path.display()
                 ));
             }
+            store_paths.push((name.to_owned(), entry, store_path));
         }
-        for path in files(self.project.path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let is_entry = path.parent().unwrap().parent() == Some(&self.path("artifacts"));
-            let is_left = name.ends_with(".part")
-                || (name.ends_with(".lock") && !is_free_cache_lock(&path))
-                || name == "journal.jsonl"
-                || path.iter().any(|part| part == ".captured")
-                || path.starts_with(self.path("fake/containers"))
-                || (is_entry && !named.contains(&name));
-            if is_left {
-                wrong.left.push(path.display().to_string());
+        if let Some(nix) = &self.nix {
+            let roots = nix.output("nix-store", ["--gc", "--print-roots"]);
+            for (name, entry, store_path) in store_paths {
+                let valid = nix.succeeds(
+                    "nix-store",
+                    ["--check-validity".as_ref(), store_path.as_os_str()],
+                );
+                if !valid || !roots.contains(&format!("{} -> ", entry.display())) {
+                    wrong.dangling.push(name);
+                }
             }
         }
-        wrong
+        named
+    }
+
+    /// What runs of the containers of this project, whether or not the engine knows it.
+    fn container_processes(&self) -> Vec<String> {
+        let here = self.project.path().to_str().unwrap();
+        let mut found = Vec::new();
+        for pid in pids() {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains("faults/fakes/container ") && line.contains(here) && lives(pid) {
+                found.push(format!("process {pid}: {line}"));
+            }
+        }
+        found
     }
 
     fn entry(&self, name: &str) -> PathBuf {
@@ -138,30 +216,4 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// The tool's own child that would clear up after it.
-pub(crate) fn watcher_of(tool: u32) -> Option<i32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .find(|pid| {
-            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-            let parent = stat
-                .rsplit_once(") ")
-                .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-            parent == Some(tool)
-                && String::from_utf8_lossy(&read("cmdline")).contains("internal-watcher")
-                && lives(*pid)
-        })
-}
-
-pub(crate) fn kill(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
 }

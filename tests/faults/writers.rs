@@ -9,6 +9,7 @@ use isar_build_all::model::matrix::VariantKey;
 use isar_build_all::state::lock::Holder;
 use isar_build_all::store::hashes_file::{HashesFile, WAIT};
 
+use crate::counts::count;
 use crate::scale;
 
 const PROCESSES: u64 = 50;
@@ -93,6 +94,9 @@ fn fifty_processes_lose_no_update() {
         assert_eq!(last, Some(hash(writer, rounds() - 1)));
     }
     println!("{} updates, {lost} lost", PROCESSES * rounds());
+    let updates = usize::try_from(PROCESSES * rounds()).unwrap();
+    let lost_updates = usize::try_from(lost).unwrap();
+    count(&[("updates", updates), ("updates_lost", lost_updates)]);
     assert_eq!(lost, 0);
     let left: Vec<_> = fs::read_dir(dir.path())
         .unwrap()

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::counts::refused;
 use crate::project::{Project, output};
 
 #[test]
@@ -43,14 +44,15 @@ fn a_wrong_architectures_binary_in_a_shared_cache_is_refused() {
     for name in ["k3s", "k3s.done"] {
         fs::copy(downloads.join("arm64").join(name), amd64.join(name)).unwrap();
     }
-    let refused = run(&[&base[..], &["qemuamd64"]].concat());
-    let stderr = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(4), "{stderr}");
+    let second = run(&[&base[..], &["qemuamd64"]].concat());
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(4), "{stderr}");
     assert!(
         stderr.contains("k3s is a program for arm64 (ELF)"),
         "{stderr}"
     );
     assert_eq!(project.hashes(), registered, "nothing of it is registered");
+    refused("foreign_elf");
 
     let audit = run(&["cache", "audit"]);
     assert_eq!(audit.status.code(), Some(10));
@@ -63,9 +65,9 @@ fn a_wrong_architectures_binary_in_a_shared_cache_is_refused() {
             .args(["-s", "arm64"])
             .arg(&amd64),
     );
-    let refused = run(&[&base[..], &["qemuamd64"]].concat());
-    let stderr = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(4));
+    let second = run(&[&base[..], &["qemuamd64"]].concat());
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(4));
     assert!(
         stderr.contains("is that of arm64, not of amd64"),
         "{stderr}"

@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use crate::counts::refused;
 use crate::image;
 use crate::project::Project;
 
@@ -85,4 +86,31 @@ fn a_variant_that_is_what_it_was_before_is_not_contaminated_by_what_it_was_in_be
     project.set("more", "");
     assert_eq!(built(), Some(0));
     assert!(!has(&project, BASE, FOREIGN[0]));
+}
+
+#[test]
+fn with_its_gate_open_the_contaminated_image_is_registered_with_a_warning() {
+    let project = Project::new();
+    let open = |variant: &str| {
+        project
+            .command(&["--variant", variant, "--store", "local"])
+            .env("ISAR_BUILD_ALL_BUILD_SHARING", "all")
+            .env("ISAR_BUILD_ALL_SKIP_GATES", "contamination")
+            .output()
+            .unwrap()
+    };
+    for variant in [BASE, SERVER, BASE] {
+        let built = open(variant);
+        let said = String::from_utf8_lossy(&built.stderr).into_owned();
+        assert_eq!(built.status.code(), Some(0), "{said}");
+        if variant == SERVER {
+            assert!(said.contains("is not cleaned before the build"), "{said}");
+        }
+    }
+    // What the other tests here prove to be kept out is what comes in without the gate.
+    assert!(has(&project, BASE, FOREIGN[0]));
+    assert_eq!(build(&project, "all", SERVER).status.code(), Some(0));
+    assert_eq!(build(&project, "all", BASE).status.code(), Some(0));
+    assert!(!has(&project, BASE, FOREIGN[0]));
+    refused("contaminated");
 }

@@ -13,11 +13,24 @@ mod caches;
 #[path = "../common/mod.rs"]
 mod common;
 mod contamination;
+#[path = "../faults/counts.rs"]
+mod counts;
 mod examples;
 mod executor;
 mod image;
 mod matrix;
 mod misbehaviour;
 mod project;
+#[path = "../faults/random.rs"]
+mod random;
 mod stopping;
+mod storm;
+#[path = "../support/mod.rs"]
+mod support;
 mod wsl;
+
+/// A number from the environment.
+#[allow(clippy::disallowed_methods)]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}

@@ -1,4 +1,4 @@
-//! Removes what killed git processes left locked: a `config.lock` or its like in a clone fails every
+//! Finds what killed git processes left locked: a `config.lock` or its like in a clone fails every
 //! later build with it. Knows nothing of what kas does with the clones.
 //!
 //! The lock files of git say nothing of their holder. In the work directory of a variant nobody else
@@ -9,27 +9,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::settings::VariantDirs;
-
 /// How long a lock of a shared clone is left alone. git holds one for milliseconds, or has it open.
 const AGE: Duration = Duration::from_secs(5);
 
-/// Removes stale locks and returns them. Blocks: where a lock of a shared clone is young, until it is
-/// gone or old.
-pub(super) fn remove_stale(dirs: &VariantDirs) -> Vec<PathBuf> {
+/// The stale locks in the clones of a work directory, where nobody works, and in those that are shared.
+/// Blocks: where a lock of a shared clone is young, until it is gone or old.
+pub(crate) fn stale(work: &Path, shared: &Path) -> Vec<PathBuf> {
+    let mut stale = in_work(work);
+    stale.extend(in_shared(shared));
+    stale
+}
+
+/// The stale locks in clones that are shared. Blocks as [`stale`] does.
+pub(crate) fn in_shared(shared: &Path) -> Vec<PathBuf> {
     let mut stale = Vec::new();
-    for clone in directories(&dirs.work) {
-        stale.extend(locks(&clone.join(".git")));
-    }
-    for clone in directories(&dirs.repo_ref) {
+    for clone in directories(shared) {
         stale.extend(
             locks(&clone)
                 .into_iter()
                 .filter(|lock| outlives_its_git(lock)),
         );
     }
-    stale.retain(|lock| fs::remove_file(lock).is_ok());
     stale
+}
+
+/// The locks in the clones of a work directory in which nobody works.
+pub(crate) fn in_work(work: &Path) -> Vec<PathBuf> {
+    let clones = directories(work).into_iter();
+    clones
+        .flat_map(|clone| locks(&clone.join(".git")))
+        .collect()
 }
 
 /// Whether a lock stays although nobody works with it.
@@ -114,16 +123,9 @@ mod tests {
     #[test]
     fn locks_of_the_dead_go_and_those_of_the_living_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let dirs = VariantDirs {
-            work: dir.path().join("work"),
-            build: dir.path().join("build"),
-            dl: dir.path().join("dl"),
-            sstate: dir.path().join("sstate"),
-            repo_ref: dir.path().join("ref"),
-            output: dir.path().join("out"),
-        };
-        assert_eq!(remove_stale(&dirs), Vec::<PathBuf>::new());
-        let (clone, shared) = (dirs.work.join("isar"), dirs.repo_ref.join("isar.git"));
+        let (work, repo_ref) = (dir.path().join("work"), dir.path().join("ref"));
+        assert_eq!(stale(&work, &repo_ref), Vec::<PathBuf>::new());
+        let (clone, shared) = (work.join("isar"), repo_ref.join("isar.git"));
         assert!(git(dir.path(), &["init", "-q", clone.to_str().unwrap()]));
         assert!(git(
             dir.path(),
@@ -143,15 +145,18 @@ mod tests {
         let held = fs::File::create(&open).unwrap();
         age(&open, 60);
         assert!(!git(&clone, &configure) && !git(&shared, &configure));
-        let mut removed = remove_stale(&dirs);
+        let mut removed = stale(&work, &repo_ref);
         removed.sort();
+        for lock in &removed {
+            fs::remove_file(lock).unwrap();
+        }
         let mut expected = left.to_vec();
         expected.sort();
         assert_eq!(removed, expected);
         assert!(git(&clone, &configure) && git(&shared, &configure));
         assert!(open.exists());
         drop(held);
-        assert_eq!(remove_stale(&dirs), [open]);
+        assert_eq!(stale(&work, &repo_ref), [open]);
     }
 
     #[test]

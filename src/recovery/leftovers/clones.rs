@@ -1,0 +1,26 @@
+//! Locks that killed git processes left in clones: with one of them every later build fails.
+
+use std::fs;
+
+use super::directories;
+use crate::files::PathError;
+use crate::recovery::Place;
+use crate::recovery::report::{REMOVE, Report};
+use crate::steps::git_locks;
+
+/// Removes them, in the work directories of all variants and in the clones that they share.
+pub(in crate::recovery) fn unlock(place: &Place<'_>, report: &mut Report) {
+    let machines = directories(&place.settings.build_root.value);
+    let mut locks: Vec<_> = machines
+        .iter()
+        .flat_map(|machine| directories(machine))
+        .flat_map(|variant| git_locks::in_work(&variant.join("work")))
+        .collect();
+    locks.extend(git_locks::in_shared(&place.settings.repo_ref_dir.value));
+    for lock in locks {
+        let what = format!("{}, which a killed git left", lock.display());
+        report.attempt(REMOVE, what, || {
+            fs::remove_file(&lock).map_err(PathError::on("remove", &lock))
+        });
+    }
+}
