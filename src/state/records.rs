@@ -160,8 +160,8 @@ impl Records {
         };
         let mut connection = Connection::open(path).map_err(fault)?;
         connection.busy_timeout(BUSY).map_err(fault)?;
-        // Where a file system cannot do WAL, SQLite answers with the mode that it keeps; it works too.
-        patiently(|| connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())))
+        // Not WAL: its index is mapped memory, and a full disk would answer a write there with SIGBUS.
+        patiently(|| connection.query_row("PRAGMA journal_mode = TRUNCATE", [], |_| Ok(())))
             .and_then(|()| {
                 connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
             })
