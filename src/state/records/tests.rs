@@ -149,7 +149,7 @@ fn what_is_no_database_of_ours_is_refused() {
     DIR/text: file is not a database
     hint: Some("move it away; only history is lost: mv DIR/text DIR/text.broken")
     DIR/absent/r.sqlite: unable to open database file: DIR/absent/r.sqlite
-    hint: None
+    hint: Some("see who may: namei -l DIR/absent/r.sqlite")
     "#);
 }
 
