@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::task::spawn_blocking;
@@ -60,8 +59,6 @@ pub struct Job {
     pub keys: Option<Arc<Keys>>,
     /// The variants whose build directories are cleaned first (`--rebuild`).
     pub rebuild: Asked,
-    /// Set as soon as a step did something, and was not skipped.
-    pub did_anything: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -277,7 +274,7 @@ impl Work for Job {
             handover: Arc::clone(&self.handover),
             journal: Arc::clone(&self.journal),
         };
-        let result = match node.step {
+        match node.step {
             StepKind::Build => self.build(&ctx, &dirs).await,
             StepKind::Capture if self.scope == Scope::FromOutput => {
                 take_output(&ctx, &self.registry.store).await
@@ -287,10 +284,6 @@ impl Work for Job {
                 self.capture(&ctx, place).await
             }
             StepKind::Register => register(&ctx, &self.registry).await,
-        };
-        if result.outcome != Outcome::Skipped {
-            self.did_anything.store(true, Ordering::Relaxed);
         }
-        result
     }
 }

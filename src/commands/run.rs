@@ -4,7 +4,6 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -143,7 +142,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
-    let did_anything = Arc::new(AtomicBool::new(false));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -169,7 +167,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         journal: Arc::clone(&journal),
         keys: keys.clone(),
         rebuild: asked,
-        did_anything: Arc::clone(&did_anything),
     };
     if let Err(error) = pruned {
         events.warn(None, error.to_string(), error.hint());
@@ -179,10 +176,6 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     drop(events);
     if let Some(keys) = keys {
         keys.tidy();
-    }
-    if !did_anything.load(Ordering::Relaxed) {
-        // Without the mark it only counts among the others.
-        let _ = runs::mark_idle(&state, &run);
     }
     if let Err(error) = journal.end(&run) {
         say_late(&error.to_string());

@@ -297,8 +297,7 @@ settings! {
     /// for those that run, or is not started. Default 1024.
     min_free: u64 = "min-free" as Number<u64, 0, 1_048_576>,
         default 1024;
-    /// How many ended runs keep their logs in `runs/` of the state directory. Runs that found nothing to do
-    /// are counted by themselves. Default 30.
+    /// How many ended runs keep their logs in `runs/` of the state directory. Default 30.
     keep_runs: usize = "keep-runs" as Number<usize, 1, 100_000>,
         default 30;
     /// Globs of paths inside images and archives where programs for other machines belong, besides

@@ -1,27 +1,13 @@
-//! What is kept of ended runs: the newest that did something, and as many that found nothing to do.
-//! Knows nothing of what a run does.
+//! What is kept of ended runs: the newest. A run that finds nothing to do leaves nothing, and so pushes no
+//! other out. Knows nothing of what a run does.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use super::StateDir;
 use crate::files::PathError;
 
-/// Marks the directory of a run in which there was nothing to do.
-const IDLE: &str = "idle";
-
-/// Marks a run as one that found nothing to do, so that it pushes no other out.
-///
-/// # Errors
-/// What the system answers.
-pub fn mark_idle(state: &StateDir, run: &str) -> Result<(), PathError> {
-    let mark = state.run(run).root().join(IDLE);
-    fs::write(&mark, "").map_err(PathError::on("write", &mark))
-}
-
-/// Removes the directories of all runs but the newest `keep` that did something, the newest `keep` that
-/// did not, and those in `unfinished`. The caller holds the run lock, and its own run's directory is not
+/// Removes the directories of all runs but the newest `keep` and those in `unfinished`. The caller holds the run lock, and its own run's directory is not
 /// there yet. What has another name than a run's is left.
 ///
 /// # Errors
@@ -40,14 +26,9 @@ pub fn prune(state: &StateDir, keep: usize, unfinished: &[String]) -> Result<(),
         .collect();
     // By time, for that is what a name begins with.
     names.sort();
-    let (idle, real): (Vec<PathBuf>, Vec<PathBuf>) = names
-        .iter()
-        .map(|name| runs.join(name))
-        .partition(|run| run.join(IDLE).exists());
-    for old in [idle, real] {
-        for run in &old[..old.len().saturating_sub(keep)] {
-            fs::remove_dir_all(run).map_err(PathError::on("remove", run))?;
-        }
+    for name in &names[..names.len().saturating_sub(keep)] {
+        let run = runs.join(name);
+        fs::remove_dir_all(&run).map_err(PathError::on("remove", &run))?;
     }
     Ok(())
 }
@@ -86,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_real_runs_stay_whatever_came_after_them() {
+    fn the_newest_runs_and_unfinished_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path().join("state"));
         prune(&state, 2, &[]).unwrap();
@@ -94,15 +75,11 @@ mod tests {
         let run = |minute: u32| format!("20261125T10{minute:02}00Z-a{minute}");
         for minute in 0..20 {
             state.run(&run(minute)).create([]).unwrap();
-            if minute >= 5 {
-                mark_idle(&state, &run(minute)).unwrap();
-            }
         }
         fs::create_dir(state.runs().join("mine")).unwrap();
         prune(&state, 2, &[run(0), run(7)]).unwrap();
-        let expected = [run(0), run(3), run(4), run(7), run(18), run(19)];
-        assert_eq!(kept(&state)[..6], expected);
-        assert_eq!(kept(&state)[6..], ["mine"]);
+        assert_eq!(kept(&state)[..4], [run(0), run(7), run(18), run(19)]);
+        assert_eq!(kept(&state)[4..], ["mine"]);
     }
 
     #[test]
