@@ -47,13 +47,37 @@ fn with_settings(
     failure
 }
 
+/// Of what there are several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Differs {
+    /// Architectures.
+    pub archs: bool,
+    /// Machines.
+    pub machines: bool,
+}
+
+impl Differs {
+    fn among(variants: &[Variant]) -> Differs {
+        let first = variants.first();
+        let differ = |same: fn(&Variant, &Variant) -> bool| {
+            variants
+                .iter()
+                .any(|one| !first.is_some_and(|first| same(first, one)))
+        };
+        Differs {
+            archs: differ(|one, other| one.arch == other.arch),
+            machines: differ(|one, other| one.key.machine == other.key.machine),
+        }
+    }
+}
+
 /// A checked project.
 #[derive(Debug)]
 pub struct Project {
     /// The selected part of the matrix.
     pub matrix: Matrix,
-    /// Every variant of the file, selected or not.
-    pub all: Vec<Variant>,
+    /// In how much the variants of the file differ, selected or not.
+    pub differs: Differs,
     /// The directory of variants.toml, absolute.
     pub directory: PathBuf,
     /// The settings.
@@ -111,13 +135,13 @@ impl Project {
             kas,
             ..
         } = loaded;
-        let all = matrix.variants.clone();
+        let differs = Differs::among(&matrix.variants);
         let matrix = select(matrix, &words.variants, &words.machines).map_err(|faults| {
             Failure::report(Kind::Configuration, faults.render(&file_name, "", color))
         })?;
         Ok(Project {
             matrix,
-            all,
+            differs,
             directory: project_dir,
             settings,
             build_dir: context

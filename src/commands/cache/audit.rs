@@ -198,15 +198,9 @@ fn compare(caches: &[Cache], audit: &mut Audit) -> Result<(), Failure> {
 }
 
 fn differs(project: &Project) -> Differs {
-    let archs: BTreeSet<Arch> = project.all.iter().map(|variant| variant.arch).collect();
-    let machines: BTreeSet<&str> = project
-        .all
-        .iter()
-        .map(|variant| variant.key.machine.as_str())
-        .collect();
     Differs {
-        archs: archs.len() > 1,
-        machines: machines.len() > 1,
+        archs: project.differs.archs,
+        machines: project.differs.machines,
     }
 }
 
