@@ -149,6 +149,10 @@ pub struct Run {
     /// What a run that is going on is to this one.
     #[command(flatten)]
     pub wait: Wait,
+    /// Stop a build that hangs in the kernel for good, as sync(2) does on a Windows drive that does not
+    /// answer (docs/watchdog.md); without it that is only said
+    #[arg(long)]
+    pub kill_hung: bool,
     /// Write every event of the run to FILE as JSON lines
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
@@ -255,6 +259,13 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// Reads what /proc says of a build that is silent; started by a run for itself.
+    #[command(name = "internal-processes", hide = true)]
+    InternalProcesses {
+        /// The number of the first process, then marks of others.
+        #[arg(allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Stops what a killed run left; started by every run for itself.
     #[command(name = "internal-watcher", hide = true)]
     InternalWatcher {

@@ -24,4 +24,5 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod tools;
+pub mod watchdog;
 pub mod wsl;

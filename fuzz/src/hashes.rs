@@ -98,6 +98,8 @@ fn wishes(what: u8, old: &[(&str, [u8; 32])]) -> Vec<VariantHashes> {
         has.entries = old
             .iter()
             .step_by(2)
+            // What the others bring is theirs: two hashes for one name are refused, and rightly.
+            .filter(|(name, _)| !name.starts_with("new-"))
             .map(|(name, _)| ((*name).to_owned(), [what; 32]))
             .collect();
         wishes.push(has);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Cli;
 use crate::load;
 use crate::settings::{
-    ColorChoice, CommandLine, Environment, LayerFile, LayerInput, Settings, Surroundings,
+    ColorChoice, CommandLine, Environment, HungBuild, LayerFile, LayerInput, Settings, Surroundings,
 };
 
 use super::failure::{Failure, Kind};
@@ -148,6 +148,7 @@ impl Context {
             engine: run.engine,
             store: run.store,
             jobs: run.jobs,
+            hung_build: run.kill_hung.then_some(HungBuild::Kill),
             color: self.cli.output.no_color.then_some(ColorChoice::Never),
             ..CommandLine::default()
         }

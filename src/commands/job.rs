@@ -120,6 +120,7 @@ impl Job {
             Err(error) => return unrecorded(&error),
         };
         let made_of = self.look_at_inputs(ctx).await;
+        self.recall_silences(ctx);
         let begin = Instant::now();
         let result = contamination::build(ctx, tools, &dirs.build, old).await;
         let seconds = begin.elapsed().as_secs_f64();
@@ -133,6 +134,7 @@ impl Job {
                 self.look_again(ctx, made_of).await;
             }
             self.measure(ctx, dirs).await;
+            self.remember_silences(ctx);
         }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
@@ -225,6 +227,28 @@ impl Job {
                 "make room, for example by isar-build-all cache prune; `build-space` and `min-free` set what is asked for",
             ),
         })
+    }
+
+    /// Leaves for a build how long its tasks were silent before. Without that they may be silent for as
+    /// long as any.
+    fn recall_silences(&self, ctx: &StepContext) {
+        let key = &ctx.variant.key;
+        match self.registry.records.silences(key) {
+            Ok(silences) => ctx.handover.put_silences(key.clone(), silences),
+            Err(error) => {
+                ctx.events
+                    .warn(Some(&ctx.node), error.to_string(), error.hint());
+            }
+        }
+    }
+
+    fn remember_silences(&self, ctx: &StepContext) {
+        let key = &ctx.variant.key;
+        let silences = ctx.handover.silences(key);
+        if let Err(error) = self.registry.records.record_silences(key, &silences) {
+            ctx.events
+                .warn(Some(&ctx.node), error.to_string(), error.hint());
+        }
     }
 
     /// Remembers what a build took.

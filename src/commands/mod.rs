@@ -32,6 +32,7 @@ use crate::cli::{Cli, Command, Format};
 use crate::exec::watcher;
 use crate::model::schema::schema;
 use crate::settings;
+use crate::watchdog;
 use crate::wsl::holders;
 
 use context::Context;
@@ -45,6 +46,9 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     }
     if let Some(Command::InternalHolders { arguments }) = &cli.command {
         return holders::main(arguments);
+    }
+    if let Some(Command::InternalProcesses { arguments }) = &cli.command {
+        return watchdog::main(arguments);
     }
     match Context::capture(cli).and_then(|context| choose(&context)) {
         Ok(code) => ExitCode::from(code),
@@ -118,7 +122,11 @@ fn choose(context: &Context) -> Result<u8, Failure> {
         Some(Command::Wsl { command }) => show_with(wsl::run(context, command)?),
         Some(Command::Config) => show_with(config::run(context)?),
         // Taken before anything else was looked at.
-        Some(Command::InternalWatcher { .. } | Command::InternalHolders { .. }) => Ok(0),
+        Some(
+            Command::InternalWatcher { .. }
+            | Command::InternalHolders { .. }
+            | Command::InternalProcesses { .. },
+        ) => Ok(0),
         None if context.cli.mode.list => show(&plan::list(context)?),
         None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
         None => run::run(context),

@@ -55,7 +55,7 @@ pub(super) fn lives(number: i32) -> bool {
 /// environment, and all its descendants, ourselves excepted. kas and BitBake put what they start into
 /// groups and sessions of its own, where no signal to a group finds it. The environment of another
 /// user's process cannot be read; such a process is found where it descends from one of ours.
-pub(super) fn marked(marks: &[String]) -> Vec<i32> {
+pub(crate) fn marked(marks: &[String]) -> Vec<i32> {
     if marks.is_empty() {
         return Vec::new();
     }

@@ -330,7 +330,7 @@ fn what(process: &Process, machine: &str) -> String {
     let (locked, others): (Vec<_>, Vec<_>) = process
         .threads
         .iter()
-        .map(|thread| what(thread))
+        .map(what)
         .partition(|what| what == LOCK);
     let mut all = others.into_iter().chain(locked);
     all.next().unwrap_or_else(|| "waits".to_owned())

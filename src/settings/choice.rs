@@ -37,6 +37,16 @@ pub enum IsarMode {
     Rootless,
 }
 
+/// What is done with a build that hangs in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum HungBuild {
+    /// It is said
+    Warn,
+    /// It is stopped
+    Kill,
+}
+
 /// A gate between build and registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -24,8 +24,8 @@ mod surroundings;
 mod table;
 
 pub use choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, IsarMode, StoreChoice,
-    SyncGuard, Unmount,
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
+    StoreChoice, SyncGuard, Unmount,
 };
 pub use environment::Environment;
 pub use fault::{Fault, SettingsError};

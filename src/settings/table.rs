@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, IsarMode, StoreChoice,
-    SyncGuard, Unmount,
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
+    StoreChoice, SyncGuard, Unmount,
 };
 use super::kind::{
     Age, Choice, Choices, Globs, Kind, MaxAge, Mounts, Number, PathGlobs, Place, Places, Program,
@@ -321,6 +321,15 @@ settings! {
     /// repository in the kas files. Default none.
     pinned: Vec<String> = "pinned" as Words,
         default Vec::new();
+    /// For how many seconds a task may say nothing before its processes are looked at; one that was silent
+    /// for longer in a good build, for three times as long as then (docs/watchdog.md). Default 600.
+    silence_limit: u64 = "silence-limit" as Number<u64, 1, 604_800>,
+        default 600;
+    /// What is done with a build that hangs in the kernel for good: `warn` says so, `kill` stops it, and it
+    /// has failed. Default `warn`.
+    hung_build: HungBuild = "hung-build" as Choice<HungBuild>,
+        default HungBuild::Warn,
+        option "--kill-hung";
     /// How many seconds a build may take to stop before it is killed. Default 30.
     stop_timeout: u64 = "stop-timeout" as Number<u64, 0, 86_400>,
         default 30;

@@ -3,6 +3,7 @@
 
 pub mod deploys;
 pub mod keys;
+mod silences;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/1.sql"),
     include_str!("schema/2-deploy-states.sql"),
     include_str!("schema/3-keys.sql"),
+    include_str!("schema/4-silences.sql"),
 ];
 
 /// How long a write waits for another process's.

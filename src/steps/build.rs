@@ -7,6 +7,7 @@
 mod command;
 mod ending;
 mod guard;
+mod silence;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use command::{UnfitWord, check_words};
 use ending::Evidence;
 pub use guard::{Ask, Guarding};
 use guard::{Ear, MaybeWatch, SyncWatch};
+use silence::Watch;
 
 /// What a build needs besides its context.
 #[derive(Clone)]
@@ -177,14 +179,15 @@ async fn run_kas(
     let mut collector = Collector::default();
     let stop_timeout = Duration::from_secs(ctx.settings.stop_timeout.value);
     let stop_command = kas.graceful_stop(&tools.runner, stop_timeout);
-    let control = Control::new(ctx.stop.clone()).with_action(Box::new(|level| {
+    let watch = Watch::start(ctx, &tools.runner, &kas, &undo);
+    let control = Control::new(watch.stop()).with_action(Box::new(|level| {
         Box::pin(stop(level, &stop_command, &undo, stop_timeout))
     }));
     let (mut ear, heard) = Ear::new();
     let work = async {
         let finish = process
             .run(
-                |output| listen(ctx, &mut collector, restored_root, &mut ear, output),
+                |output| listen(ctx, &watch, &mut collector, restored_root, &mut ear, output),
                 control,
             )
             .await;
@@ -201,7 +204,14 @@ async fn run_kas(
         log: &log,
         mounts: mounts(&dirs, kas.is_container()),
     };
-    let result = sync.verdict(evidence.result(&collector));
+    let result = watch
+        .gave_up()
+        .unwrap_or_else(|| sync.verdict(evidence.result(&collector)));
+    if task == Task::Build && result.outcome.lets_descendants_run() {
+        let key = variant.key.clone();
+        ctx.handover.put_silences(key, watch.longest());
+    }
+    drop(watch);
     if result.outcome.lets_descendants_run() {
         sync.end().await;
         if let Some(guard) = guard {
@@ -395,6 +405,7 @@ async fn stop_container(command: &[String], undo: &Undo, patience: Duration) {
 
 fn listen(
     ctx: &StepContext,
+    watch: &Watch,
     collector: &mut Collector,
     restored_root: &mut bool,
     ear: &mut Ear,
@@ -406,6 +417,7 @@ fn listen(
             let said = Said::read(&line);
             collector.hear(&line, said.as_ref());
             ear.hear(said.as_ref());
+            watch.hear(&line, said.as_ref());
             ctx.events.output(&ctx.node, stream, text);
             if let Some(Said::Progress {
                 done,

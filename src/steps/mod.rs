@@ -22,6 +22,7 @@ pub use crate::exec::{StopLevel, StopSignal};
 use crate::model::key::{Line, Unpinned};
 use crate::model::matrix::{Variant, VariantKey};
 use crate::model::outcome::Outcome;
+use crate::model::silence::History;
 use crate::report::EventSink;
 use crate::settings::Settings;
 use crate::state::journal::{Entry, Journal};
@@ -139,13 +140,14 @@ impl StepResult {
     }
 }
 
-/// What the steps of a run hand on: what lay in the deploy directory before each build, and the
-/// captures of each variant.
+/// What the steps of a run hand on: what lay in the deploy directory before each build, the captures of
+/// each variant, and how long its tasks are silent.
 #[derive(Debug, Default)]
 pub struct Handover {
     before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
     made_of: Mutex<HashMap<VariantKey, MadeOf>>,
+    silences: Mutex<HashMap<VariantKey, History>>,
 }
 
 /// What a variant was built from, while nothing of that changed.
@@ -192,6 +194,25 @@ impl Handover {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key)
+    }
+
+    /// Leaves the longest silences of a variant's tasks: for its build those of builds before it, and of
+    /// a build that ended well its own.
+    pub fn put_silences(&self, key: VariantKey, silences: History) {
+        self.silences
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, silences);
+    }
+
+    /// What was left of them.
+    pub fn silences(&self, key: &VariantKey) -> History {
+        self.silences
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Leaves a variant's captures for its registration.

@@ -218,6 +218,16 @@ impl Kas {
         }
     }
 
+    /// What asks the engine for the first process of the container; nothing where there is none.
+    pub(super) fn first_process(&self, runner: &Runner) -> Vec<String> {
+        runner.engine().map_or_else(Vec::new, |engine| {
+            engine_command(
+                engine,
+                &["inspect", "--format", "{{.State.Pid}}", &self.name],
+            )
+        })
+    }
+
     /// What stops the container as the engine does it: a signal first, and its end after `patience`.
     pub(super) fn graceful_stop(&self, runner: &Runner, patience: Duration) -> Vec<String> {
         match runner {
