@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use isar_build_all::model::matrix::VariantKey;
 use isar_build_all::model::silence::History;
+use isar_build_all::state::StateDir;
 use isar_build_all::state::records::Records;
 use project::{Project, outcome};
 use serde_json::Value;
@@ -104,6 +105,11 @@ impl Run<'_> {
 
     fn end(mut self) -> (Option<i32>, Vec<Value>) {
         let code = self.child.wait().unwrap().code();
+        assert!(
+            [Some(0), Some(10)].contains(&code),
+            "{code:?}\n{}",
+            self.log()
+        );
         (code, self.project.events("events.jsonl"))
     }
 }
@@ -115,9 +121,9 @@ fn kill(project: &Project, file: &str) {
 }
 
 fn records(project: &Project) -> Records {
-    let state = project.path().join(".isar-build-all");
-    fs::create_dir_all(&state).unwrap();
-    Records::open(&state.join("records.sqlite")).unwrap()
+    let state = StateDir::at(project.path().join(".isar-build-all"));
+    state.create().unwrap();
+    Records::open(&state.records()).unwrap()
 }
 
 fn base() -> VariantKey {

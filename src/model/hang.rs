@@ -9,8 +9,8 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
+use core::time::Duration;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use super::processes::{Look, Process, Thread};
 use calls::{Call, call};

@@ -4,8 +4,8 @@
 //! repositories are cloned and recipes parsed, the console itself is what speaks or is silent. Times are
 //! since the build began; knows nothing of clocks.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::console::{Line, Said, TaskState};
 
