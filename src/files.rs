@@ -193,17 +193,34 @@ impl PartFile {
     /// # Errors
     /// What the system answers; the `.part` is then gone and the place is as it was.
     pub fn commit(mut self, mode: Option<u32>) -> Result<(), PathError> {
-        if let Some(mode) = mode {
-            self.file
-                .set_permissions(fs::Permissions::from_mode(mode))
-                .map_err(PathError::on("set the mode of", &self.part))?;
-        }
+        self.set_mode(mode)?;
         self.file
             .sync_all()
             .map_err(PathError::on("sync", &self.part))?;
+        self.put()?;
+        sync_dir(parent(&self.dest))
+    }
+
+    /// The same without the syncs, for a file that is worth nothing after a loss of power.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn commit_unsynced(mut self, mode: Option<u32>) -> Result<(), PathError> {
+        self.set_mode(mode)?;
+        self.put()
+    }
+
+    fn set_mode(&self, mode: Option<u32>) -> Result<(), PathError> {
+        let Some(mode) = mode else { return Ok(()) };
+        self.file
+            .set_permissions(fs::Permissions::from_mode(mode))
+            .map_err(PathError::on("set the mode of", &self.part))
+    }
+
+    fn put(&mut self) -> Result<(), PathError> {
         fs::rename(&self.part, &self.dest).map_err(PathError::on("replace", &self.dest))?;
         self.done = true;
-        sync_dir(parent(&self.dest))
+        Ok(())
     }
 }
 

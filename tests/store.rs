@@ -21,10 +21,10 @@ use support::PrivateNix;
 
 fn nix_store(nix: &PrivateNix) -> NixStore {
     NixStore {
-        program: "nix-store".into(),
         store_dir: nix.store_dir(),
         state_dir: nix.state_dir(),
         env: nix.env(),
+        ..NixStore::new("nix-store".into())
     }
 }
 
@@ -50,6 +50,7 @@ fn of_file(path: &Path, name: &str, staged: bool) -> Captured {
         nar_sha256: hashed.sums.nar_sha256,
         staged,
         source: hashed.stamp,
+        added: None,
     }
 }
 

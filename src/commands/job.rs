@@ -185,8 +185,8 @@ impl Job {
     }
 
     async fn capture(&self, ctx: &StepContext, build_dir: &Path) -> StepResult {
-        let want = self.registry.store.want();
-        let result = capture(ctx, build_dir, &self.provenance, want).await;
+        let store = &self.registry.store;
+        let result = capture(ctx, build_dir, &self.provenance, store).await;
         if result.outcome == Outcome::Refused && matches!(self.provenance, Provenance::Built(_)) {
             // The build ended well and left something else: the next one begins in a clean directory.
             let refused = self.registry.records.record_build_refused(

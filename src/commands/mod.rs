@@ -20,6 +20,7 @@ mod reporters;
 mod room;
 pub mod run;
 pub mod run_lock;
+mod store;
 pub mod unchanged;
 pub mod wsl;
 

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
-use super::run::{command_line, open};
+use super::run::command_line;
 use super::run_lock::{self, RunLock};
 use crate::cli::RecoverArgs;
 use crate::model::outcome::RunOutcome;
 use crate::recovery::{self, Line, Place, Report};
 use crate::settings::Settings;
+use crate::settings::StoreWrite;
 use crate::state::StateDir;
 use crate::state::journal::JournalError;
 use crate::tools::{self, Engine, Host};
@@ -41,7 +42,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
     let engine = Engine::find(&settings, &context.environment, &host);
     let store = tools::Store::probe(&settings, &context.environment)
         .ok()
-        .map(|store| open(store, &state));
+        .map(|store| super::store::open(store, &state, StoreWrite::Auto).0);
     let place = Place {
         settings: &settings,
         state: &state,

@@ -32,7 +32,6 @@ use crate::steps::register::Registry;
 use crate::steps::register::batch::Batch;
 use crate::steps::room::Room;
 use crate::store::hashes_file::{self, HashesFileError};
-use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, Note, Runner, Toolchain};
 
 use super::cache;
@@ -76,7 +75,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         }
         lock = Some(held);
     }
-    let (runner, store, notes) = probe(context, &project, scope, host.clone())?;
+    let (runner, store, mut notes) = probe(context, &project, scope, host.clone())?;
     let guarding = match &runner {
         Some(runner) => wsl::guarding(
             &wsl::Place {
@@ -142,6 +141,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
+    let (store, note) = super::store::open(store, &state, project.settings.store_write.value);
+    notes.extend(note);
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -152,12 +153,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             .transpose()?,
         registry: Registry {
             batch: batch(context, plan.variants.len() - skips.len()),
-            ..Registry::new(
-                open(store, &state),
-                Arc::clone(&records),
-                Arc::clone(&clock),
-                command,
-            )
+            ..Registry::new(store, Arc::clone(&records), Arc::clone(&clock), command)
         },
         provenance: provenance(context, scope, &records),
         build_dir: project.build_dir.clone(),
@@ -344,17 +340,6 @@ fn begin_journal(state: &StateDir, run: &str, at: Timestamp) -> Result<Arc<Journ
         Ok(Arc::new(journal))
     };
     begin().map_err(|error: JournalError| Failure::environment(&error).hint(error.hint()))
-}
-
-pub(super) fn open(store: tools::Store, state: &StateDir) -> Store {
-    match store {
-        tools::Store::Nix(nix) => Store::Nix(NixStore {
-            store_dir: nix.store_dir,
-            state_dir: nix.state_dir,
-            ..NixStore::new(nix.program)
-        }),
-        tools::Store::Local { .. } => Store::Local(LocalStore::new(state.store())),
-    }
 }
 
 fn provenance(context: &Context, scope: Scope, records: &Arc<Records>) -> Provenance {

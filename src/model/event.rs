@@ -60,6 +60,8 @@ pub enum How {
     Reflinked,
     /// Captured by copying its data; holes were kept.
     Copied,
+    /// Captured from where it lies: hashed, and added to the store from there.
+    InPlace,
     /// Registered: the store did not have it before.
     Added,
     /// Registered: the store had it already.

@@ -97,6 +97,9 @@ fn in_order(
     if look_for_containers {
         leftovers::unlock(place, report);
     }
+    for run in &runs {
+        leftovers::in_store(&run.run, &run.staging, report);
+    }
     leftovers::remove(place, &names, report);
     // A journal without a run in it is one whose first entry was torn; it goes, too.
     if place.dry_run || !place.state.journal().exists() {

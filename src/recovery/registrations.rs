@@ -208,6 +208,7 @@ fn record(place: &Place<'_>, registration: &Registration) -> Result<(), Fault> {
                 nar_sha256: None,
                 staged: false,
                 source: artifact.source,
+                added: None,
             });
         }
         let is_recorded = match variant.artifacts.first() {

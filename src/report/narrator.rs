@@ -408,7 +408,7 @@ fn artifact(kind: &EventKind) -> Option<StateLine> {
         return None;
     };
     let verb = match how {
-        How::Copied | How::Reflinked => "captured",
+        How::Copied | How::Reflinked | How::InPlace => "captured",
         How::Added => "registered",
         How::AlreadyValid => "already registered",
     };

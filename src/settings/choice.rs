@@ -89,6 +89,18 @@ pub enum StoreChoice {
     Local,
 }
 
+/// How files are put into a Nix store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreWrite {
+    /// By Nix's official interfaces: `builtins.path`, else `nix-store --add-fixed`
+    Auto,
+    /// Into its directory and database, where the store is the user's; else as `auto`
+    Direct,
+    /// By `nix-store --add-fixed`
+    AddFixed,
+}
+
 /// Which variants build in one directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -25,7 +25,7 @@ mod table;
 
 pub use choice::{
     BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
-    StoreChoice, SyncGuard, Unmount,
+    StoreChoice, StoreWrite, SyncGuard, Unmount,
 };
 pub use environment::Environment;
 pub use fault::{Fault, SettingsError};

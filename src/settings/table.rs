@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::choice::{
     BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
-    StoreChoice, SyncGuard, Unmount,
+    StoreChoice, StoreWrite, SyncGuard, Unmount,
 };
 use super::kind::{
     Age, Choice, Choices, Globs, Kind, MaxAge, Mounts, Number, PathGlobs, Place, Places, Program,
@@ -286,6 +286,12 @@ settings! {
     /// Where artifacts are registered: `nix`, `local`, or `auto`, Nix where it is usable. Default `auto`.
     store: StoreChoice = "store" as Choice<StoreChoice>,
         default StoreChoice::Auto;
+    /// How files are put into a Nix store: `auto`, by `builtins.path` from where they lie, or where there
+    /// is no `nix-instantiate` by `nix-store --add-fixed`; `add-fixed`, always by that; `direct`, into its
+    /// directory and database, which is the fastest (docs/performance.md) and takes a store of the user's
+    /// own of a known schema, and is as `auto` elsewhere. Default `auto`.
+    store_write: StoreWrite = "store-write" as Choice<StoreWrite>,
+        default StoreWrite::Auto;
     /// Builds at the same time. Default 1.
     jobs: u32 = "jobs" as Number<u32, 1, 1024>,
         default 1;

@@ -4,6 +4,7 @@
 pub mod deploys;
 pub mod keys;
 mod silences;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/2-deploy-states.sql"),
     include_str!("schema/3-keys.sql"),
     include_str!("schema/4-silences.sql"),
+    include_str!("schema/5-sources.sql"),
 ];
 
 /// How long a write waits for another process's.
@@ -323,8 +325,8 @@ impl Records {
                 transaction.execute(
                     "INSERT INTO artifacts (run, machine, variant, type, unique_name, deploy_name,
                         bytes, sha256, store_path, registered, source_inode, source_ctime,
-                        source_ctime_ns)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                        source_ctime_ns, source_device, source_mtime, source_mtime_ns)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
                     params![
                         run,
                         variant.machine,
@@ -339,6 +341,9 @@ impl Records {
                         captured.source.inode.cast_signed(),
                         captured.source.ctime.0,
                         captured.source.ctime.1,
+                        captured.source.device.cast_signed(),
+                        captured.source.mtime.0,
+                        captured.source.mtime.1,
                     ],
                 )?;
             }

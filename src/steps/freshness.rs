@@ -20,7 +20,6 @@ use crate::model::matrix::{Variant, VariantKey};
 use crate::model::store_path::hex;
 use crate::state::records::deploys::DeployState;
 use crate::state::records::{ArtifactRecord, Records, RecordsError};
-use crate::store::Captured;
 use crate::store::copy::Stamp;
 
 /// File systems take change times from the kernel's coarse clock, which ticks every 10 ms at the
@@ -58,7 +57,8 @@ impl Before {
                 owner,
             });
         }
-        if let Some(wait) = until_a_change_shows(&states, SystemTime::now()) {
+        let stamps = states.iter().map(|state| &state.stamp);
+        if let Some(wait) = until_a_change_shows(stamps, SystemTime::now()) {
             std::thread::sleep(wait);
         }
         Ok(Before { states })
@@ -97,17 +97,25 @@ impl Before {
             .collect()
     }
 
-    /// What the captured file is. `last` is what was last registered under its unique name; `alone`
-    /// says that no other variant ever built in its build directory.
+    /// Whether only its bytes can prove whose a file in this state is.
+    #[must_use]
+    pub fn needs_bytes(&self, source: &Stamp) -> bool {
+        self.same(source).is_some_and(|state| state.owner.is_none())
+    }
+
+    /// What a file is that was captured in the state `source`, with this hash where it is known. `last` is
+    /// what was last registered under its unique name; `alone` says that no other variant ever built in
+    /// its build directory.
     #[must_use]
     pub fn judge(
         &self,
-        captured: &Captured,
+        source: &Stamp,
+        sha256: Option<&[u8; 32]>,
         key: &VariantKey,
         last: Option<&ArtifactRecord>,
         alone: bool,
     ) -> Freshness {
-        let Some(state) = self.same(&captured.source) else {
+        let Some(state) = self.same(source) else {
             return Freshness::New;
         };
         if state.owner.as_ref() == Some(key) {
@@ -115,15 +123,15 @@ impl Before {
         }
         let same_bytes = last.is_some_and(|last| {
             last.variant == *key
-                && last.bytes == captured.bytes
-                && last.sha256 == hex(&captured.sha256)
+                && last.bytes == source.bytes
+                && sha256.is_some_and(|sha256| last.sha256 == hex(sha256))
         });
         if state.owner.is_none() && alone && same_bytes {
             return Freshness::Unchanged;
         }
         Freshness::Stale {
             owner: state.owner.clone(),
-            written: captured.source.ctime,
+            written: source.ctime,
         }
     }
 }
@@ -193,11 +201,14 @@ fn deployed(build_dir: &Path, variant: &Variant) -> Vec<(PathBuf, String, Stamp)
 }
 
 /// How long to wait until a change of any of the files is sure to show in its change time.
-fn until_a_change_shows(states: &[DeployState], now: SystemTime) -> Option<Duration> {
-    states
-        .iter()
-        .filter_map(|state| {
-            let (seconds, nanoseconds) = state.stamp.ctime;
+pub(super) fn until_a_change_shows<'a>(
+    stamps: impl IntoIterator<Item = &'a Stamp>,
+    now: SystemTime,
+) -> Option<Duration> {
+    stamps
+        .into_iter()
+        .filter_map(|stamp| {
+            let (seconds, nanoseconds) = stamp.ctime;
             let tick = if nanoseconds == 0 { COARSE_TICK } else { TICK };
             let changed = SystemTime::UNIX_EPOCH
                 + Duration::new(
@@ -245,20 +256,6 @@ mod tests {
         }
     }
 
-    fn captured(source: Stamp) -> Captured {
-        Captured {
-            kind: "wic".to_owned(),
-            unique_name: "isar-one.wic".to_owned(),
-            deploy_name: "i.wic".to_owned(),
-            path: "/x".into(),
-            bytes: 3,
-            sha256: [1; 32],
-            nar_sha256: None,
-            staged: true,
-            source,
-        }
-    }
-
     fn registered(id: &str, sha256: [u8; 32]) -> ArtifactRecord {
         ArtifactRecord {
             variant: key(id),
@@ -275,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_in_another_state_is_new() {
         let old = before(Some("two"));
-        let judge = |stamp| old.judge(&captured(stamp), &key("one"), None, false);
+        let judge = |stamp| old.judge(&stamp, Some(&[1; 32]), &key("one"), None, false);
         assert_eq!(judge(stamp(8, 1_780_000_000)), Freshness::New, "inode");
         assert_eq!(judge(stamp(7, 1_780_000_001)), Freshness::New, "ctime");
         let mut longer = stamp(7, 1_780_000_000);
@@ -292,12 +289,16 @@ mod tests {
 
     #[test]
     fn what_is_unchanged_must_be_proven() {
-        let same = captured(stamp(7, 1_780_000_000));
+        let same = stamp(7, 1_780_000_000);
         let one = key("one");
         let last = registered("one", [1; 32]);
-        let judge = |owner, last, alone| before(owner).judge(&same, &one, last, alone);
+        let judge =
+            |owner, last, alone| before(owner).judge(&same, Some(&[1; 32]), &one, last, alone);
         assert_eq!(judge(Some("one"), None, false), Freshness::Unchanged);
         assert_eq!(judge(None, Some(&last), true), Freshness::Unchanged);
+        assert!(before(None).needs_bytes(&same) && !before(Some("one")).needs_bytes(&same));
+        let unread = before(None).judge(&same, None, &one, Some(&last), true);
+        assert!(unread.refusal().is_some());
         for (owner, last, alone) in [
             (None, None, true),
             (None, Some(&last), false),
@@ -315,11 +316,11 @@ mod tests {
         let at = |seconds: u64, nanoseconds| {
             SystemTime::UNIX_EPOCH + Duration::new(1_780_000_000 + seconds, nanoseconds)
         };
-        let states = before(None).states;
-        let wait = |now| until_a_change_shows(&states, now);
+        let stamp = before(None).states[0].stamp;
+        let wait = |now| until_a_change_shows([&stamp], now);
         assert_eq!(wait(at(0, 5_000_001)), Some(Duration::from_millis(15)));
         assert_eq!(wait(at(1, 0)), None);
         assert_eq!(wait(SystemTime::UNIX_EPOCH), Some(TICK));
-        assert_eq!(until_a_change_shows(&[], at(0, 0)), None);
+        assert_eq!(until_a_change_shows([], at(0, 0)), None);
     }
 }

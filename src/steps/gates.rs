@@ -4,7 +4,7 @@
 //! Blocking. Every gate says what it found as an event, and everything that is wrong with a variant is
 //! said at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -36,8 +36,27 @@ const FOREIGN: &[&str] = &[
     "/usr/share/seabios/**",
 ];
 
-/// Runs the gates on the captures of the variant.
-pub(super) fn check(ctx: &StepContext, captured: &[Captured]) -> Result<(), StepResult> {
+/// A file that the gates look into, where it lies.
+pub(super) struct Subject {
+    pub(super) kind: String,
+    pub(super) unique_name: String,
+    pub(super) deploy_name: String,
+    pub(super) path: PathBuf,
+}
+
+impl From<&Captured> for Subject {
+    fn from(captured: &Captured) -> Subject {
+        Subject {
+            kind: captured.kind.clone(),
+            unique_name: captured.unique_name.clone(),
+            deploy_name: captured.deploy_name.clone(),
+            path: captured.path.clone(),
+        }
+    }
+}
+
+/// Runs the gates on the files of the variant.
+pub(super) fn check(ctx: &StepContext, captured: &[Subject]) -> Result<(), StepResult> {
     let open = |gate| !skipped(ctx, gate);
     let (architecture, shape) = (open(Gate::Architecture), open(Gate::Shape));
     for gate in [Gate::Architecture, Gate::Shape] {
@@ -134,7 +153,7 @@ pub(super) fn emit(ctx: &StepContext, gate: Gate, verdict: Verdict, why: String)
 fn say(
     ctx: &StepContext,
     gate: Gate,
-    one: &Captured,
+    one: &Subject,
     wrong: &[&str],
     good: impl FnOnce() -> String,
 ) -> Option<String> {
@@ -158,7 +177,7 @@ fn of(report: &Report, gate: inspect::Gate) -> Vec<&str> {
 }
 
 /// Says that a whole file is not what its name or `format` promises.
-fn of_another_format(ctx: &StepContext, one: &Captured, report: &Report) -> Option<String> {
+fn of_another_format(ctx: &StepContext, one: &Subject, report: &Report) -> Option<String> {
     let mut artifacts = ctx.variant.artifacts.iter();
     let format = artifacts
         .find(|artifact| artifact.unique_name == one.unique_name)?
@@ -202,7 +221,7 @@ fn of_programs(report: &Report) -> String {
     }
 }
 
-fn report(captured: &[Captured], one: &Captured, rules: &Rules) -> Result<Report, PathError> {
+fn report(captured: &[Subject], one: &Subject, rules: &Rules) -> Result<Report, PathError> {
     let image = one
         .deploy_name
         .strip_suffix(".bmap")

@@ -30,6 +30,8 @@ use crate::state::journal::{Entry, Journal};
 use freshness::Before;
 
 pub use crate::store::Captured;
+use crate::store::Hold;
+use crate::store::copy::Stamp;
 
 /// What a step has to work with.
 #[derive(Clone)]
@@ -140,12 +142,21 @@ impl StepResult {
     }
 }
 
+/// What a capture leaves for the registration.
+#[derive(Debug, Default)]
+pub struct Captures {
+    /// The files.
+    pub captured: Vec<Captured>,
+    /// Keeps the store's collector away from those that are in the store already.
+    pub hold: Option<Arc<Hold>>,
+}
+
 /// What the steps of a run hand on: what lay in the deploy directory before each build, the captures of
 /// each variant, and how long its tasks are silent.
 #[derive(Debug, Default)]
 pub struct Handover {
     before: Mutex<HashMap<VariantKey, Before>>,
-    captured: Mutex<HashMap<VariantKey, Vec<Captured>>>,
+    captured: Mutex<HashMap<VariantKey, Captures>>,
     made_of: Mutex<HashMap<VariantKey, MadeOf>>,
     silences: Mutex<HashMap<VariantKey, History>>,
 }
@@ -216,7 +227,7 @@ impl Handover {
     }
 
     /// Leaves a variant's captures for its registration.
-    pub fn put(&self, key: VariantKey, captured: Vec<Captured>) {
+    pub fn put(&self, key: VariantKey, captured: Captures) {
         self.captured
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -224,11 +235,21 @@ impl Handover {
     }
 
     /// Takes a variant's captures; empty when there are none.
-    pub fn take(&self, key: &VariantKey) -> Vec<Captured> {
+    pub fn take(&self, key: &VariantKey) -> Captures {
         self.captured
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key)
             .unwrap_or_default()
+    }
+
+    /// Whether only its bytes can prove whose a file is that lay there before a variant's build.
+    #[must_use]
+    pub fn needs_bytes(&self, key: &VariantKey, source: &Stamp) -> bool {
+        self.before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .is_some_and(|before| before.needs_bytes(source))
     }
 }

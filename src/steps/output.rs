@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::capture::{
     blocking, clear_staging, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
 };
-use super::{StepContext, StepResult, gates};
+use super::gates::{self, Subject};
+use super::{Captures, StepContext, StepResult};
 use crate::files::{PathError, create_dir};
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
-use crate::store::{Captured, Store, StoreError};
+use crate::store::{Captured, Store, StoreError, Taking};
 
 /// Hashes every output entry of the variant. A file is registered from where it is; a link stands for
 /// what it points to.
@@ -73,20 +74,31 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
         return Err(fail(why, Some(hint)));
     }
-    journal_staging(ctx)?;
+    let staging = staging(ctx, store);
+    journal_staging(ctx, &staging)?;
     let mut captured = Vec::new();
-    for (artifact, entry) in found {
-        let one = take(ctx, store, artifact, &entry).map_err(of_store)?;
-        captured.push(one);
+    let taken = found.into_iter().try_for_each(|(artifact, entry)| {
+        captured.push(take(ctx, store, &staging, artifact, &entry).map_err(of_store)?);
+        Ok(())
+    });
+    let subjects: Vec<Subject> = captured.iter().map(Subject::from).collect();
+    let checked = taken.and_then(|()| gates::check(ctx, &subjects));
+    if checked.is_err() {
+        clear_staging(ctx, &staging, &captured);
+        return checked;
     }
-    gates::check(ctx, &captured).inspect_err(|_| clear_staging(ctx, &captured))?;
-    ctx.handover.put(ctx.variant.key.clone(), captured);
+    let captures = Captures {
+        captured,
+        hold: None,
+    };
+    ctx.handover.put(ctx.variant.key.clone(), captures);
     Ok(())
 }
 
 fn take(
     ctx: &StepContext,
     store: &Store,
+    staging: &Path,
     artifact: &Artifact,
     entry: &Path,
 ) -> Result<Captured, StoreError> {
@@ -113,15 +125,18 @@ fn take(
         nar_sha256: hashed.sums.nar_sha256,
         staged: false,
         source: hashed.stamp,
+        added: None,
     };
     if !is_link || registered(store, &captured)? {
         return Ok(captured);
     }
+    if let Taking::InPlace(_) = store.taking(&ctx.run) {
+        return Ok(captured);
+    }
     // It has to be added again, which takes a file of the unique name.
-    let staging = staging(ctx);
-    create_dir(&staging)?;
+    create_dir(staging)?;
     let dest = staging.join(&artifact.unique_name);
-    let (copied, _) = copy_one(artifact, &path, dest, store.want(), &killed(ctx))?;
+    let (copied, _) = copy_one(artifact, &path, dest, true, store.want(), &killed(ctx))?;
     if copied.sha256 != captured.sha256 {
         return Err(CopyError::Changed {
             path,

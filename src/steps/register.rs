@@ -12,13 +12,15 @@ mod remember;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::capture::{artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir};
-use super::{StepContext, StepResult, content};
+use super::capture::{
+    artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir, staging,
+};
+use super::{Captures, StepContext, StepResult, content};
 use crate::report::Clock;
 use crate::state::journal::{Entry, StorePlace};
 use crate::state::records::Records;
 use crate::store::hashes_file::read_text;
-use crate::store::{Added, Captured, Store};
+use crate::store::{Added, Captured, Hold, Store};
 
 use batch::Batch;
 use commit::{Prepared, Transaction};
@@ -50,7 +52,7 @@ pub async fn register(ctx: &StepContext, registry: &Registry) -> StepResult {
 }
 
 fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult> {
-    let captured = ctx.handover.take(&ctx.variant.key);
+    let Captures { captured, hold } = ctx.handover.take(&ctx.variant.key);
     if captured.is_empty() {
         return if ctx
             .variant
@@ -63,11 +65,11 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
             Err(StepResult::failed("nothing was captured"))
         };
     }
-    let prepared = prepare(ctx, registry, &captured);
+    let prepared = prepare(ctx, registry, &captured, hold);
     let registered = prepared.and_then(|prepared| publish(ctx, registry, Some(prepared)));
     // Also where it failed: the deployed files are still there to be taken again, and a full disk is
     // no place to keep copies.
-    clear_staging(ctx, &captured);
+    clear_staging(ctx, &staging(ctx, &registry.store), &captured);
     registered
 }
 
@@ -103,6 +105,7 @@ fn prepare(
     ctx: &StepContext,
     registry: &Registry,
     captured: &[Captured],
+    hold: Option<Arc<Hold>>,
 ) -> Result<Prepared, StepResult> {
     let store = &registry.store;
     let store_paths = captured
@@ -114,7 +117,10 @@ fn prepare(
     let text =
         read_text(&ctx.settings.hashes_file.value).map_err(|error| fail(&error, error.hint()))?;
     content::compare(ctx, &registry.records, captured, &text)?;
-    let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
+    let hold = match hold {
+        Some(hold) => hold,
+        None => Arc::new(store.hold_until(killed(ctx)).map_err(of_store)?),
+    };
     ctx.intend(&Entry::Adding {
         run: ctx.run.clone(),
         variant: ctx.variant.key.clone(),

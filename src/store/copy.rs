@@ -110,19 +110,41 @@ impl CopyError {
 /// Asked between chunks; true ends the work with [`CopyError::Stopped`].
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
-/// Copies `source` to `dest` (replacing what is there) with this mode, or 0644 less the umask.
+/// Where a copy goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Dest<'a> {
+    /// Its path; what is there is replaced.
+    pub path: &'a Path,
+    /// Its mode; unset it is 0644 less the umask.
+    pub mode: Option<u32>,
+    /// Whether it is to survive a loss of power.
+    pub synced: bool,
+}
+
+impl Dest<'_> {
+    /// One that is synced, with the mode of a file of ours.
+    #[must_use]
+    pub fn at(path: &Path) -> Dest<'_> {
+        Dest {
+            path,
+            mode: None,
+            synced: true,
+        }
+    }
+}
+
+/// Copies `source` to `dest`.
 ///
 /// # Errors
-/// See [`CopyError`]; `dest` is then as it was and nothing is left beside it.
+/// See [`CopyError`]; what is at the destination is then as it was and nothing is left beside it.
 pub fn copy(
     source: &Path,
-    dest: &Path,
-    mode: Option<u32>,
+    dest: Dest<'_>,
     want: Want,
     stop: Stop<'_>,
 ) -> Result<(Hashed, How), CopyError> {
     let (file, before) = open(source)?;
-    let part = PartFile::create(dest)?;
+    let part = PartFile::create(dest.path)?;
     let how = if ioctl_ficlone(part.file(), &file).is_ok() {
         How::Reflinked
     } else {
@@ -139,7 +161,11 @@ pub fn copy(
         }
     };
     let hashed = read(source, &file, before, written, want, stop)?;
-    part.commit(mode)?;
+    if dest.synced {
+        part.commit(dest.mode)?;
+    } else {
+        part.commit_unsynced(dest.mode)?;
+    }
     Ok((hashed, how))
 }
 

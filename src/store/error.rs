@@ -89,6 +89,17 @@ pub enum StoreError {
     /// A file changed between its capture and now.
     #[error("{} is not what was captured any more", .0.display())]
     CaptureChanged(PathBuf),
+    /// A file cannot be put there directly.
+    #[error("the store cannot be written directly: {0}")]
+    NotDirect(String),
+    /// The store's database did not take a row.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's answer.
+        source: rusqlite::Error,
+    },
     /// Copying into the store failed.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -119,6 +130,10 @@ impl StoreError {
             StoreError::InTheWay(path) => {
                 Some(format!("move it away: mv {0} {0}.old", path.display()))
             }
+            StoreError::NotDirect(_) | StoreError::Database { .. } => Some(
+                "leave it to Nix: store-write = \"auto\" (isar-build-all config shows what sets it)"
+                    .to_owned(),
+            ),
             StoreError::Copy(error) => error.hint(),
             StoreError::Path(error) => error.hint(),
             StoreError::Name(_)

@@ -99,7 +99,11 @@ impl LocalStore {
     }
 
     fn copy(&self, captured: &Captured, store_path: &Path) -> Result<(), StoreError> {
-        let (hashed, _) = copy::copy(&captured.path, store_path, Some(MODE), Want::Flat, NEVER)?;
+        let dest = copy::Dest {
+            mode: Some(MODE),
+            ..copy::Dest::at(store_path)
+        };
+        let (hashed, _) = copy::copy(&captured.path, dest, Want::Flat, NEVER)?;
         if hashed.sums.sha256 == captured.sha256 {
             return Ok(());
         }

@@ -11,9 +11,11 @@ pub mod entries;
 mod error;
 pub mod hashes_file;
 pub mod hashing;
+pub mod in_place;
 mod local;
 mod nix;
 
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +51,8 @@ pub struct Captured {
     pub staged: bool,
     /// The state of the file that was read: the deployed one, or the output entry.
     pub source: Stamp,
+    /// How it is in the store, where it was put there while it was hashed.
+    pub added: Option<How>,
 }
 
 /// A store.
@@ -58,6 +62,18 @@ pub enum Store {
     Nix(NixStore),
     /// A directory of ours.
     Local(LocalStore),
+}
+
+/// What the directory in a store begins with that files of a run are copied into; the run's id follows.
+pub(crate) const STAGING: &str = ".isar-build-all-";
+
+/// How a store takes files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taking {
+    /// From where they lie, by this program.
+    InPlace(PathBuf),
+    /// From a directory of ours that they are copied into; one in the store itself, where it is given.
+    Staged(Option<PathBuf>),
 }
 
 /// What came of adding a file.
@@ -73,6 +89,14 @@ pub struct Added {
 pub struct Hold {
     lock: Option<File>,
     stop: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold")
+            .field("lock", &self.lock)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -100,6 +124,19 @@ impl Store {
         match self {
             Store::Nix(_) => Want::FlatAndNar,
             Store::Local(_) => Want::Flat,
+        }
+    }
+
+    /// How it takes files of the run `run`.
+    #[must_use]
+    pub fn taking(&self, run: &str) -> Taking {
+        match self {
+            Store::Nix(store) if store.direct => Taking::Staged(Some(store.staging(run))),
+            Store::Nix(store) => match &store.instantiate {
+                Some(program) => Taking::InPlace(program.clone()),
+                None => Taking::Staged(None),
+            },
+            Store::Local(_) => Taking::Staged(None),
         }
     }
 

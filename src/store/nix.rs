@@ -1,22 +1,26 @@
-//! The Nix store through `nix-store`, its official interface. Knows nothing of the hashes file.
+//! The Nix store through its official interfaces, or directly where it is ours and the user says so.
+//! Knows nothing of the hashes file.
 //!
-//! What each command does is Nix's manual and was seen with 2.8: `--add-fixed` leaves no GC root and
+//! A file is added by the first of these that there is: [`direct`], if it was asked for; `builtins.path`
+//! ([`path`]), which takes a file from where it lies under any name; `nix-store --add-fixed`, which wants a
+//! copy of the right name. What each command does is Nix's manual and was seen with 2.8: `--add-fixed` leaves no GC root and
 //! ignores `--add-root`; `--realise PATH --add-root LINK` makes one, replaces a link into the store and
 //! refuses to replace anything else; a file at a store path is no proof that it is complete, only the
 //! database knows.
 
+mod command;
+mod direct;
+mod path;
+
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::copy::{CopyError, Stop};
 use super::error::StoreError;
@@ -35,6 +39,10 @@ const NEVER: Stop<'static> = &|| false;
 pub struct NixStore {
     /// The program `nix-store`.
     pub program: PathBuf,
+    /// The program `nix-instantiate`, to add files by `builtins.path`; none where it is not to be used.
+    pub instantiate: Option<PathBuf>,
+    /// Whether files are put into the store directory and its database by ourselves.
+    pub direct: bool,
     /// The store directory; part of every store path's hash.
     pub store_dir: PathBuf,
     /// Nix's state directory, where `gc.lock` is.
@@ -49,6 +57,8 @@ impl NixStore {
     pub fn new(program: PathBuf) -> NixStore {
         NixStore {
             program,
+            instantiate: None,
+            direct: false,
             store_dir: PathBuf::from(store_path::NIX_STORE_DIR),
             state_dir: PathBuf::from("/nix/var/nix"),
             env: Vec::new(),
@@ -63,8 +73,8 @@ impl NixStore {
     /// Holds the collector back. In a multi-user installation the lock belongs to the daemon and
     /// cannot be opened; between adding a path and rooting it nothing protects it there.
     pub(super) fn lock(&self, stop: Stop<'_>) -> Result<Option<File>, StoreError> {
-        let path = self.state_dir.join("gc.lock");
-        let Ok(file) = File::open(&path) else {
+        let path = self.gc_lock();
+        let Ok(file) = open_lock(&path) else {
             return Ok(None);
         };
         // Waits for a collector that runs, as Nix itself would.
@@ -76,6 +86,10 @@ impl NixStore {
                 Err(error) => return Err(PathError::on("lock", &path)(error).into()),
             }
         }
+    }
+
+    fn gc_lock(&self) -> PathBuf {
+        self.state_dir.join("gc.lock")
     }
 
     pub(super) fn is_valid(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
@@ -94,31 +108,62 @@ impl NixStore {
         let store_path = self.path_of(&captured.sha256, name)?;
         let how = if self.is_valid(hold, &store_path)? {
             self.check_file(&store_path, captured)?;
-            How::AlreadyValid
+            captured.added.unwrap_or(How::AlreadyValid)
         } else {
-            if captured.path.file_name() != Some(OsStr::new(name)) {
-                return Err(StoreError::BaseName {
-                    path: captured.path.clone(),
-                    name: name.clone(),
-                });
-            }
-            let args = [
-                "--add-fixed".as_ref(),
-                "sha256".as_ref(),
-                captured.path.as_os_str(),
-            ];
-            let printed = PathBuf::from(self.run(hold, &args, &hold.stop)?);
-            if printed != store_path {
-                return Err(StoreError::PathMismatch {
-                    name: name.clone(),
-                    printed,
-                    computed: store_path,
-                });
-            }
-            How::Added
+            self.put(hold, captured, &store_path)?
         };
         self.check_recorded_hash(hold, &store_path, captured)?;
         Ok(Added { store_path, how })
+    }
+
+    /// Whether the file with this hash and name is valid, and of this size.
+    pub(crate) fn has_whole(
+        &self,
+        hold: &Hold,
+        sha256: &[u8; 32],
+        name: &str,
+        bytes: u64,
+    ) -> Result<bool, StoreError> {
+        let path = self.path_of(sha256, name)?;
+        let is_whole = path
+            .symlink_metadata()
+            .is_ok_and(|there| there.is_file() && there.len() == bytes);
+        Ok(is_whole && self.is_valid(hold, &path)?)
+    }
+
+    /// Adds a file that is not valid yet.
+    fn put(&self, hold: &Hold, captured: &Captured, store_path: &Path) -> Result<How, StoreError> {
+        if self.is_staged_for_us(captured) {
+            return self.put_directly(hold, captured, store_path);
+        }
+        let name = &captured.unique_name;
+        let printed = match &self.instantiate {
+            Some(program) => {
+                let sha256 = Some(&captured.sha256);
+                self.add_path(program, hold, &captured.path, name, sha256, &hold.stop)?
+            }
+            None => self.add_fixed(hold, &captured.path, name)?,
+        };
+        if printed == store_path {
+            return Ok(How::Added);
+        }
+        Err(StoreError::PathMismatch {
+            name: name.clone(),
+            printed,
+            computed: store_path.to_owned(),
+        })
+    }
+
+    /// Adds a file under its own name, and answers the path that was printed.
+    fn add_fixed(&self, hold: &Hold, path: &Path, name: &str) -> Result<PathBuf, StoreError> {
+        if path.file_name() != Some(OsStr::new(name)) {
+            return Err(StoreError::BaseName {
+                path: path.to_owned(),
+                name: name.to_owned(),
+            });
+        }
+        let args = ["--add-fixed".as_ref(), "sha256".as_ref(), path.as_os_str()];
+        Ok(PathBuf::from(self.run(hold, &args, &hold.stop)?))
     }
 
     /// Valid paths are not read again, but a file of another size is seen without reading.
@@ -255,76 +300,25 @@ impl NixStore {
         }
         Ok(crate::files::sync_dir(parent(&link))?)
     }
-
-    fn command_line(&self, args: &[&OsStr]) -> String {
-        let mut words = vec![self.program.display().to_string()];
-        words.extend(args.iter().map(|arg| arg.to_string_lossy().into_owned()));
-        words.join(" ")
-    }
-
-    /// Runs `nix-store` and answers what it printed, less the last line end. When `stop` says so it is
-    /// killed, which leaves nothing valid that was not.
-    fn run(&self, hold: &Hold, args: &[&OsStr], stop: Stop<'_>) -> Result<String, StoreError> {
-        let mut command = Command::new(&self.program);
-        command.args(args);
-        if hold.lock.is_some() {
-            // With `min-free` set, adding starts a collector and waits for it, and the collector would
-            // wait for our lock.
-            command.args(["--option", "min-free", "0"]);
-        }
-        let start = |source| StoreError::Start {
-            program: self.program.clone(),
-            source,
-        };
-        tracing::debug!(program = ?self.program, ?args, "start");
-        let child = command
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            // Control-C at the terminal goes to the whole group, but a registration is to end well.
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
-        let group = Pid::from_child(&child);
-        let (say_ended, ended) = mpsc::channel();
-        let (output, stopped) = std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                let output = child.wait_with_output();
-                // The other side waits for it.
-                let _ = say_ended.send(());
-                output
-            });
-            let mut stopped = false;
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL) {
-                if !stopped && stop() {
-                    stopped = true;
-                    // One that has just ended is no loss.
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
-            }
-            let panicked = |_| Err(io::Error::other("waiting for it panicked"));
-            (waiting.join().unwrap_or_else(panicked), stopped)
-        });
-        let output = output.map_err(start)?;
-        if stopped && !output.status.success() {
-            return Err(CopyError::Stopped(self.program.clone()).into());
-        }
-        if !output.status.success() {
-            return Err(StoreError::Command {
-                command: self.command_line(args),
-                status: output.status,
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
-        let printed = String::from_utf8_lossy(&output.stdout);
-        Ok(printed.trim_end_matches('\n').to_owned())
-    }
 }
 
 /// The command that takes a path out of the store although output entries root it.
 pub(super) fn delete_command(path: &Path) -> String {
     format!("nix-store --delete --ignore-liveness {}", path.display())
+}
+
+/// Opens a lock file, which Nix makes when it first needs it.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path),
+        answer => answer,
+    }
 }
 
 fn text(path: &Path) -> Result<&str, StoreError> {

@@ -14,6 +14,8 @@ use super::version::Version;
 pub struct Nix {
     /// The absolute path of `nix-store`.
     pub program: PathBuf,
+    /// The absolute path of `nix-instantiate`, the evaluator, where there is one.
+    pub instantiate: Option<PathBuf>,
     /// Its version.
     pub version: Version,
     /// The store's directory: `/nix/store`, or `NIX_STORE_DIR`.
@@ -115,8 +117,13 @@ impl Nix {
                 store_dir.display()
             )));
         }
+        // The two are one installation's: of another, it could be of another store.
+        let instantiate = prober
+            .find("nix-instantiate")
+            .filter(|instantiate| instantiate.parent() == program.parent());
         Ok(Self {
             program,
+            instantiate,
             version,
             store_dir,
             state_dir,

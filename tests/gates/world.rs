@@ -114,9 +114,8 @@ impl World {
     /// Captures what is deployed, and registers it.
     pub(crate) fn variant(&self, id: &str) -> Ended {
         let build_dir = self.path("build");
-        let want = self.registry.store.want();
         self.step(id, |ctx, registry| async move {
-            let captured = capture(&ctx, &build_dir, &Provenance::Adopted, want).await;
+            let captured = capture(&ctx, &build_dir, &Provenance::Adopted, &registry.store).await;
             match captured.outcome {
                 Outcome::Succeeded => register(&ctx, &registry).await,
                 _ => captured,

@@ -28,7 +28,10 @@ impl PrivateNix {
         std::fs::create_dir(dir.path().join("conf")).unwrap();
         // As root Nix would look for a group of build users, which a store for files does not need.
         std::fs::write(dir.path().join("conf/nix.conf"), "build-users-group =\n").unwrap();
-        Some(PrivateNix { dir })
+        let nix = PrivateNix { dir };
+        // Two that begin at the same time in a store without a database meet half of one.
+        nix.output("nix-store", ["--init"]);
+        Some(nix)
     }
 
     pub fn dir(&self) -> &Path {

@@ -1,9 +1,11 @@
 //! Store paths that were being added.
 
+use std::fs;
 use std::path::PathBuf;
 
+use crate::files::PathError;
 use crate::model::matrix::VariantKey;
-use crate::recovery::report::Report;
+use crate::recovery::report::{REMOVE, Report};
 use crate::store::Store;
 
 /// Says which store paths a death left half added. A file at a store path of Nix is no proof that it is
@@ -14,7 +16,13 @@ pub(in crate::recovery) fn half_added(
     store_paths: &[PathBuf],
     report: &mut Report,
 ) {
-    let Store::Nix(_) = store else { return };
+    let Store::Nix(nix) = store else { return };
+    for dir in nix.unfinished_of_the_dead() {
+        let what = format!("{}, which a Nix that was killed was writing", dir.display());
+        report.attempt(REMOVE, what, || {
+            fs::remove_dir_all(&dir).map_err(PathError::on("remove", &dir))
+        });
+    }
     for path in store_paths.iter().filter(|path| path.exists()) {
         let valid = store
             .hold()

@@ -1,11 +1,29 @@
 //! Captures that nobody registers any more.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::directories;
 use crate::files::PathError;
 use crate::recovery::Place;
 use crate::recovery::report::{REMOVE, Report};
+use crate::store::STAGING;
+
+/// Captures of a run that is gone which lie in the store itself.
+pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut Report) {
+    let own = format!("{STAGING}{run}");
+    let mut dirs: Vec<&Path> = staging
+        .iter()
+        .flat_map(|dir| dir.ancestors())
+        .filter(|dir| dir.file_name().is_some_and(|name| *name == *own) && dir.exists())
+        .collect();
+    dirs.dedup();
+    for dir in dirs {
+        report.attempt(REMOVE, format!("captures in {}", dir.display()), || {
+            fs::remove_dir_all(dir).map_err(PathError::on("remove", dir))
+        });
+    }
+}
 
 /// Captures of runs that are gone. Those of a run that this state directory does not know may be a
 /// living one's of another.

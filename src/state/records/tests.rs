@@ -86,6 +86,7 @@ fn registrations_are_found_again() {
             mtime: (1, 2),
             ctime: (3, 4),
         },
+        added: None,
     };
     {
         let records = Records::open(&path).unwrap();

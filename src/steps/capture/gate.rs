@@ -12,7 +12,7 @@ use crate::state::records::Records;
 use crate::steps::freshness::Freshness;
 use crate::steps::gates::{emit, skipped, warn_skipped};
 use crate::store::Captured;
-use crate::store::copy::{self, CopyError};
+use crate::store::copy::{self, CopyError, Stamp};
 
 /// How long a file may be unreadable after the build has ended: an image is root's with mode 0600 for
 /// some seconds after it was written.
@@ -76,12 +76,33 @@ pub(super) fn wait_until_readable(ctx: &StepContext, path: &Path) -> Result<(), 
     }
 }
 
+/// A file whose freshness is asked.
+pub(super) struct Judged {
+    pub(super) unique_name: String,
+    pub(super) deploy_name: String,
+    /// The state in which it was captured.
+    pub(super) source: Stamp,
+    /// Its hash, where it is known yet.
+    pub(super) sha256: Option<[u8; 32]>,
+}
+
+impl From<&Captured> for Judged {
+    fn from(captured: &Captured) -> Judged {
+        Judged {
+            unique_name: captured.unique_name.clone(),
+            deploy_name: captured.deploy_name.clone(),
+            source: captured.source,
+            sha256: Some(captured.sha256),
+        }
+    }
+}
+
 /// Whether every captured file is of this build, or unchanged output of the same variant.
 pub(super) fn freshness(
     ctx: &StepContext,
     records: &Records,
     build_dir: &Path,
-    captured: &[Captured],
+    captured: &[Judged],
 ) -> Result<(), StepResult> {
     let key = &ctx.variant.key;
     let of_records = |error: crate::state::records::RecordsError| fail(&error, error.hint());
@@ -102,7 +123,7 @@ pub(super) fn freshness(
         let last = records
             .last_registered(&one.unique_name)
             .map_err(of_records)?;
-        let freshness = before.judge(one, key, last.as_ref(), alone);
+        let freshness = before.judge(&one.source, one.sha256.as_ref(), key, last.as_ref(), alone);
         match freshness.refusal() {
             Some(why) => refusals.push(format!("{} is {why}", one.deploy_name)),
             None if freshness == Freshness::New => new += 1,

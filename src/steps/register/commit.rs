@@ -8,6 +8,7 @@
 //! takes back by the same rule.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Registry;
 use super::remember::remember;
@@ -40,7 +41,7 @@ pub struct Prepared {
     pub(super) artifacts: Vec<(Captured, Added)>,
     /// What is told once they are registered.
     pub(super) events: Vec<EventKind>,
-    pub(super) hold: Hold,
+    pub(super) hold: Arc<Hold>,
 }
 
 impl Prepared {

@@ -38,7 +38,7 @@ fn bytes_and_hashes_are_those_of_the_source() {
     for length in [0, 1, 7, 8, CHUNK - 1, CHUNK, CHUNK + 1, 40 * CHUNK + 13] {
         let bytes = noise(length);
         fs::write(&source, &bytes).unwrap();
-        let (hashed, how) = copy(&source, &dest, None, Want::FlatAndNar, GO_ON).unwrap();
+        let (hashed, how) = copy(&source, Dest::at(&dest), Want::FlatAndNar, GO_ON).unwrap();
         assert!(matches!(how, How::Copied | How::Reflinked));
         assert_eq!(fs::read(&dest).unwrap(), bytes);
         assert_eq!(hashed.sums, sums(&bytes));
@@ -58,7 +58,16 @@ fn data_between_holes_is_kept_and_so_are_the_holes() {
         file.write_all(&noise(5000)).unwrap();
     }
     file.set_len(16 << 20).unwrap();
-    let (hashed, _) = copy(&source, &dest, Some(0o444), Want::FlatAndNar, GO_ON).unwrap();
+    let (hashed, _) = copy(
+        &source,
+        Dest {
+            mode: Some(0o444),
+            ..Dest::at(&dest)
+        },
+        Want::FlatAndNar,
+        GO_ON,
+    )
+    .unwrap();
     let bytes = fs::read(&source).unwrap();
     assert_eq!(fs::read(&dest).unwrap(), bytes);
     assert_eq!(hashed.sums, sums(&bytes));
@@ -79,7 +88,7 @@ fn eight_sparse_gibibytes() {
     file.write_all(&noise(1 << 20)).unwrap();
     file.set_len(8 << 30).unwrap();
     let start = Instant::now();
-    let (hashed, _) = copy(&source, &dest, None, Want::Flat, GO_ON).unwrap();
+    let (hashed, _) = copy(&source, Dest::at(&dest), Want::Flat, GO_ON).unwrap();
     // SHA-256 of 8 GiB takes some 5 s; reading them took 17 s where it was measured.
     assert!(
         start.elapsed() < Duration::from_secs(60),
@@ -116,13 +125,12 @@ fn what_is_no_file_is_refused() {
     let _socket = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
     let mut out = String::new();
     for name in ["link", "dangling", "dir", "pipe", "socket", "absent"] {
-        let error = copy(&place(name), &place("copy"), None, Want::Flat, GO_ON).unwrap_err();
+        let error = copy(&place(name), Dest::at(&place("copy")), Want::Flat, GO_ON).unwrap_err();
         out += &format!("{error}\n").replace(dir.path().to_str().unwrap(), "DIR");
     }
     let null = copy(
         Path::new("/dev/null"),
-        &place("copy"),
-        None,
+        Dest::at(&place("copy")),
         Want::Flat,
         GO_ON,
     );
@@ -153,7 +161,7 @@ fn copy_while(change: impl Fn(&Path) + Sync) -> (String, usize) {
         }
         false
     };
-    let error = copy(&source, &dest, None, Want::Flat, &stop).unwrap_err();
+    let error = copy(&source, Dest::at(&dest), Want::Flat, &stop).unwrap_err();
     let left = fs::read_dir(dir.path()).unwrap().count();
     (
         error
@@ -188,7 +196,13 @@ fn a_stop_is_heard() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("a");
     File::create(&source).unwrap().set_len(1 << 40).unwrap();
-    let error = copy(&source, &dir.path().join("b"), None, Want::Flat, &|| true).unwrap_err();
+    let error = copy(
+        &source,
+        Dest::at(&dir.path().join("b")),
+        Want::Flat,
+        &|| true,
+    )
+    .unwrap_err();
     assert!(matches!(error, CopyError::Stopped(_)), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -198,6 +212,6 @@ fn what_was_at_the_destination_stays_when_it_fails() {
     let dir = tempfile::tempdir().unwrap();
     let dest = dir.path().join("b");
     fs::write(&dest, "before").unwrap();
-    assert!(copy(&dir.path().join("a"), &dest, None, Want::Flat, GO_ON).is_err());
+    assert!(copy(&dir.path().join("a"), Dest::at(&dest), Want::Flat, GO_ON).is_err());
     assert_eq!(fs::read(&dest).unwrap(), b"before");
 }

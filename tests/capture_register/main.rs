@@ -1,291 +1,27 @@
 //! From a deploy directory to the store and the hashes file, through the steps themselves.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod in_place;
+#[path = "../support/mod.rs"]
 mod support;
+mod world;
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind, Verdict};
-use isar_build_all::model::format::Format;
-use isar_build_all::model::hashes::parse;
-use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
+use isar_build_all::model::event::{EventKind, Verdict};
 use isar_build_all::model::outcome::Outcome;
-use isar_build_all::report::{Clock, Hub, Reporter};
-use isar_build_all::settings::{LayerInput, Settings};
-use isar_build_all::state::StateDir;
-use isar_build_all::state::journal::Journal;
+use isar_build_all::state::records::BuildStart;
 use isar_build_all::state::records::deploys::Moment;
-use isar_build_all::state::records::{BuildStart, Records};
-use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::capture::Provenance;
 use isar_build_all::steps::freshness::Before;
-use isar_build_all::steps::output::take_output;
-use isar_build_all::steps::register::{Registry, register};
-use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
-use isar_build_all::store::{LocalStore, NixStore, Store};
-use sha2::{Digest as _, Sha256};
-use support::PrivateNix;
-use tokio::sync::watch;
-
-#[derive(Clone, Default)]
-struct Collect(Arc<Mutex<Vec<Event>>>);
-
-impl Reporter for Collect {
-    fn name(&self) -> &'static str {
-        "collect"
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
-    }
-}
-
-/// A project in a directory of its own.
-struct World {
-    dir: tempfile::TempDir,
-    nix: Option<PrivateNix>,
-    settings: Arc<Settings>,
-    registry: Registry,
-    level: watch::Sender<StopLevel>,
-}
-
-struct Ended {
-    result: StepResult,
-    events: Vec<EventKind>,
-}
-
-impl World {
-    fn new(nix: Option<PrivateNix>) -> World {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = Settings::resolve(&LayerInput {
-            project_dir: dir.path().to_owned(),
-            working_dir: dir.path().to_owned(),
-            ..LayerInput::default()
-        })
-        .unwrap();
-        let state = StateDir::at(settings.state_dir.value.clone());
-        state.create().unwrap();
-        let store = match &nix {
-            Some(nix) => Store::Nix(NixStore {
-                program: "nix-store".into(),
-                store_dir: nix.store_dir(),
-                state_dir: nix.state_dir(),
-                env: nix.env(),
-            }),
-            None => Store::Local(LocalStore::new(state.store())),
-        };
-        let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
-        World {
-            registry: Registry::new(
-                store,
-                Arc::new(Records::open(&state.records()).unwrap()),
-                clock,
-                "isar-build-all".to_owned(),
-            ),
-            settings: Arc::new(settings),
-            nix,
-            dir,
-            level: watch::Sender::new(StopLevel::Run),
-        }
-    }
-
-    fn local() -> World {
-        World::new(None)
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
-    }
-
-    fn build_dir(&self) -> PathBuf {
-        self.path("build")
-    }
-
-    fn write(&self, path: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn deploy(&self, name: &str, content: &[u8]) -> PathBuf {
-        self.write(
-            &format!("build/tmp/deploy/images/qemuamd64/{name}"),
-            content,
-        )
-    }
-
-    fn hashes(&self) -> String {
-        fs::read_to_string(self.path("artifact-hashes.nix")).unwrap_or_default()
-    }
-
-    /// Does something with a context for a variant.
-    fn step<F: Future<Output = StepResult>>(
-        &self,
-        id: &str,
-        handover: &Arc<Handover>,
-        work: impl FnOnce(StepContext) -> F,
-    ) -> Ended {
-        let collected = Collect::default();
-        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
-        let (hub, events) = Hub::start("run", Arc::clone(&self.registry.clock), reporters).unwrap();
-        let ctx = StepContext {
-            node: format!("step:qemuamd64/{id}"),
-            run: "run".to_owned(),
-            variant: Arc::new(variant(id)),
-            settings: Arc::clone(&self.settings),
-            events,
-            stop: self.level.subscribe(),
-            handover: Arc::clone(handover),
-            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let result = runtime.block_on(work(ctx));
-        drop(runtime);
-        assert!(hub.join().is_empty());
-        let events = collected
-            .0
-            .lock()
-            .unwrap()
-            .drain(..)
-            .map(|event| event.kind)
-            .collect();
-        Ended { result, events }
-    }
-
-    fn built(&self) -> Provenance {
-        Provenance::Built(Arc::clone(&self.registry.records))
-    }
-
-    /// Captures; where the test says nothing else, the deploy directory was empty before the build.
-    fn capture(&self, id: &str, handover: &Arc<Handover>, provenance: &Provenance) -> Ended {
-        let before = handover.take_before(&variant(id).key).unwrap_or_default();
-        handover.put_before(variant(id).key, before);
-        let (build_dir, want) = (self.build_dir(), self.registry.store.want());
-        let provenance = provenance.clone();
-        self.step(id, handover, |ctx| async move {
-            capture(&ctx, &build_dir, &provenance, want).await
-        })
-    }
-
-    fn register(&self, id: &str, handover: &Arc<Handover>) -> Ended {
-        let registry = self.registry.clone();
-        self.step(id, handover, |ctx| async move {
-            register(&ctx, &registry).await
-        })
-    }
-
-    fn take_output(&self, id: &str, handover: &Arc<Handover>) -> Ended {
-        let store = Arc::clone(&self.registry.store);
-        self.step(id, handover, |ctx| async move {
-            take_output(&ctx, &store).await
-        })
-    }
-
-    /// Captures and registers; the last result.
-    fn both(&self, id: &str) -> Ended {
-        let handover = Arc::default();
-        let ended = self.capture(id, &handover, &self.built());
-        if ended.result.outcome != Outcome::Succeeded {
-            return ended;
-        }
-        self.register(id, &handover)
-    }
-
-    /// The text with what differs from run to run replaced.
-    fn shown(&self, text: &str) -> String {
-        let mut text = text
-            .replace(self.dir.path().to_str().unwrap(), "DIR")
-            // Which of the two it is depends on the file system of the test.
-            .replace("\"how\":\"reflinked\"", "\"how\":\"copied\"");
-        if let Some(nix) = &self.nix {
-            text = text.replace(nix.dir().to_str().unwrap(), "NIX");
-        }
-        text
-    }
-
-    fn why(&self, ended: &Ended) -> String {
-        let StepResult { outcome, why, hint } = &ended.result;
-        self.shown(&format!(
-            "{}: {}\nhint: {}\n",
-            outcome.as_str(),
-            why.as_deref().unwrap_or("-"),
-            hint.as_deref().unwrap_or("-")
-        ))
-    }
-
-    fn left(&self, path: &str) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.path(path))
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn assert_registered(&self, id: &str, name: &str, content: &[u8]) {
-        let unique = format!("isar-{id}-qemuamd64{name}");
-        let entry = self.path("artifacts/qemuamd64").join(&unique);
-        let sha256: [u8; 32] = Sha256::digest(content).into();
-        let target = fs::read_link(&entry).unwrap();
-        assert_eq!(
-            target,
-            self.registry.store.path_of(&sha256, &unique).unwrap()
-        );
-        assert_eq!(fs::read(&entry).unwrap(), content);
-        let text = self.hashes();
-        assert_eq!(parse(&text).unwrap().get(&unique), Some(sha256));
-        let record = self
-            .registry
-            .records
-            .last_registered(&unique)
-            .unwrap()
-            .unwrap();
-        assert_eq!(record.store_path, target);
-    }
-}
-
-fn variant(id: &str) -> Variant {
-    let artifact = |kind: &str, suffix: &str, optional| Artifact {
-        kind: kind.to_owned(),
-        unique_name: format!("isar-{id}-qemuamd64{suffix}"),
-        deploy_name: format!("image-debian-qemuamd64{suffix}"),
-        attr: kind.to_owned(),
-        optional,
-        unique: false,
-        format: Format::Any,
-    };
-    Variant {
-        key: VariantKey {
-            machine: "qemuamd64".to_owned(),
-            id: id.to_owned(),
-        },
-        arch: Arch::Amd64,
-        axes: Vec::new(),
-        kas: vec!["a.yml".to_owned()],
-        attr_path: Vec::new(),
-        artifacts: vec![
-            artifact("wic", ".wic", false),
-            artifact("vmlinuz", "-vmlinuz", false),
-            artifact("bmap", ".wic.bmap", true),
-        ],
-    }
-}
-
-fn worlds() -> Vec<World> {
-    let mut worlds = vec![World::local()];
-    worlds.extend(PrivateNix::new().map(|nix| World::new(Some(nix))));
-    worlds
-}
+use isar_build_all::steps::{StepResult, StopLevel};
+use isar_build_all::store::Taking;
+use world::{World, gate, variant, worlds};
 
 #[test]
 fn what_was_deployed_is_registered() {
@@ -295,10 +31,17 @@ fn what_was_deployed_is_registered() {
         let handover = Arc::default();
         let captured = world.capture("base", &handover, &world.built());
         assert_eq!(captured.result, StepResult::succeeded());
-        assert_eq!(
-            world.left("artifacts/qemuamd64/.captured/run/base"),
-            ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
-        );
+        let staging = match world.registry.store.taking("run") {
+            Taking::InPlace(_) => None,
+            Taking::Staged(Some(dir)) => Some(dir.join("qemuamd64/base")),
+            Taking::Staged(None) => Some(world.path("artifacts/qemuamd64/.captured/run/base")),
+        };
+        if let Some(staging) = &staging {
+            assert_eq!(
+                world.left(staging.to_str().unwrap()),
+                ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
+            );
+        }
         let registered = world.register("base", &handover);
         assert_eq!(registered.result, StepResult::succeeded());
         world.assert_registered("base", ".wic", b"an image");
@@ -307,6 +50,7 @@ fn what_was_deployed_is_registered() {
             world.left("artifacts/qemuamd64"),
             ["isar-base-qemuamd64-vmlinuz", "isar-base-qemuamd64.wic"]
         );
+        assert!(staging.is_none_or(|staging| !staging.exists()));
         if world.nix.is_none() {
             let lines: Vec<String> = captured
                 .events
@@ -480,13 +224,6 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
 }
 
 /// The last gate that spoke.
-fn gate(ended: &Ended) -> Option<(&str, Verdict)> {
-    ended.events.iter().rev().find_map(|event| match event {
-        EventKind::Gate { name, verdict, .. } => Some((name.as_str(), *verdict)),
-        _ => None,
-    })
-}
-
 #[test]
 fn a_kill_ends_a_capture() {
     let world = World::local();

@@ -1,0 +1,168 @@
+//! Runs Nix's programs. Knows nothing of what is asked of them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::{NixStore, POLL};
+use crate::store::Hold;
+use crate::store::copy::{CopyError, Stop};
+use crate::store::error::StoreError;
+
+/// What the directories begin with, in the store, that Nix writes a file into before it knows its hash:
+/// `add-<process>-<number>` up to 2.8, `tmp-…` later.
+const UNFINISHED: [&str; 2] = ["add-", "tmp-"];
+
+/// How long a file that somebody writes stays as it is at most.
+const STILL: Duration = Duration::from_secs(10);
+
+impl NixStore {
+    /// Runs `nix-store`; see [`NixStore::run_program`].
+    pub(super) fn run(
+        &self,
+        hold: &Hold,
+        args: &[&OsStr],
+        stop: Stop<'_>,
+    ) -> Result<String, StoreError> {
+        self.run_program(&self.program, hold, args, stop)
+    }
+
+    pub(super) fn command_line(&self, args: &[&OsStr]) -> String {
+        command_line(&self.program, args)
+    }
+
+    /// Runs a program and answers what it printed, less the last line end. When `stop` says so it is
+    /// killed, which leaves nothing valid that was not.
+    pub(super) fn run_program(
+        &self,
+        program: &Path,
+        hold: &Hold,
+        args: &[&OsStr],
+        stop: Stop<'_>,
+    ) -> Result<String, StoreError> {
+        let mut command = Command::new(program);
+        command.args(args);
+        if hold.lock.is_some() {
+            // With `min-free` set, adding starts a collector and waits for it, and the collector would
+            // wait for our lock.
+            command.args(["--option", "min-free", "0"]);
+        }
+        let start = |source| StoreError::Start {
+            program: program.to_owned(),
+            source,
+        };
+        tracing::debug!(?program, ?args, "start");
+        let child = command
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            // Control-C at the terminal goes to the whole group, but a registration is to end well.
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        let group = Pid::from_child(&child);
+        let (say_ended, ended) = mpsc::channel();
+        let (output, stopped) = std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                let output = child.wait_with_output();
+                // The other side waits for it.
+                let _ = say_ended.send(());
+                output
+            });
+            let mut stopped = false;
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL) {
+                if !stopped && stop() {
+                    stopped = true;
+                    // One that has just ended is no loss.
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+            }
+            let panicked = |_| Err(io::Error::other("waiting for it panicked"));
+            (waiting.join().unwrap_or_else(panicked), stopped)
+        });
+        let output = output.map_err(start)?;
+        if stopped && !output.status.success() {
+            self.remove_unfinished(group);
+            return Err(CopyError::Stopped(program.to_owned()).into());
+        }
+        if !output.status.success() {
+            return Err(StoreError::Command {
+                command: command_line(program, args),
+                status: output.status,
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+        }
+        let printed = String::from_utf8_lossy(&output.stdout);
+        Ok(printed.trim_end_matches('\n').to_owned())
+    }
+
+    /// The directories in the store that a process of this user was writing a file into, and that nobody
+    /// writes to any more: it is gone, and as it may have been one of another process table, nothing has
+    /// come to it for a while.
+    #[must_use]
+    pub fn unfinished_of_the_dead(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.store_dir)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut found: Vec<PathBuf> = entries
+            .filter(|entry| {
+                let name = entry.file_name();
+                let process = UNFINISHED.iter().find_map(|begin| {
+                    let (process, _) = name.to_str()?.strip_prefix(begin)?.split_once('-')?;
+                    process.parse::<i32>().ok()
+                });
+                let is_gone = |process: i32| !Path::new(&format!("/proc/{process}")).exists();
+                process.is_some_and(is_gone) && is_still(&entry.path())
+            })
+            .map(|entry| entry.path())
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Removes what a process of ours that was killed was writing: the collector would do it, some day.
+    fn remove_unfinished(&self, process: Pid) {
+        let names = UNFINISHED.map(|begin| format!("{begin}{}-", process.as_raw_nonzero()));
+        for entry in fs::read_dir(&self.store_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name();
+            let is_its = |begin: &String| name.to_string_lossy().starts_with(begin);
+            if names.iter().any(is_its) {
+                // In a store of a daemon it is the daemon's to remove.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Whether a directory of this user, and what is in it, have not changed for a while.
+fn is_still(dir: &Path) -> bool {
+    let is_old = |path: &Path| {
+        path.symlink_metadata().is_ok_and(|there| {
+            let changed = UNIX_EPOCH + Duration::from_secs(there.mtime().try_into().unwrap_or(0));
+            there.uid() == rustix::process::geteuid().as_raw()
+                && changed.elapsed().is_ok_and(|age| age > STILL)
+        })
+    };
+    let inside = fs::read_dir(dir).into_iter().flatten().flatten();
+    is_old(dir) && inside.map(|entry| entry.path()).all(|path| is_old(&path))
+}
+
+fn command_line(program: &Path, args: &[&OsStr]) -> String {
+    let mut words = vec![program.display().to_string()];
+    words.extend(args.iter().map(|arg| arg.to_string_lossy().into_owned()));
+    words.join(" ")
+}
