@@ -519,3 +519,6 @@ pub fn image_name(settings: &Settings, environment: &Environment, version: Optio
         .map_or_else(String::new, |distro| format!("-{distro}"));
     format!("{path}/{name}:{version}{distro}")
 }
+
+#[cfg(test)]
+mod tests;

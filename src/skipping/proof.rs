@@ -165,3 +165,6 @@ impl<'a> Proofs<'a> {
         Ok(!same)
     }
 }
+
+#[cfg(test)]
+mod tests;
