@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::arch::Arch;
-use crate::settings::{EngineChoice, Executor, StoreChoice};
+use crate::settings::{EngineChoice, Executor, Jobs, StoreChoice};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -108,9 +108,9 @@ pub struct Mode {
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Running")]
 pub struct Run {
-    /// Builds at the same time [default: 1]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub jobs: Option<u32>,
+    /// Builds at the same time: a number, or as many as fit the machine [default: auto]
+    #[arg(short, long, value_name = "N|auto")]
+    pub jobs: Option<Jobs>,
     /// After a failure, go on with the other variants
     #[arg(short, long, conflicts_with = "fail_fast")]
     pub keep_going: bool,
@@ -321,6 +321,16 @@ pub struct PlanArgs {
     /// The version in the names of release assets [default: release.version, else dev]
     #[arg(long, value_name = "VERSION")]
     pub release_version: Option<String>,
+    /// Print what would run when as a chart, with how long it takes and how good that is
+    #[arg(long)]
+    pub simulate: bool,
+    /// With --simulate: builds at the same time [default: that of a run]
+    #[arg(short, long, value_name = "N|auto", requires = "simulate")]
+    pub jobs: Option<Jobs>,
+    /// With --simulate: how long builds take, instead of what was measured: `VARIANT=SECONDS`, or a file
+    /// of such lines; repeatable. A step's node stands for that step alone: `capture:machine/id=3`
+    #[arg(long, value_name = "FILE|VARIANT=SECONDS", requires = "simulate")]
+    pub durations: Vec<String>,
 }
 
 /// `cache`.
@@ -465,7 +475,7 @@ mod tests {
     #[test]
     fn the_last_of_a_single_option_counts_and_repeatable_ones_add_up() {
         let cli = Cli::parse_from(["isar-build-all", "-j", "4", "-j", "2", "-k", "-k"]);
-        assert_eq!(cli.run.jobs, Some(2));
+        assert_eq!(cli.run.jobs, Some(Jobs::Fixed(2)));
         assert!(cli.run.keep_going);
     }
 

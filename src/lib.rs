@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod kas;
 
 pub mod load;
+pub mod machine;
 pub mod model;
 pub mod recovery;
 pub mod report;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -15,7 +15,9 @@ use crate::model::outcome::{Outcome, RunOutcome};
 use crate::model::plan::{NodeIx, Plan, StepKind};
 use crate::model::ready::ReadySet;
 use crate::model::skip::Skips;
+use crate::model::threads::Threads;
 use crate::report::EventSink;
+use crate::steps::share::Share;
 use crate::steps::{StepResult, StopLevel, StopSignal};
 
 /// What to do after a step has failed.
@@ -53,9 +55,22 @@ pub trait Work: Send + Sync + 'static {
     /// The file with the node's whole output, where it has one.
     fn log(&self, node: NodeIx) -> Option<String>;
 
-    /// Does the node's work. Ends soon after `stop` asks for it.
-    fn run(&self, node: NodeIx, stop: StopSignal) -> impl Future<Output = StepResult> + Send;
+    /// Does the node's work with its share of the machine. Ends soon after `stop` asks for it.
+    fn run(
+        &self,
+        node: NodeIx,
+        share: Share,
+        stop: StopSignal,
+    ) -> impl Future<Output = StepResult> + Send;
+
+    /// Why no further build is to start beside those that run, where there is a reason.
+    fn pressed(&self) -> Option<String> {
+        None
+    }
 }
+
+/// How often a reason not to start is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Walks `plan` to its end and returns how the run ended. Emits everything between the `plan` event
 /// and the last `node_finished`. The first request to stop gives up what has not started and stops
@@ -75,7 +90,9 @@ pub async fn run<W: Work>(
         plan,
         ready: ReadySet::new(plan),
         started: vec![None; plan.nodes.len()],
-        announced: vec![false; plan.nodes.len()],
+        threads: plan.cores.map(Threads::of),
+        go: mpsc::unbounded_channel(),
+        said_pressed: false,
         events,
         level: watch::Sender::new(StopLevel::Run),
         policy,
@@ -105,7 +122,12 @@ struct Walk<'a> {
     plan: &'a Plan,
     ready: ReadySet,
     started: Vec<Option<(Id, Instant)>>,
-    announced: Vec<bool>,
+    threads: Option<Threads>,
+    go: (
+        mpsc::UnboundedSender<NodeIx>,
+        mpsc::UnboundedReceiver<NodeIx>,
+    ),
+    said_pressed: bool,
     events: &'a EventSink,
     level: watch::Sender<StopLevel>,
     policy: FailurePolicy,
@@ -122,19 +144,26 @@ impl Walk<'_> {
         let mut running: JoinSet<(NodeIx, StepResult)> = JoinSet::new();
         loop {
             self.announce_ready();
+            self.look_for_pressure(&*work);
             while let Some(node) = self.ready.take_next() {
                 self.start(node, &work, &mut running);
             }
             if self.ready.is_done() {
                 break;
             }
+            let held = self.ready.is_held();
+            if held {
+                self.say_pressed(&*work);
+            }
             tokio::select! {
                 biased;
                 Some(request) = requests.recv() => self.stop(request),
+                Some(node) = self.go.1.recv() => self.let_go(node),
                 Some(ended) = running.join_next_with_id() => {
                     let (node, result) = self.ended(ended);
                     self.finish(node, result);
                 }
+                () = tokio::time::sleep(LOOK_AGAIN), if held => {}
             }
         }
         match self.asked {
@@ -162,13 +191,62 @@ impl Walk<'_> {
     }
 
     fn announce_ready(&mut self) {
-        for node in self.ready.ready() {
-            if !std::mem::replace(&mut self.announced[node.0], true) {
-                self.events.emit(EventKind::NodeReady {
-                    node: self.plan.node(node).id.clone(),
-                });
-            }
+        for node in self.ready.take_fresh() {
+            self.events.emit(EventKind::NodeReady {
+                node: self.plan.node(node).id.clone(),
+            });
         }
+    }
+
+    /// Looked at only where a build could start beside another.
+    fn look_for_pressure<W: Work>(&mut self, work: &W) {
+        let (running, ready) = self.ready.builds();
+        let held = ready > 0 && running + ready > 1 && work.pressed().is_some();
+        self.ready.hold_builds(held);
+    }
+
+    fn say_pressed<W: Work>(&mut self, work: &W) {
+        if let Some(why) = work.pressed()
+            && !std::mem::replace(&mut self.said_pressed, true)
+        {
+            let message = format!("no further build is started for now: {why}");
+            let hint = "it goes on by itself; the setting `memory-pressure` says from when on";
+            self.events.warn(None, message, Some(hint.to_owned()));
+        }
+    }
+
+    /// What a build shares with others is there.
+    fn let_go(&mut self, node: NodeIx) {
+        let followers = self.ready.led_by(node);
+        self.ready.let_go(node);
+        if followers > 0 {
+            // From here on it makes its image, one step after the other.
+            if let Some(threads) = &mut self.threads {
+                threads.narrow(node);
+            }
+            let message = format!("what it shares is there: {followers} more may follow");
+            self.events.note(Some(&self.plan.node(node).id), message);
+        }
+    }
+
+    /// The threads of a build that starts: its part of the cores, by how many could run at once.
+    fn threads(&mut self, node: NodeIx) -> Option<u32> {
+        let threads = self.threads.as_mut()?;
+        let planned = self.plan.node(node);
+        if planned.step != StepKind::Build {
+            return None;
+        }
+        // This one is among those that run already.
+        let (running, ready) = self.ready.builds();
+        let fit = planned
+            .lanes
+            .iter()
+            .filter(|(lane, _)| !self.plan.lane(*lane).name.starts_with("builddir:"))
+            .map(|&(lane, places)| self.plan.lane(lane).size / places.max(1))
+            .min()
+            .unwrap_or(1);
+        let width = u32::try_from(running + ready).unwrap_or(u32::MAX).min(fit);
+        Some(threads.give(node, width))
     }
 
     fn start<W: Work>(
@@ -181,8 +259,14 @@ impl Walk<'_> {
             node: self.plan.node(node).id.clone(),
             log: work.log(node),
         });
+        let followers = self.ready.led_by(node);
+        if followers > 0 {
+            let message = format!("{followers} more wait until what they share with it is there");
+            self.events.note(Some(&self.plan.node(node).id), message);
+        }
+        let share = Share::new(node, self.threads(node), self.go.0.clone());
         let (work, stop) = (Arc::clone(work), self.level.subscribe());
-        let task = running.spawn(async move { (node, work.run(node, stop).await) });
+        let task = running.spawn(async move { (node, work.run(node, share, stop).await) });
         self.started[node.0] = Some((task.id(), Instant::now()));
     }
 
@@ -205,6 +289,9 @@ impl Walk<'_> {
     fn finish(&mut self, node: NodeIx, result: StepResult) {
         let seconds = self.started[node.0].map_or(0.0, |(_, at)| at.elapsed().as_secs_f64());
         self.say_finished(node, result.outcome, seconds, result.why, result.hint);
+        if let Some(threads) = &mut self.threads {
+            threads.take_back(node);
+        }
         let dropped = self.ready.finish(node, result.outcome);
         self.say_not_run(
             &dropped,

@@ -170,6 +170,8 @@ impl Scene {
             settings: Arc::new(self.settings()),
             events,
             stop: self.stop.subscribe(),
+            share: Default::default(),
+            variables: Vec::new(),
             handover: Arc::new(Handover::default()),
             journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
         };
@@ -178,6 +180,7 @@ impl Scene {
             watcher: self.watcher.clone(),
             guarding: None,
             project_dir: self.path("project"),
+            system_root: self.path("system"),
         };
         let start = Instant::now();
         let result = build(&ctx, &tools).await.result;

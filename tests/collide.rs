@@ -50,6 +50,7 @@ fn plan(shape: &Shape, scope: Scope, builds: u32) -> Plan {
         builds,
         captures: 2,
         build_dirs: shape.iter().map(|(_, dir)| format!("dir{dir}")).collect(),
+        ..Resources::default()
     };
     Plan::new(variants, scope, &resources)
 }

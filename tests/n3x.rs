@@ -33,6 +33,7 @@ fn plan_json(host: Option<Arch>) -> Value {
         builds: 1,
         captures: 1,
         build_dirs: vec![String::from("build"); matrix.variants.len()],
+        ..Resources::default()
     };
     let plan = Plan::new(matrix.variants, Scope::Full, &resources);
     serde_json::to_value(plan_json::document(&plan, &matrix.releases, &Skips::none())).unwrap()

@@ -7,12 +7,14 @@
     clippy::print_stderr
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use isar_build_all::model::arch::Arch;
 use isar_build_all::model::matrix::{Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
-use isar_build_all::model::plan::{Node, NodeIx, Plan, Resources, Scope, StepKind, VariantIx};
+use isar_build_all::model::plan::{
+    Expected, Group, Lane, LaneIx, Node, NodeIx, Plan, Resources, Scope, StepKind, VariantIx,
+};
 use isar_build_all::model::ready::ReadySet;
 use proptest::prelude::*;
 
@@ -38,46 +40,65 @@ fn earlier(index: usize, picks: &[prop::sample::Index]) -> Vec<NodeIx> {
     set.into_iter().map(NodeIx).collect()
 }
 
-/// A random acyclic plan: each node needs some of those before it, follows some, and takes some places
-/// of some lanes.
+/// A random acyclic plan: each node needs some of those before it, follows some, takes some places of
+/// some lanes, and may belong to a group of which one leads.
 fn plans() -> impl Strategy<Value = Plan> {
     let sizes = prop::collection::vec(1u32..4, 1..4);
     (sizes, 1usize..40).prop_flat_map(|(sizes, count)| {
-        let lanes: BTreeMap<String, u32> = sizes
-            .iter()
-            .enumerate()
-            .map(|(index, &size)| (format!("lane{index}"), size))
-            .collect();
-        let node = {
-            let lanes = lanes.clone();
-            (
-                prop::collection::vec(any::<prop::sample::Index>(), 0..3),
-                prop::collection::vec(any::<prop::sample::Index>(), 0..2),
-                prop::collection::vec(0u32..4, lanes.len()),
-            )
-        };
+        let node = (
+            prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+            prop::collection::vec(any::<prop::sample::Index>(), 0..2),
+            prop::collection::vec(0u32..4, sizes.len()),
+            0u64..50,
+            prop::option::of(0usize..3),
+        );
         prop::collection::vec(node, count).prop_map(move |raw| {
-            let nodes = raw
-                .into_iter()
+            let lanes: Vec<Lane> = sizes
+                .iter()
                 .enumerate()
-                .map(|(index, (needs, after, places))| Node {
+                .map(|(index, &size)| Lane {
+                    name: format!("lane{index}"),
+                    size,
+                })
+                .collect();
+            let mut groups = vec![Vec::new(); 3];
+            let mut nodes = Vec::new();
+            for (index, (needs, after, places, millis, group)) in raw.into_iter().enumerate() {
+                if let Some(group) = group {
+                    groups[group].push(NodeIx(index));
+                }
+                nodes.push(Node {
                     id: format!("n{index}"),
-                    step: StepKind::Build,
+                    step: if millis % 3 == 0 {
+                        StepKind::Register
+                    } else {
+                        StepKind::Build
+                    },
                     variant: VariantIx(0),
                     needs: earlier(index, &needs),
                     after: earlier(index, &after),
-                    lanes: lanes
-                        .iter()
-                        .zip(places)
-                        .map(|((name, &size), places)| (name.clone(), places.min(size)))
+                    lanes: places
+                        .into_iter()
+                        .zip(&sizes)
+                        .enumerate()
+                        .map(|(lane, (places, &size))| (LaneIx(lane), places.min(size)))
                         .filter(|(_, places)| *places > 0)
                         .collect(),
-                })
-                .collect();
+                    millis,
+                });
+            }
             Plan {
                 variants: vec![variant("v")],
                 nodes,
-                lanes: lanes.clone(),
+                lanes,
+                groups: groups
+                    .into_iter()
+                    .map(|members| Group {
+                        name: "shared".to_owned(),
+                        members,
+                    })
+                    .collect(),
+                ..Plan::default()
             }
         })
     })
@@ -109,8 +130,11 @@ proptest! {
         let mut started = BTreeSet::new();
         let mut succeeded = BTreeSet::new();
         let mut not_run = BTreeSet::new();
+        let mut warm = vec![false; plan.groups.len()];
         let mut steps = 0;
         loop {
+            let held = steps % 3 == 1;
+            ready.hold_builds(held);
             while let Some(node) = ready.take_next() {
                 for need in &plan.node(node).needs {
                     prop_assert!(succeeded.contains(&need.0), "a node started before its need");
@@ -120,20 +144,49 @@ proptest! {
                 }
                 prop_assert!(started.insert(node.0), "a node started twice");
                 running.push(node);
-                for (lane, size) in &plan.lanes {
-                    let taken: u32 =
-                        running.iter().filter_map(|ix| plan.node(*ix).lanes.get(lane)).sum();
-                    prop_assert!(taken <= *size, "lane {lane} holds {taken} of {size}");
+                for (index, lane) in plan.lanes.iter().enumerate() {
+                    let taken: u32 = running
+                        .iter()
+                        .flat_map(|ix| &plan.node(*ix).lanes)
+                        .filter(|(ix, _)| *ix == LaneIx(index))
+                        .map(|(_, places)| places)
+                        .sum();
+                    prop_assert!(taken <= lane.size, "{} holds {taken} of {}", lane.name, lane.size);
+                }
+                prop_assert!(
+                    !(ready.builds().0 > 1 && held && plan.node(node).step == StepKind::Build),
+                    "a build started beside another while builds were held"
+                );
+                for (group, warm) in plan.groups.iter().zip(&warm) {
+                    let begun = |ix: &&NodeIx| running.contains(ix);
+                    let count = group.members.iter().filter(begun).count();
+                    prop_assert!(*warm || count <= 1, "a cold group has one at work");
                 }
             }
             if running.is_empty() {
                 break;
+            }
+            // Each time one of those that run says that what it shares is there; most share nothing.
+            let sharing = running[picks[steps % picks.len()].index(running.len())];
+            if steps % 2 == 0 {
+                let leads = ready.led_by(sharing) > 0;
+                if leads {
+                    ready.let_go(sharing);
+                }
+                for (group, warm) in plan.groups.iter().zip(&mut warm) {
+                    *warm |= leads && group.members.contains(&sharing);
+                }
+                steps += 1;
+                continue;
             }
             let node = running.swap_remove(picks[steps % picks.len()].index(running.len()));
             steps += 1;
             let outcome = if failing.contains(&node.0) { Outcome::Failed } else { Outcome::Succeeded };
             if outcome == Outcome::Succeeded {
                 succeeded.insert(node.0);
+                for (group, warm) in plan.groups.iter().zip(&mut warm) {
+                    *warm |= group.members.contains(&node);
+                }
             }
             not_run.extend(ready.finish(node, outcome).into_iter().map(|ix| ix.0));
         }
@@ -167,6 +220,7 @@ fn a_variant_registers_while_the_next_one_builds() {
             builds: 1,
             captures: 2,
             build_dirs: vec!["a".into(), "b".into()],
+            ..Resources::default()
         },
     );
     let mut ready = ReadySet::new(&plan);
@@ -192,6 +246,7 @@ fn two_variants_of_one_build_directory_never_build_and_capture_at_once() {
             builds: 2,
             captures: 2,
             build_dirs: vec!["shared".into(), "shared".into()],
+            ..Resources::default()
         },
     );
     let mut ready = ReadySet::new(&plan);
@@ -205,4 +260,73 @@ fn two_variants_of_one_build_directory_never_build_and_capture_at_once() {
         "a's output is captured before b may overwrite it"
     );
     assert_eq!(ready.take_next(), None);
+}
+
+/// Variants that are ready at once, of which the first `shared` share cold state.
+fn beside(count: usize, builds: u32, shared: usize, seconds: &[u64]) -> Plan {
+    let names: Vec<String> = (0..count).map(|index| format!("v{index}")).collect();
+    let resources = Resources {
+        builds,
+        captures: 2,
+        build_dirs: names.clone(),
+        expected: seconds
+            .iter()
+            .map(|seconds| Expected {
+                build: seconds * 1000,
+                ..Expected::default()
+            })
+            .collect(),
+        cold: vec![("shared".to_owned(), (0..shared).map(VariantIx).collect())],
+        ..Resources::default()
+    };
+    Plan::new(
+        names.iter().map(|name| variant(name)).collect(),
+        Scope::Full,
+        &resources,
+    )
+}
+
+fn startable(ready: &mut ReadySet, plan: &Plan) -> Vec<String> {
+    std::iter::from_fn(|| ready.take_next())
+        .map(|ix| plan.node(ix).id.clone())
+        .collect()
+}
+
+#[test]
+fn the_longest_goes_first_where_several_build_at_once() {
+    let plan = beside(4, 2, 0, &[10, 30, 20, 40]);
+    assert_eq!(
+        startable(&mut ReadySet::new(&plan), &plan),
+        ["build:m/v3", "build:m/v1"]
+    );
+    let one = beside(4, 1, 0, &[10, 30, 20, 40]);
+    assert_eq!(
+        startable(&mut ReadySet::new(&one), &one),
+        ["build:m/v0"],
+        "people expect their order"
+    );
+}
+
+#[test]
+fn one_leads_and_the_others_follow_when_what_they_share_is_there() {
+    let plan = beside(4, 4, 3, &[10, 30, 20, 5]);
+    let mut ready = ReadySet::new(&plan);
+    assert_eq!(
+        startable(&mut ready, &plan),
+        ["build:m/v1", "build:m/v3"],
+        "the longest leads"
+    );
+    assert_eq!(ready.led_by(NodeIx(3)), 2);
+    ready.let_go(NodeIx(3));
+    assert_eq!(startable(&mut ready, &plan), ["build:m/v2", "build:m/v0"]);
+}
+
+#[test]
+fn after_a_leader_that_failed_or_is_skipped_the_next_one_leads() {
+    let plan = beside(3, 4, 3, &[10, 30, 20]);
+    let mut ready = ReadySet::new(&plan);
+    ready.skip(NodeIx(3));
+    assert_eq!(startable(&mut ready, &plan), ["capture:m/v1", "build:m/v2"]);
+    ready.finish(NodeIx(6), Outcome::Failed);
+    assert_eq!(startable(&mut ready, &plan)[0], "build:m/v0");
 }

@@ -19,6 +19,7 @@ use isar_build_all::model::plan::{NodeIx, Plan, Resources, Scope, VariantIx};
 use isar_build_all::model::skip::{Skip, Skips};
 use isar_build_all::report::{Hub, Reporter};
 use isar_build_all::scheduler::{FailurePolicy, StopRequest, Work, run};
+use isar_build_all::steps::share::Share;
 use isar_build_all::steps::{StepResult, StopLevel, StopSignal};
 use tokio::sync::mpsc;
 
@@ -47,7 +48,7 @@ impl Work for Scripted {
         None
     }
 
-    async fn run(&self, node: NodeIx, mut stop: StopSignal) -> StepResult {
+    async fn run(&self, node: NodeIx, _: Share, mut stop: StopSignal) -> StepResult {
         let id = &self.ids[node.0];
         let wait = async |stop: &mut StopSignal, level: StopLevel| {
             stop.wait_for(|now| *now >= level).await.unwrap();
@@ -139,6 +140,7 @@ fn walk_but(
             builds: jobs,
             captures: 2,
             build_dirs,
+            ..Resources::default()
         },
     );
     let work = Arc::new(Scripted {

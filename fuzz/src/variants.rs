@@ -57,6 +57,7 @@ pub fn variants(data: &[u8]) {
         builds: 2,
         captures: 2,
         build_dirs: vec!["build".to_owned(); matrix.variants.len()],
+        ..Resources::default()
     };
     let plan = Plan::new(matrix.variants, Scope::Full, &resources);
     let _ = collide::collisions(&plan);

@@ -7,6 +7,7 @@ pub mod files;
 pub mod prune;
 pub mod recipes;
 pub mod stamp;
+pub mod warm;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::files::{self, CLONES, CacheFile};
-use super::{Cache, OURS, Purpose};
+use super::{Cache, OURS, Purpose, warm};
 use crate::files::{PathError, try_lock};
 
 type Identity = (u64, u64);
@@ -149,6 +149,20 @@ pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, Path
             bytes: before - account.bytes,
             last_use: unit.last_use,
         });
+    }
+    if !dry {
+        for cache in caches
+            .iter()
+            .filter(|cache| cache.purpose == Purpose::Sstate)
+        {
+            if pruned
+                .removed
+                .iter()
+                .any(|removed| removed.path.starts_with(&cache.path))
+            {
+                warm::forget(&cache.path);
+            }
+        }
     }
     pruned.bytes_after = account.bytes;
     pruned.bytes_freed = account.freed;

@@ -150,7 +150,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::settings::{CommandLine, LayerFile, LayerInput};
+    use crate::settings::{CommandLine, Jobs, LayerFile, LayerInput};
 
     fn report(project: &str) -> ConfigReport {
         let variables = [("DL_DIR", "/tmp/dl"), ("ISAR_BUILD_ALL_JOB", "2")];
@@ -167,7 +167,7 @@ mod tests {
             }),
             environment: Environment::new(Path::new("/home/user"), variables),
             command_line: CommandLine {
-                jobs: Some(2),
+                jobs: Some(Jobs::Fixed(2)),
                 ..CommandLine::default()
             },
         };

@@ -11,9 +11,12 @@ use tokio::task::spawn_blocking;
 use super::keys::{self, Keys};
 use super::room;
 use super::unchanged::Asked;
+use crate::caches::warm;
+use crate::machine::Machine;
+use crate::model::affinity::Shared;
 use crate::model::matrix::Variant;
 use crate::model::outcome::Outcome;
-use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
+use crate::model::plan::{NodeIx, Plan, Scope, StepKind, VariantIx};
 use crate::report::EventSink;
 use crate::scheduler::Work;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
@@ -27,6 +30,7 @@ use crate::steps::freshness::Before;
 use crate::steps::output::take_output;
 use crate::steps::register::{Registry, register};
 use crate::steps::room::{Lack, NoRoom, Reservation, Room};
+use crate::steps::share::Share;
 use crate::steps::{Handover, StepContext, StepResult, StopSignal};
 
 /// Everything that the steps of a run share.
@@ -59,9 +63,34 @@ pub struct Job {
     pub keys: Option<Arc<Keys>>,
     /// The variants whose build directories are cleaned first (`--rebuild`).
     pub rebuild: Asked,
+    /// The machine that the builds share.
+    pub machine: Machine,
+    /// What each variant shares with others through the shared state cache.
+    pub shared: Vec<Option<Shared>>,
+    /// Which of [`THREADS`] the user has set.
+    pub own_threads: [bool; 2],
 }
 
+/// The variables that say how many threads a build has: BitBake's own, and those of the compilations.
+/// Neither changes what is built, and BitBake leaves both out of its signatures.
+pub const THREADS: [&str; 2] = ["BB_NUMBER_THREADS", "PARALLEL_MAKE"];
+
 impl Job {
+    /// A build's threads as variables, of which the user's own are left alone.
+    fn threads(&self, share: &Share) -> Vec<(&'static str, String)> {
+        let Some(threads) = share.threads else {
+            return Vec::new();
+        };
+        let [bitbake, make] = THREADS;
+        let all = [
+            (bitbake, threads.to_string()),
+            (make, format!("-j {threads}")),
+        ];
+        let of_user = self.own_threads.into_iter();
+        let ours = all.into_iter().zip(of_user).filter(|(_, own)| !own);
+        ours.map(|(variable, _)| variable).collect()
+    }
+
     fn dirs(&self, variant: &Variant) -> VariantDirs {
         variant_dirs(
             &self.settings,
@@ -71,7 +100,7 @@ impl Job {
         )
     }
 
-    async fn build(&self, ctx: &StepContext, dirs: &VariantDirs) -> StepResult {
+    async fn build(&self, ctx: &StepContext, variant: VariantIx, dirs: &VariantDirs) -> StepResult {
         let Some(tools) = &self.build_tools else {
             return StepResult::failed("internal fault: a build was planned without tools for it");
         };
@@ -135,6 +164,12 @@ impl Job {
             }
             self.measure(ctx, dirs).await;
             self.remember_silences(ctx);
+            self.mark(variant, dirs);
+        }
+        let measure = ctx.handover.take_measured(&ctx.variant.key);
+        if let Err(error) = records.record_measure(id, &measure) {
+            // The next build is estimated.
+            tracing::warn!("{error}");
         }
         match records.record_build_finished(id, result.outcome, seconds, (self.registry.clock)()) {
             Ok(()) => result,
@@ -251,6 +286,16 @@ impl Job {
         }
     }
 
+    /// Says in the shared state cache what a good build has left there.
+    fn mark(&self, variant: VariantIx, dirs: &VariantDirs) {
+        if let Some(Some(Shared { name, digest })) = self.shared.get(variant.0)
+            && let Err(error) = warm::mark(&dirs.sstate, digest, name)
+        {
+            // Then another build leads next time.
+            tracing::warn!("{error}");
+        }
+    }
+
     /// Remembers what a build took.
     async fn measure(&self, ctx: &StepContext, dirs: &VariantDirs) {
         let (settings, key) = (Arc::clone(&self.settings), ctx.variant.key.clone());
@@ -284,7 +329,16 @@ impl Work for Job {
         })
     }
 
-    async fn run(&self, node: NodeIx, stop: StopSignal) -> StepResult {
+    fn pressed(&self) -> Option<String> {
+        let most = self.settings.memory_pressure.value;
+        let now = self.machine.memory_pressure().filter(|_| most > 0)?;
+        let most_share = f64::from(most);
+        (f64::from(now) >= most_share).then(|| {
+            format!("processes waited for memory in {now:.0} % of the last 10 seconds, and {most} % is the limit")
+        })
+    }
+
+    async fn run(&self, node: NodeIx, share: Share, stop: StopSignal) -> StepResult {
         let node = self.plan.node(node);
         let variant = Arc::new(self.plan.variant(node.variant).clone());
         let dirs = self.dirs(&variant);
@@ -295,11 +349,13 @@ impl Work for Job {
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             stop,
+            variables: self.threads(&share),
+            share,
             handover: Arc::clone(&self.handover),
             journal: Arc::clone(&self.journal),
         };
         match node.step {
-            StepKind::Build => self.build(&ctx, &dirs).await,
+            StepKind::Build => self.build(&ctx, node.variant, &dirs).await,
             StepKind::Capture if self.scope == Scope::FromOutput => {
                 take_output(&ctx, &self.registry.store).await
             }

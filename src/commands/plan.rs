@@ -9,7 +9,7 @@ use crate::model::skip::Skips;
 use super::context::Context;
 use super::failure::Failure;
 use super::project::Project;
-use super::{json, list, unchanged};
+use super::{json, list, simulate, unchanged};
 
 /// The plan as JSON, or as text: a line a node with what it needs and takes.
 ///
@@ -18,6 +18,9 @@ use super::{json, list, unchanged};
 pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
     let host = args.host_arch.unwrap_or(HostArch(Arch::host()));
     let project = Project::load_for(context, host, args.release_version.clone())?;
+    if args.simulate {
+        return simulate::simulate(context, args, &project);
+    }
     let plan = project.plan(Scope::Full)?;
     let skips = unchanged::would_skip(context, &project, &plan)?;
     match context.cli.output.format {
@@ -27,6 +30,14 @@ pub fn plan(context: &Context, args: &PlanArgs) -> Result<String, Failure> {
             &skips,
         )),
         Format::Text | Format::Dot => Ok(text(&plan, &skips)),
+    }
+}
+
+/// A lane, with how many of its places where that is more than one.
+fn taken((lane, places): (&str, u32)) -> String {
+    match places {
+        1 => lane.to_owned(),
+        _ => format!("{lane} {places}"),
     }
 }
 
@@ -56,7 +67,7 @@ fn text(plan: &Plan, skips: &Skips) -> String {
     }
     lines += "\nSteps:\n";
     for node in &plan.nodes {
-        let lanes: Vec<&str> = node.lanes.keys().map(String::as_str).collect();
+        let lanes: Vec<String> = plan.taken(node).into_iter().map(taken).collect();
         lines += &format!("  {}  takes {}", node.id, lanes.join(", "));
         let mut needs = plan.ids(&node.needs);
         needs.extend(plan.ids(&node.after));

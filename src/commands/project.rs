@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::HostArch;
 use crate::load::{self, LoadOptions, Loaded};
+use crate::model::affinity::Affinity;
 use crate::model::arch::Arch;
-use crate::model::collide;
 use crate::model::kas_tree::KasTree;
 use crate::model::matrix::{Matrix, Variant};
-use crate::model::plan::{Plan, Resources, Scope};
+use crate::model::plan::{Plan, Scope};
 use crate::model::select::select;
 use crate::settings::{LayerFile, Settings, VariantDirs, variant_dirs};
 
 use super::context::Context;
 use super::failure::{Failure, Kind};
+use super::forecast::Forecast;
 
 /// The failure to load a matrix, together with what is wrong with the settings: all faults of a file
 /// are told at once.
@@ -78,12 +79,16 @@ pub struct Project {
     pub matrix: Matrix,
     /// In how much the variants of the file differ, selected or not.
     pub differs: Differs,
+    /// What the variants of the file share, selected or not.
+    pub affinity: Affinity,
     /// The directory of variants.toml, absolute.
     pub directory: PathBuf,
     /// The settings.
     pub settings: Settings,
     /// The build directory that `--build-dir` names, absolute.
     pub build_dir: Option<PathBuf>,
+    /// Where `proc` and `sys` lie.
+    pub system_root: PathBuf,
     /// Faults to be of kas files, rendered; empty when there are none.
     pub warnings: String,
     /// The kas files of the chains and what they include.
@@ -136,12 +141,14 @@ impl Project {
             ..
         } = loaded;
         let differs = Differs::among(&matrix.variants);
+        let affinity = Affinity::of(&matrix.variants, &kas);
         let matrix = select(matrix, &words.variants, &words.machines).map_err(|faults| {
             Failure::report(Kind::Configuration, faults.render(&file_name, "", color))
         })?;
         Ok(Project {
             matrix,
             differs,
+            affinity,
             directory: project_dir,
             settings,
             build_dir: context
@@ -151,6 +158,7 @@ impl Project {
                 .as_ref()
                 // As the settings write paths, which is how records name them: no `./`, no slash at the end.
                 .map(|dir| context.working_dir.join(dir).components().collect()),
+            system_root: context.environment.system_root(),
             warnings,
             kas,
         })
@@ -179,28 +187,20 @@ impl Project {
     /// # Errors
     /// When two of them would take one file.
     pub fn plan(&self, scope: Scope) -> Result<Plan, Failure> {
-        let build_dirs = self
-            .matrix
+        Forecast::of(self, scope, self.settings.jobs.value).plan(self, scope)
+    }
+
+    /// KAS_BUILD_DIR of each selected variant, as seen from the project's directory.
+    #[must_use]
+    pub fn build_dirs(&self) -> Vec<String> {
+        self.matrix
             .variants
             .iter()
             .map(|variant| match &self.build_dir {
                 Some(dir) => self.relative(dir),
                 None => self.relative(&self.dirs(variant).build),
             })
-            .collect();
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let resources = Resources {
-            builds: self.settings.jobs.value,
-            captures: u32::try_from(cores.min(4)).unwrap_or(1),
-            build_dirs,
-        };
-        let plan = Plan::new(self.matrix.variants.clone(), scope, &resources);
-        match collide::meeting(&plan) {
-            None => Ok(plan),
-            Some(meeting) => {
-                Err(Failure::new(Kind::Configuration, &meeting).hint(Some(meeting.hint())))
-            }
-        }
+            .collect()
     }
 
     /// A path as seen from the project's directory, where it lies below it.

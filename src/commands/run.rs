@@ -26,6 +26,7 @@ use crate::state::lock::Holder;
 use crate::state::records::Records;
 use crate::state::{RunDir, StateDir, runs};
 use crate::steps::Handover;
+use crate::steps::build::first::FirstStart;
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::register::Registry;
@@ -37,7 +38,8 @@ use crate::tools::{self, Note, Runner, Toolchain};
 use super::cache;
 use super::context::Context;
 use super::failure::{Failure, Kind};
-use super::job::Job;
+use super::forecast::{Forecast, first_start};
+use super::job::{Job, THREADS};
 use super::project::Project;
 use super::reporters::reporters;
 use super::unchanged::{self, Asked};
@@ -53,7 +55,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     host.refuse_root().map_err(|error| tool_failure(&error))?;
     refuse_misplaced(&project.settings, &host)?;
     let scope = Project::scope(context);
-    let plan = Arc::new(project.plan(scope)?);
+    let forecast = Forecast::of(&project, scope, project.settings.jobs.value);
+    let plan = Arc::new(forecast.plan(&project, scope)?);
     check_hashes_file(&project)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
@@ -143,6 +146,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     .map_err(environment)?;
     let (store, note) = super::store::open(store, &state, project.settings.store_write.value);
     notes.extend(note);
+    let first = FirstStart::until(first_start(runner.as_ref(), &project));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
@@ -158,8 +162,14 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         provenance: provenance(context, scope, &records),
         build_dir: project.build_dir.clone(),
         events: events.clone(),
-        handover: Arc::new(Handover::default()),
+        handover: Arc::new(Handover::after(first)),
         room: Arc::new(Room::default()),
+        machine: forecast.machine,
+        shared: forecast.shared,
+        own_threads: THREADS.map(|name| {
+            let of_settings = project.settings.env.value.contains_key(name);
+            of_settings || context.environment.get(name).is_some()
+        }),
         journal: Arc::clone(&journal),
         keys: keys.clone(),
         rebuild: asked,
@@ -325,6 +335,7 @@ fn build_tools(
         watcher: Some(watcher),
         guarding,
         project_dir: project.directory.clone(),
+        system_root: project.system_root.clone(),
     })
 }
 
@@ -404,6 +415,9 @@ fn walk(
         });
         say_recovered(recovered, events);
         say_what_to_know(context, project, events, notes, job.build_tools.is_some());
+        for what in &job.machine.unknown {
+            events.note(None, format!("it cannot be told: {what}"));
+        }
         let batch = job.registry.batch.clone();
         let outcome = scheduler::run(plan, skips, Arc::new(job), policy, events, requests).await;
         listener.abort();

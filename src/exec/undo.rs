@@ -294,6 +294,21 @@ pub async fn quiet(argv: &[String], limit: Duration) -> (Option<i32>, String) {
     }
 }
 
+/// Runs a short command and returns what it printed, where it ended well within `limit`.
+pub async fn answer(argv: &[String], limit: Duration) -> Option<String> {
+    let (program, args) = argv.split_first()?;
+    let output = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(limit, output).await.ok()?.ok()?;
+    let text = || String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 //! begins. Two captures that are not kept apart by a build in between would take one file for two
 //! variants.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use thiserror::Error;
 
@@ -70,10 +70,10 @@ pub fn collisions(plan: &Plan) -> Vec<Collision<'_>> {
 /// The first two variants whose captures could meet.
 #[must_use]
 pub fn meeting(plan: &Plan) -> Option<Meeting> {
-    let mut build_of: BTreeMap<VariantIx, NodeIx> = BTreeMap::new();
-    let mut last_capture: BTreeMap<&str, NodeIx> = BTreeMap::new();
+    let mut build_of: HashMap<VariantIx, NodeIx> = HashMap::new();
+    let mut last_capture: HashMap<&str, NodeIx> = HashMap::new();
     // Where captures of one directory follow each other unordered: whose each file would be.
-    let mut takers: BTreeMap<(&str, &str), VariantIx> = BTreeMap::new();
+    let mut takers: HashMap<(&str, &str), VariantIx> = HashMap::new();
     for (index, node) in plan.nodes.iter().enumerate() {
         let here = NodeIx(index);
         let Some(dir) = build_dir(plan, here) else {
@@ -114,6 +114,6 @@ pub fn meeting(plan: &Plan) -> Option<Meeting> {
 fn build_dir(plan: &Plan, node: NodeIx) -> Option<&str> {
     plan.node(node)
         .lanes
-        .keys()
-        .find_map(|lane| lane.strip_prefix(LANE))
+        .iter()
+        .find_map(|&(lane, _)| plan.lane(lane).name.strip_prefix(LANE))
 }

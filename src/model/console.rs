@@ -119,6 +119,26 @@ impl std::fmt::Display for Task {
     }
 }
 
+impl Task {
+    /// Whether with this task a recipe begins to make its image, which no other variant can use: what
+    /// goes into it is made. The root file systems of the build environment are made by the same task.
+    #[must_use]
+    pub fn begins_image(&self) -> bool {
+        let of_environment = [
+            "sbuild-chroot",
+            "buildchroot",
+            "isar-bootstrap",
+            "isar-mmdebstrap",
+        ];
+        match self.task.as_str() {
+            "do_rootfs_install" => !of_environment
+                .iter()
+                .any(|name| self.recipe.starts_with(name)),
+            task => task.starts_with("do_image_"),
+        }
+    }
+}
+
 /// How a task that has started goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {

@@ -207,6 +207,14 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+    /// Something that only those want to know who look closely (`--verbose`).
+    Note {
+        /// The node that it is about, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
+        /// What.
+        message: String,
+    },
     /// The last event of a run.
     RunFinished {
         /// How it ended.
@@ -232,7 +240,7 @@ impl EventKind {
             | EventKind::Gate { node, .. }
             | EventKind::Skip { node, .. }
             | EventKind::NodeFinished { node, .. } => Some(node),
-            EventKind::Warning { node, .. } => node.as_deref(),
+            EventKind::Warning { node, .. } | EventKind::Note { node, .. } => node.as_deref(),
             EventKind::RunStarted { .. }
             | EventKind::Plan { .. }
             | EventKind::RunFinished { .. } => None,

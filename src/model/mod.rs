@@ -3,6 +3,7 @@
 //! Knows nothing of tokio, processes, the file system, the environment or the clock;
 //! `tests/architecture.rs` fails when one of these is imported here.
 
+pub mod affinity;
 pub mod arch;
 pub mod collide;
 pub mod console;
@@ -19,6 +20,7 @@ pub mod matrix;
 pub mod mountinfo;
 pub mod names;
 pub mod nar;
+pub mod need;
 pub mod nix32;
 pub mod outcome;
 pub mod pattern;
@@ -31,8 +33,10 @@ pub mod schema;
 pub mod select;
 pub mod shape;
 pub mod silence;
+pub mod simulate;
 pub mod skip;
 pub mod src_uri;
 pub mod store_path;
 pub mod suggest;
 pub mod template;
+pub mod threads;

@@ -2,11 +2,12 @@
 //!
 //! Pure data; printing and running it are elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::matrix::Variant;
+use super::need::{Capacity, Need};
 
 /// The kinds of step that a plan is made of. A new one is a file in `src/steps/` and a word here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +41,19 @@ pub struct NodeIx(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VariantIx(pub usize);
 
+/// A lane's place in [`Plan::lanes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneIx(pub usize);
+
+/// A counted resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// How many places it has.
+    pub size: u32,
+}
+
 /// One step of one variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -53,8 +67,33 @@ pub struct Node {
     pub needs: Vec<NodeIx>,
     /// The nodes that must have ended before, however they ended: they read what this one overwrites.
     pub after: Vec<NodeIx>,
-    /// Lane and how many of its places the node takes while it runs.
-    pub lanes: BTreeMap<String, u32>,
+    /// Lanes and how many of the places of each the node takes while it runs, never more than there are.
+    pub lanes: Vec<(LaneIx, u32)>,
+    /// How long it is expected to run, in milliseconds.
+    pub millis: u64,
+}
+
+/// Builds that would make the same things one beside the other: what they share is not in the shared
+/// state cache yet. One of them leads; the others follow when what they share is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What they share, for people.
+    pub name: String,
+    /// Their builds, in plan order.
+    pub members: Vec<NodeIx>,
+}
+
+/// How long the steps of a variant are expected to run, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// Its build.
+    pub build: u64,
+    /// Of that, until what it shares with others is in the shared state cache.
+    pub shared: u64,
+    /// Its capture.
+    pub capture: u64,
+    /// Its registration.
+    pub register: u64,
 }
 
 /// Which part of the main job is planned.
@@ -69,15 +108,27 @@ pub enum Scope {
     FromOutput,
 }
 
-/// The sizes that the lanes of a plan have, and where each variant builds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The sizes that the lanes of a plan have, where each variant builds, and what is known of its builds.
+/// The lists are parallel to the variants; where the last three are empty nothing is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resources {
     /// Builds at the same time (`-j`).
     pub builds: u32,
     /// Captures at the same time.
     pub captures: u32,
-    /// KAS_BUILD_DIR of each variant, parallel to the variants.
+    /// KAS_BUILD_DIR of each variant.
     pub build_dirs: Vec<String>,
+    /// What the builds may take of the machine together; nothing limits them where there is none.
+    pub capacity: Option<Capacity>,
+    /// What each build takes of it.
+    pub needs: Vec<Need>,
+    /// How long each variant's steps take.
+    pub expected: Vec<Expected>,
+    /// Variants whose shared state is cold, by what they share.
+    pub cold: Vec<(String, Vec<VariantIx>)>,
+    /// The processor cores that are divided between the builds that run, as the number of BitBake's
+    /// threads; none where nothing is divided.
+    pub cores: Option<u32>,
 }
 
 /// What is to be done, in which order, under which limits.
@@ -87,50 +138,99 @@ pub struct Plan {
     pub variants: Vec<Variant>,
     /// The nodes; a node's needs stand before it.
     pub nodes: Vec<Node>,
-    /// Lane and its size.
-    pub lanes: BTreeMap<String, u32>,
+    /// The lanes.
+    pub lanes: Vec<Lane>,
+    /// Builds of which one leads.
+    pub groups: Vec<Group>,
+    /// How long the steps of each variant take; empty where that is not known.
+    pub expected: Vec<Expected>,
+    /// As in [`Resources`].
+    pub cores: Option<u32>,
+}
+
+/// The lanes that every plan has, in this order.
+const BUILD: LaneIx = LaneIx(0);
+const CAPTURE: LaneIx = LaneIx(1);
+const REGISTER: LaneIx = LaneIx(2);
+
+/// Lanes by name while a plan is made.
+struct Lanes {
+    list: Vec<Lane>,
+    by_name: HashMap<String, LaneIx>,
+}
+
+impl Lanes {
+    fn add(&mut self, name: String, size: u32) -> LaneIx {
+        *self.by_name.entry(name).or_insert_with_key(|name| {
+            self.list.push(Lane {
+                name: name.clone(),
+                size,
+            });
+            LaneIx(self.list.len() - 1)
+        })
+    }
 }
 
 impl Plan {
     /// Plans the steps of `scope` for each variant.
     ///
     /// A variant's nodes are chained; different variants share nothing but lanes, unless they build in
-    /// one directory: then each builds after the one before it was captured. `resources.build_dirs` is
-    /// parallel to `variants`.
+    /// one directory: then each builds after the one before it was captured.
     #[must_use]
     pub fn new(variants: Vec<Variant>, scope: Scope, resources: &Resources) -> Plan {
         let steps: &[StepKind] = match scope {
             Scope::Full => &[StepKind::Build, StepKind::Capture, StepKind::Register],
             Scope::FromDeploy | Scope::FromOutput => &[StepKind::Capture, StepKind::Register],
         };
-        let mut lanes = BTreeMap::from([
-            ("build".to_owned(), resources.builds.max(1)),
-            ("capture".to_owned(), resources.captures.max(1)),
-            ("register".to_owned(), 1),
-        ]);
+        let mut lanes = Lanes {
+            list: Vec::new(),
+            by_name: HashMap::with_capacity(variants.len() + 5),
+        };
+        lanes.add("build".to_owned(), resources.builds.max(1));
+        lanes.add("capture".to_owned(), resources.captures.max(1));
+        lanes.add("register".to_owned(), 1);
+        let machine = resources
+            .capacity
+            .filter(|_| scope == Scope::Full)
+            .map(|all| {
+                let cpu = lanes.add("cpu".to_owned(), all.cpu);
+                let memory = all.memory.map(|size| lanes.add("memory".to_owned(), size));
+                (all, cpu, memory)
+            });
         let mut nodes = Vec::with_capacity(variants.len() * steps.len());
-        let mut captured_in: BTreeMap<&str, NodeIx> = BTreeMap::new();
+        let mut captured_in: HashMap<LaneIx, NodeIx> = HashMap::with_capacity(variants.len());
         for (index, (variant, build_dir)) in variants.iter().zip(&resources.build_dirs).enumerate()
         {
-            let build_dir_lane = format!("builddir:{build_dir}");
-            lanes.insert(build_dir_lane.clone(), 1);
+            let build_dir = lanes.add(format!("builddir:{build_dir}"), 1);
+            let expected = resources.expected.get(index).copied().unwrap_or_default();
             let mut previous = None;
             for &step in steps {
-                let mut taken = BTreeMap::from([(step.as_str().to_owned(), 1)]);
+                let here = NodeIx(nodes.len());
+                let mut after = None;
+                let (mut taken, millis) = match step {
+                    StepKind::Build => {
+                        after = captured_in.get(&build_dir).copied();
+                        (vec![(BUILD, 1)], expected.build)
+                    }
+                    StepKind::Capture => {
+                        captured_in.insert(build_dir, here);
+                        (vec![(CAPTURE, 1)], expected.capture)
+                    }
+                    StepKind::Register => (vec![(REGISTER, 1)], expected.register),
+                };
+                if step == StepKind::Build
+                    && let Some((all, cpu, memory)) = machine
+                {
+                    let need = resources.needs.get(index).copied().unwrap_or_default();
+                    let need = need.within(all);
+                    taken.push((cpu, need.cpu));
+                    taken.extend(memory.map(|lane| (lane, need.memory)));
+                }
                 if step == StepKind::Build
                     || (step == StepKind::Capture && scope != Scope::FromOutput)
                 {
-                    taken.insert(build_dir_lane.clone(), 1);
+                    taken.push((build_dir, 1));
                 }
-                let here = NodeIx(nodes.len());
-                let after = match step {
-                    StepKind::Build => captured_in.get(build_dir.as_str()).copied(),
-                    StepKind::Capture => {
-                        captured_in.insert(build_dir, here);
-                        None
-                    }
-                    StepKind::Register => None,
-                };
                 nodes.push(Node {
                     id: format!("{}:{}", step.as_str(), variant.key),
                     step,
@@ -138,15 +238,55 @@ impl Plan {
                     needs: previous.into_iter().collect(),
                     after: after.into_iter().collect(),
                     lanes: taken,
+                    millis,
                 });
                 previous = Some(here);
             }
         }
+        let groups = match scope {
+            Scope::Full => groups(&resources.cold, steps.len()),
+            Scope::FromDeploy | Scope::FromOutput => Vec::new(),
+        };
         Plan {
             variants,
             nodes,
-            lanes,
+            lanes: lanes.list,
+            groups,
+            expected: resources.expected.clone(),
+            cores: resources.cores,
         }
+    }
+
+    /// The lane at a place.
+    #[must_use]
+    pub fn lane(&self, ix: LaneIx) -> &Lane {
+        &self.lanes[ix.0]
+    }
+
+    /// The names of the lanes that a node takes, each with how many places, in the order of the alphabet.
+    #[must_use]
+    pub fn taken(&self, node: &Node) -> Vec<(&str, u32)> {
+        let mut taken: Vec<(&str, u32)> = node
+            .lanes
+            .iter()
+            .map(|&(lane, places)| (self.lane(lane).name.as_str(), places))
+            .collect();
+        taken.sort_unstable();
+        taken
+    }
+
+    /// For each node the longest way through what it is waited for, itself included, in milliseconds.
+    #[must_use]
+    pub fn ways(&self) -> Vec<u64> {
+        let mut ways: Vec<u64> = vec![0; self.nodes.len()];
+        // What a node waits for stands before it, so those that wait for it are done here.
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            ways[index] = ways[index].saturating_add(node.millis);
+            for before in node.needs.iter().chain(&node.after) {
+                ways[before.0] = ways[before.0].max(ways[index]);
+            }
+        }
+        ways
     }
 
     /// The node at a place.
@@ -166,4 +306,15 @@ impl Plan {
     pub fn variant(&self, ix: VariantIx) -> &Variant {
         &self.variants[ix.0]
     }
+}
+
+/// The builds of groups of variants; who is alone follows nobody.
+fn groups(cold: &[(String, Vec<VariantIx>)], steps: usize) -> Vec<Group> {
+    cold.iter()
+        .filter(|(_, variants)| variants.len() > 1)
+        .map(|(name, variants)| Group {
+            name: name.clone(),
+            members: variants.iter().map(|ix| NodeIx(ix.0 * steps)).collect(),
+        })
+        .collect()
 }

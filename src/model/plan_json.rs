@@ -1,8 +1,6 @@
 //! The document that `plan --format json` prints: variants, releases and nodes, in the order of
 //! variants.toml after expansion. Knows nothing of how it is printed.
 
-use std::collections::BTreeMap;
-
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -58,6 +56,15 @@ impl Serialize for Axes<'_> {
     }
 }
 
+#[derive(Debug)]
+struct Taken<'p>(Vec<(&'p str, u32)>);
+
+impl Serialize for Taken<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct ReleaseEntry<'p> {
     id: &'p str,
@@ -73,7 +80,7 @@ struct NodeEntry<'p> {
     needs: Vec<&'p str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     after: Vec<&'p str>,
-    lanes: &'p BTreeMap<String, u32>,
+    lanes: Taken<'p>,
 }
 
 /// The variants alone, as the document lists them.
@@ -115,7 +122,7 @@ pub fn document<'p>(plan: &'p Plan, releases: &'p [Release], skips: &'p Skips) -
         variant: &plan.variant(node.variant).key,
         needs: ids(&node.needs),
         after: ids(&node.after),
-        lanes: &node.lanes,
+        lanes: Taken(plan.taken(node)),
     };
     PlanDocument {
         schema: PLAN_SCHEMA,

@@ -3,11 +3,20 @@
 //! Pure, and the target of property tests: no node before what it needs, no lane over its size,
 //! it always ends, and a failure keeps exactly the descendants from running. The idea of a pure queue
 //! under an effectful loop is cargo's `DependencyQueue`.
+//!
+//! Nodes that take the same places of the same lanes stand in one *class*, in the order in which they
+//! are to start: where its first does not fit, none of it does. So a start costs a look at one node a
+//! class, however many nodes wait. A lane whose users can never meet (a variant's own build directory)
+//! is not looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod groups;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use super::outcome::Outcome;
-use super::plan::{NodeIx, Plan};
+use super::plan::{LaneIx, NodeIx, Plan, StepKind};
+use groups::Groups;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -16,22 +25,41 @@ enum State {
     Done(Outcome),
 }
 
+/// The order in which nodes start: the deeper first, so that a finished build is captured and registered
+/// before the next build takes the machine; then the one with the longest way to the end, where that is
+/// known and counts; then plan order.
+type Rank = (Reverse<usize>, Reverse<u64>, NodeIx);
+
+/// Nodes with the same demand.
+#[derive(Debug, Clone)]
+struct Class {
+    lanes: Vec<(LaneIx, u32)>,
+    builds: bool,
+    waiting: BTreeSet<Rank>,
+}
+
 /// The state of a plan that is being walked.
 #[derive(Debug, Clone)]
 pub struct ReadySet {
     state: Vec<State>,
     dependents: Vec<Vec<NodeIx>>,
     followers: Vec<Vec<NodeIx>>,
-    lanes: Vec<BTreeMap<String, u32>>,
-    free: BTreeMap<String, u32>,
-    ready: BTreeSet<(std::cmp::Reverse<usize>, NodeIx)>,
-    depth: Vec<usize>,
+    rank: Vec<Rank>,
+    class_of: Vec<usize>,
+    classes: Vec<Class>,
+    /// The first of each class in which somebody waits.
+    heads: BTreeSet<(Rank, usize)>,
+    free: Vec<u32>,
+    groups: Groups,
+    fresh: Vec<NodeIx>,
+    held: bool,
+    ready_builds: usize,
+    running_builds: usize,
     open: usize,
 }
 
 impl ReadySet {
-    /// Starts a walk over `plan`. Among ready nodes the deeper one goes first, so that a finished
-    /// build is captured and registered before the next build takes the machine; then plan order.
+    /// Starts a walk over `plan`.
     #[must_use]
     pub fn new(plan: &Plan) -> ReadySet {
         let count = plan.nodes.len();
@@ -51,55 +79,98 @@ impl ReadySet {
                 unmet: node.needs.len() + node.after.len(),
             });
         }
-        let ready = (0..count)
-            .filter(|&index| state[index] == State::Waiting { unmet: 0 })
-            .map(|index| (std::cmp::Reverse(depth[index]), NodeIx(index)))
+        // Where one builds at a time the order changes nothing for the better, and people expect theirs.
+        let longest_first = plan.lanes.first().is_some_and(|build| build.size > 1);
+        let way = plan.ways();
+        let rank: Vec<Rank> = (0..count)
+            .map(|index| {
+                let way = if longest_first { way[index] } else { 0 };
+                (Reverse(depth[index]), Reverse(way), NodeIx(index))
+            })
             .collect();
-        ReadySet {
+        let (classes, class_of) = classes(plan);
+        let mut ready = ReadySet {
             state,
             dependents,
             followers,
-            lanes: plan.nodes.iter().map(|node| node.lanes.clone()).collect(),
-            free: plan.lanes.clone(),
-            ready,
-            depth,
+            rank,
+            class_of,
+            classes,
+            heads: BTreeSet::new(),
+            free: plan.lanes.iter().map(|lane| lane.size).collect(),
+            groups: Groups::of(plan),
+            fresh: Vec::new(),
+            held: false,
+            ready_builds: 0,
+            running_builds: 0,
             open: count,
+        };
+        for index in 0..count {
+            if ready.state[index] == (State::Waiting { unmet: 0 }) {
+                ready.admit(NodeIx(index));
+            }
         }
+        ready
     }
 
     /// Takes the next node whose needs are met and whose lanes are all free, and takes those lanes,
     /// all at once. `None` when nothing can start now.
     pub fn take_next(&mut self) -> Option<NodeIx> {
-        let entry = *self.ready.iter().find(|(_, ix)| self.fits(*ix))?;
-        self.ready.remove(&entry);
-        let ix = entry.1;
-        for (lane, places) in &self.lanes[ix.0] {
-            if let Some(free) = self.free.get_mut(lane) {
-                *free -= places;
-            }
+        self.elect();
+        let held = self.held && self.running_builds > 0;
+        let &(rank, class) = self.heads.iter().find(|(_, class)| {
+            let class = &self.classes[*class];
+            !(held && class.builds) && self.fits(&class.lanes)
+        })?;
+        self.leave(rank, class);
+        for (lane, places) in &self.classes[class].lanes {
+            self.free[lane.0] -= places;
         }
-        self.state[ix.0] = State::Running;
-        Some(ix)
+        self.state[rank.2.0] = State::Running;
+        self.running_builds += usize::from(self.classes[class].builds);
+        Some(rank.2)
     }
 
-    fn fits(&self, ix: NodeIx) -> bool {
-        self.lanes[ix.0]
+    fn fits(&self, lanes: &[(LaneIx, u32)]) -> bool {
+        lanes
             .iter()
-            .all(|(lane, places)| self.free.get(lane).is_some_and(|free| free >= places))
+            .all(|(lane, places)| self.free[lane.0] >= *places)
+    }
+
+    /// Keeps further builds from starting beside those that run, or lets them. One always may run.
+    pub fn hold_builds(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether a build could start and is kept from it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held
+            && self.running_builds > 0
+            && self.heads.iter().any(|(_, class)| {
+                let class = &self.classes[*class];
+                class.builds && self.fits(&class.lanes)
+            })
+    }
+
+    /// Builds that run, and builds that could start if there were room for all.
+    #[must_use]
+    pub fn builds(&self) -> (usize, usize) {
+        (self.running_builds, self.ready_builds)
     }
 
     /// Says how a running node ended and gives its lanes back. Returns the nodes that now will not run.
     pub fn finish(&mut self, ix: NodeIx, outcome: Outcome) -> Vec<NodeIx> {
         if self.state[ix.0] == State::Running {
-            for (lane, places) in &self.lanes[ix.0] {
-                if let Some(free) = self.free.get_mut(lane) {
-                    *free += places;
-                }
+            let class = &self.classes[self.class_of[ix.0]];
+            for (lane, places) in &class.lanes {
+                self.free[lane.0] += places;
             }
+            self.running_builds -= usize::from(class.builds);
         }
         self.settle(ix, outcome);
         if outcome.lets_descendants_run() {
-            for dependent in self.dependents[ix.0].clone() {
+            for dependent in std::mem::take(&mut self.dependents[ix.0]) {
                 self.meet(dependent);
             }
             Vec::new()
@@ -110,9 +181,23 @@ impl ReadySet {
 
     /// Ends a node that has not started and has nothing to do; what needs it may run.
     pub fn skip(&mut self, ix: NodeIx) {
-        self.ready
-            .remove(&(std::cmp::Reverse(self.depth[ix.0]), ix));
+        self.withdraw(ix);
         self.finish(ix, Outcome::Skipped);
+    }
+
+    /// What a running build shares with others is there: those that wait for it follow.
+    pub fn let_go(&mut self, ix: NodeIx) {
+        if self.state[ix.0] == State::Running {
+            for rank in self.groups.warm(ix) {
+                self.enqueue(rank);
+            }
+        }
+    }
+
+    /// How many builds wait for what this one shares with them.
+    #[must_use]
+    pub fn led_by(&self, ix: NodeIx) -> usize {
+        self.groups.led_by(ix)
     }
 
     /// One thing less that a waiting node waits for.
@@ -120,9 +205,58 @@ impl ReadySet {
         if let State::Waiting { unmet } = &mut self.state[ix.0] {
             *unmet -= 1;
             if *unmet == 0 {
-                self.ready.insert((std::cmp::Reverse(self.depth[ix.0]), ix));
+                self.admit(ix);
             }
         }
+    }
+
+    /// All that a node needs has ended: it may start, or waits for the one that leads it.
+    fn admit(&mut self, ix: NodeIx) {
+        let rank = self.rank[ix.0];
+        if !self.groups.keep(rank) {
+            self.enqueue(rank);
+        }
+    }
+
+    fn elect(&mut self) {
+        while let Some(leader) = self.groups.elect() {
+            self.enqueue(leader);
+        }
+    }
+
+    fn enqueue(&mut self, rank: Rank) {
+        let number = self.class_of[rank.2.0];
+        let class = &mut self.classes[number];
+        let first = class.waiting.first().copied();
+        class.waiting.insert(rank);
+        self.ready_builds += usize::from(class.builds);
+        if first.is_none_or(|first| rank < first) {
+            if let Some(first) = first {
+                self.heads.remove(&(first, number));
+            }
+            self.heads.insert((rank, number));
+        }
+        self.fresh.push(rank.2);
+    }
+
+    /// Takes a node out of its class, if it stands there.
+    fn leave(&mut self, rank: Rank, number: usize) {
+        let class = &mut self.classes[number];
+        if !class.waiting.remove(&rank) {
+            return;
+        }
+        self.ready_builds -= usize::from(class.builds);
+        if self.heads.remove(&(rank, number))
+            && let Some(&next) = class.waiting.first()
+        {
+            self.heads.insert((next, number));
+        }
+    }
+
+    /// Takes a node that has not started out of everything in which it waits.
+    fn withdraw(&mut self, ix: NodeIx) {
+        self.groups.withdraw(self.rank[ix.0]);
+        self.leave(self.rank[ix.0], self.class_of[ix.0]);
     }
 
     /// The node has ended; who only waited for that waits no longer.
@@ -132,7 +266,10 @@ impl ReadySet {
         }
         self.open -= 1;
         self.state[ix.0] = State::Done(outcome);
-        for follower in self.followers[ix.0].clone() {
+        for rank in self.groups.ended(ix, outcome == Outcome::Succeeded) {
+            self.enqueue(rank);
+        }
+        for follower in std::mem::take(&mut self.followers[ix.0]) {
             self.meet(follower);
         }
     }
@@ -158,8 +295,7 @@ impl ReadySet {
         for index in 0..self.state.len() {
             let ix = NodeIx(index);
             if matches!(self.state[index], State::Waiting { .. }) && !keep(ix) {
-                self.ready
-                    .remove(&(std::cmp::Reverse(self.depth[index]), ix));
+                self.withdraw(ix);
                 self.settle(ix, Outcome::NotRun);
                 dropped.push(ix);
                 dropped.extend(self.drop_descendants(ix));
@@ -175,10 +311,12 @@ impl ReadySet {
         self.open == 0
     }
 
-    /// Whether a node is ready but for its lanes: its needs are all met and it has not started.
-    #[must_use]
-    pub fn ready(&self) -> Vec<NodeIx> {
-        self.ready.iter().map(|(_, ix)| *ix).collect()
+    /// The nodes that have become ready but for their lanes since this was last asked, in that order.
+    pub fn take_fresh(&mut self) -> Vec<NodeIx> {
+        self.elect();
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain(|ix| matches!(self.state[ix.0], State::Waiting { .. }));
+        fresh
     }
 
     /// How a node ended, where it has.
@@ -195,4 +333,53 @@ impl ReadySet {
     pub fn is_running(&self, ix: NodeIx) -> bool {
         self.state[ix.0] == State::Running
     }
+}
+
+/// The classes of a plan, and the class of each node.
+fn classes(plan: &Plan) -> (Vec<Class>, Vec<usize>) {
+    let contended = contended(plan);
+    let mut known: HashMap<(bool, Vec<(LaneIx, u32)>), usize> = HashMap::new();
+    let mut classes = Vec::new();
+    let class_of = plan
+        .nodes
+        .iter()
+        .map(|node| {
+            let builds = node.step == StepKind::Build;
+            let mut lanes = node.lanes.clone();
+            lanes.retain(|(lane, _)| contended[lane.0]);
+            lanes.sort_unstable();
+            *known
+                .entry((builds, lanes))
+                .or_insert_with_key(|(builds, lanes)| {
+                    classes.push(Class {
+                        lanes: lanes.clone(),
+                        builds: *builds,
+                        waiting: BTreeSet::new(),
+                    });
+                    classes.len() - 1
+                })
+        })
+        .collect();
+    (classes, class_of)
+}
+
+/// Which lanes somebody may have to wait for: not those that have room for all at once, and not those
+/// whose users follow each other anyhow.
+pub(super) fn contended(plan: &Plan) -> Vec<bool> {
+    let mut sum = vec![0u64; plan.lanes.len()];
+    let mut last: Vec<Option<NodeIx>> = vec![None; plan.lanes.len()];
+    let mut chained = vec![true; plan.lanes.len()];
+    for (index, node) in plan.nodes.iter().enumerate() {
+        for &(lane, places) in &node.lanes {
+            sum[lane.0] += u64::from(places);
+            if let Some(last) = last[lane.0].replace(NodeIx(index)) {
+                chained[lane.0] &= node.needs.contains(&last) || node.after.contains(&last);
+            }
+        }
+    }
+    plan.lanes
+        .iter()
+        .enumerate()
+        .map(|(index, lane)| !chained[index] && sum[index] > u64::from(lane.size))
+        .collect()
 }

@@ -95,6 +95,14 @@ impl EventSink {
         });
     }
 
+    /// Emits something that only those want to know who look closely.
+    pub fn note(&self, node: Option<&str>, message: impl Into<String>) {
+        self.emit(EventKind::Note {
+            node: node.map(str::to_owned),
+            message: message.into(),
+        });
+    }
+
     fn send(&self, message: Message) {
         // The receiver ends only after every sink is dropped, so a failed send means that the hub's
         // thread died; there is nobody left to tell.

@@ -181,6 +181,10 @@ impl Narrator {
                 lines.extend(block(variant, Tone::Warn, "warning: ", message));
                 lines.extend(hint_lines(variant, hint.as_deref()));
             }
+            EventKind::Note { node, message } if self.detail == Detail::Everything => {
+                let variant = node.as_deref().map(variant_of);
+                lines.extend(block(variant, Tone::Quiet, "note: ", message));
+            }
             // A display with moving lines is followed by the summary, which says it.
             EventKind::RunFinished { outcome, .. } if steps => {
                 let (tone, head) = match outcome {

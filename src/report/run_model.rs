@@ -327,6 +327,7 @@ impl RunModel {
                 message: message.clone(),
                 hint: hint.clone(),
             }),
+            EventKind::Note { .. } => {}
             EventKind::RunFinished {
                 outcome, seconds, ..
             } => {

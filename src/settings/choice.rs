@@ -3,7 +3,7 @@
 //! Knows nothing of what follows from a choice.
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// How kas is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
@@ -171,4 +171,57 @@ impl ColorChoice {
             ColorChoice::Never => false,
         }
     }
+}
+
+/// How many builds run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// As many as fit the machine.
+    Auto,
+    /// So many.
+    Fixed(u32),
+}
+
+impl Serialize for Jobs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Jobs::Auto => serializer.serialize_str("auto"),
+            Jobs::Fixed(number) => serializer.serialize_u32(*number),
+        }
+    }
+}
+
+impl std::fmt::Display for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Jobs::Auto => f.pad("auto"),
+            Jobs::Fixed(number) => number.fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for Jobs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Jobs, String> {
+        match text.trim() {
+            "auto" => Ok(Jobs::Auto),
+            number => number
+                .parse()
+                .ok()
+                .filter(|number| (1..=Jobs::MOST).contains(number))
+                .map(Jobs::Fixed)
+                .ok_or_else(|| {
+                    format!(
+                        "expected `auto` or a whole number from 1 to {}, found `{number}`",
+                        Jobs::MOST
+                    )
+                }),
+        }
+    }
+}
+
+impl Jobs {
+    /// The most that can be asked for.
+    pub(crate) const MOST: u32 = 1024;
 }

@@ -64,6 +64,13 @@ impl Environment {
         self.get(name).and_then(OsStr::to_str)
     }
 
+    /// Where `proc` and `sys` are read.
+    #[must_use]
+    pub fn system_root(&self) -> PathBuf {
+        self.get(super::SYSTEM_ROOT)
+            .map_or_else(|| PathBuf::from("/"), PathBuf::from)
+    }
+
     /// All variables, for a program that is started with them.
     pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables

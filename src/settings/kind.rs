@@ -17,11 +17,13 @@ use crate::model::suggest;
 
 mod age;
 mod globs;
+mod jobs;
 mod places;
 
 pub use age::Age;
 pub(crate) use age::MaxAge;
 pub(crate) use globs::{Globs, PathGlobs};
+pub(crate) use jobs::Parallel;
 pub(crate) use places::Places;
 
 /// What is wrong with a value.

@@ -24,7 +24,7 @@ mod surroundings;
 mod table;
 
 pub use choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode, Jobs,
     StoreChoice, StoreWrite, SyncGuard, Unmount,
 };
 pub use environment::Environment;
@@ -36,6 +36,10 @@ pub use layout::{VariantDirs, variant_dirs};
 pub use resolve::{LayerFile, LayerInput, Resolution, unknown_variables};
 pub use surroundings::{Ci, Surroundings, Terminal};
 pub use table::{CommandLine, Entry, OverriddenEntry, SETTINGS, Setting, Settings, json_schema};
+
+/// The variable with the directory below which `proc` and `sys` are read instead of the real ones, for
+/// tests.
+pub(crate) const SYSTEM_ROOT: &str = "ISAR_BUILD_ALL_SYSTEM_ROOT";
 
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode,
+    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode, Jobs,
     StoreChoice, StoreWrite, SyncGuard, Unmount,
 };
 use super::kind::{
-    Age, Choice, Choices, Globs, Kind, MaxAge, Mounts, Number, PathGlobs, Place, Places, Program,
-    Variables, Word, Words,
+    Age, Choice, Choices, Globs, Kind, MaxAge, Mounts, Number, Parallel, PathGlobs, Place, Places,
+    Program, Variables, Word, Words,
 };
 use super::layer::{Layer, Sourced};
 use super::resolve::{LayerInput, Resolver};
@@ -79,7 +79,7 @@ impl Setting {
 pub(crate) const PREFIX: &str = "ISAR_BUILD_ALL_";
 
 /// Variables with our prefix that are no settings.
-pub(crate) const OTHER_VARIABLES: &[&str] = &["ISAR_BUILD_ALL_LOG"];
+pub(crate) const OTHER_VARIABLES: &[&str] = &["ISAR_BUILD_ALL_LOG", super::SYSTEM_ROOT];
 
 /// A setting as `config` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -292,9 +292,14 @@ settings! {
     /// own of a known schema, and is as `auto` elsewhere. Default `auto`.
     store_write: StoreWrite = "store-write" as Choice<StoreWrite>,
         default StoreWrite::Auto;
-    /// Builds at the same time. Default 1.
-    jobs: u32 = "jobs" as Number<u32, 1, 1024>,
-        default 1;
+    /// Builds at the same time: a number, or `auto`, as many as processor, memory and disk take (see
+    /// docs/parallel.md). Default `auto`.
+    jobs: Jobs = "jobs" as Parallel,
+        default Jobs::Auto;
+    /// No further build is started beside those that run while processes of this machine waited for memory
+    /// in this percentage of the last ten seconds, or more. 0: it is not looked at. Default 10.
+    memory_pressure: u32 = "memory-pressure" as Number<u32, 0, 100>,
+        default 10;
     /// What a build is expected to take in its directories, in MiB, until one of its variant was measured.
     /// Default 4096.
     build_space: u64 = "build-space" as Number<u64, 0, 1_048_576>,

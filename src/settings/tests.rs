@@ -59,11 +59,14 @@ fn each_layer_covers_the_one_below_and_all_are_kept() {
         "# ours\n[settings]\njobs = 3\n",
         &[("ISAR_BUILD_ALL_JOBS", "4")],
     );
-    input.command_line.jobs = Some(5);
+    input.command_line.jobs = Some(Jobs::Fixed(5));
     let jobs = Settings::resolve(&input).unwrap().jobs;
-    assert_eq!((jobs.value, jobs.layer), (5, Layer::CommandLine));
+    assert_eq!(
+        (jobs.value, jobs.layer),
+        (Jobs::Fixed(5), Layer::CommandLine)
+    );
     assert_eq!(jobs.place.as_deref(), Some("--jobs"));
-    let below: Vec<(u32, Layer, &str)> = jobs
+    let below: Vec<(Jobs, Layer, &str)> = jobs
         .overrides
         .iter()
         .map(|overridden| (overridden.value, overridden.layer, &*overridden.place))
@@ -71,10 +74,10 @@ fn each_layer_covers_the_one_below_and_all_are_kept() {
     assert_eq!(
         below,
         [
-            (4, Layer::Environment, "ISAR_BUILD_ALL_JOBS"),
-            (3, Layer::Project, "product/variants.toml:3"),
+            (Jobs::Fixed(4), Layer::Environment, "ISAR_BUILD_ALL_JOBS"),
+            (Jobs::Fixed(3), Layer::Project, "product/variants.toml:3"),
             (
-                2,
+                Jobs::Fixed(2),
                 Layer::User,
                 "/home/user/.config/isar-build-all/config.toml:1"
             ),
@@ -182,7 +185,15 @@ fn color_follows_the_common_variables() {
 #[test]
 fn numbers_are_read_as_toml_writes_them() {
     for text in ["jobs = 16", "jobs = 0x10", "jobs = 1_6", "jobs = +16"] {
-        assert_eq!(resolve(text, "", &[]).jobs.value, 16, "{text}");
+        assert_eq!(resolve(text, "", &[]).jobs.value, Jobs::Fixed(16), "{text}");
+    }
+    for text in ["jobs = 'auto'", "jobs = \"16\""] {
+        let expected = if text.contains("auto") {
+            Jobs::Auto
+        } else {
+            Jobs::Fixed(16)
+        };
+        assert_eq!(resolve(text, "", &[]).jobs.value, expected, "{text}");
     }
 }
 
@@ -257,7 +268,7 @@ fn a_variable_that_is_not_utf8_is_said() {
 fn what_can_be_read_around_broken_toml_is() {
     let text = "[settings]\njobs = 3\nstore = = 'local'\nexecutor = 'kas'\n";
     let Resolution { settings, faults } = Settings::resolve_leniently(&input("", text, &[]));
-    assert_eq!(settings.jobs.value, 3);
+    assert_eq!(settings.jobs.value, Jobs::Fixed(3));
     assert_eq!(settings.executor.value, Executor::Kas);
     assert!(faults.iter().any(|fault| fault.syntax));
     insta::assert_snapshot!(draw(SettingsError { faults }));
@@ -285,7 +296,7 @@ fn a_variable_over_the_projects_value_is_warned_of() {
         ],
     );
     // Equal values are no surprise, and an option is what the user just said.
-    input.command_line.jobs = Some(1);
+    input.command_line.jobs = Some(Jobs::Fixed(1));
     let settings = Settings::resolve(&input).unwrap();
     insta::assert_snapshot!(settings.warnings().join("\n"));
 }

@@ -3,6 +3,7 @@
 
 pub mod deploys;
 pub mod keys;
+pub mod measures;
 mod silences;
 mod sources;
 
@@ -12,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use thiserror::Error;
 
 use crate::model::matrix::VariantKey;
@@ -27,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/3-keys.sql"),
     include_str!("schema/4-silences.sql"),
     include_str!("schema/5-sources.sql"),
+    include_str!("schema/6-build-measures.sql"),
 ];
 
 /// How long a write waits for another process's.
@@ -189,6 +191,32 @@ impl Records {
     /// SQLite's.
     pub fn in_memory() -> Result<Records, RecordsError> {
         Records::open(Path::new(":memory:"))
+    }
+
+    /// Opens a database to read what helps and is not needed. Nothing is made or changed; none where there
+    /// is no database, or another version's.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn read(path: &Path) -> Result<Option<Records>, RecordsError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let fault = |source| RecordsError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
+        connection.busy_timeout(BUSY).map_err(fault)?;
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(fault)?;
+        let known = usize::try_from(version) == Ok(MIGRATIONS.len());
+        Ok(known.then(|| Records {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+        }))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

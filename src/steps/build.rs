@@ -6,7 +6,10 @@
 
 mod command;
 mod ending;
+pub mod first;
 mod guard;
+mod listen;
+mod measure;
 mod silence;
 
 use std::io;
@@ -14,11 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exec::watcher::{Guard, Watcher};
-use crate::exec::{
-    Control, Ended, Finish, Limits, Output, Process, StopLevel, Undo, Undone, quiet,
-};
-use crate::model::console::{Collector, Line, Mounts, Said};
-use crate::model::event::EventKind;
+use crate::exec::{Control, Ended, Finish, Limits, Process, StopLevel, Undo, Undone, quiet};
+use crate::model::console::Mounts;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::state::StateDir;
@@ -35,6 +35,8 @@ pub use command::{UnfitWord, check_words};
 use ending::Evidence;
 pub use guard::{Ask, Guarding};
 use guard::{Ear, MaybeWatch, SyncWatch};
+use listen::Listener;
+use measure::Measuring;
 use silence::Watch;
 
 /// What a build needs besides its context.
@@ -48,6 +50,8 @@ pub struct BuildTools {
     pub guarding: Option<Guarding>,
     /// The directory of variants.toml, from which the kas files are named.
     pub project_dir: PathBuf,
+    /// Where `proc` and `sys` lie.
+    pub system_root: PathBuf,
 }
 
 /// The file with the whole output of a variant's build in a run.
@@ -132,6 +136,10 @@ async fn run_kas(
             return StepResult::failed(word.to_string()).hint(hint);
         }
     };
+    let first = ctx.handover.first().enter(&ctx.stop).await;
+    if *ctx.stop.borrow() > StopLevel::Run {
+        return StepResult::cancelled();
+    }
     let mut undo = undo_of(&kas, &tools.runner, &dirs.build);
     let mut sync = MaybeWatch(sync_watch(ctx, tools, task, &kas.name, &undo));
     undo.after = sync.after();
@@ -176,7 +184,8 @@ async fn run_kas(
         // A watcher that died meanwhile is told of by whoever listens for its death.
         let _ = guard.add(group).await;
     }
-    let mut collector = Collector::default();
+    let measuring = Measuring::begin(ctx, tools, &kas.name);
+    let mut listener = Listener::new(ctx, restored_root, first, measuring);
     let stop_timeout = Duration::from_secs(ctx.settings.stop_timeout.value);
     let stop_command = kas.graceful_stop(&tools.runner, stop_timeout);
     let watch = Watch::start(ctx, &tools.runner, &kas, &undo);
@@ -186,16 +195,17 @@ async fn run_kas(
     let (mut ear, heard) = Ear::new();
     let work = async {
         let finish = process
-            .run(
-                |output| listen(ctx, &watch, &mut collector, restored_root, &mut ear, output),
-                control,
-            )
+            .run(|output| listener.hear(output, &watch, &mut ear), control)
             .await;
         // Whoever follows the output learns that there is no more.
         drop(ear);
         finish
     };
     let (finish, ()) = tokio::join!(work, sync.follow(heard));
+    let (collector, measure) = listener.end().await;
+    if task == Task::Build {
+        ctx.handover.put_measured(variant.key.clone(), measure);
+    }
 
     let evidence = Evidence {
         finish,
@@ -400,51 +410,6 @@ async fn stop_container(command: &[String], undo: &Undo, patience: Duration) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-fn listen(
-    ctx: &StepContext,
-    watch: &Watch,
-    collector: &mut Collector,
-    restored_root: &mut bool,
-    ear: &mut Ear,
-    output: Output<'_>,
-) {
-    match output {
-        Output::Line(stream, text) => {
-            let line = Line::new(text);
-            let said = Said::read(&line);
-            collector.hear(&line, said.as_ref());
-            ear.hear(said.as_ref());
-            watch.hear(&line, said.as_ref());
-            ctx.events.output(&ctx.node, stream, text);
-            if let Some(Said::Progress {
-                done,
-                total,
-                task,
-                setscene,
-            }) = said
-            {
-                *restored_root |= setscene && task.task.starts_with("do_rootfs_install");
-                ctx.events.emit(EventKind::Progress {
-                    node: ctx.node.clone(),
-                    done,
-                    total,
-                    task: task.to_string(),
-                    setscene,
-                });
-            }
-        }
-        Output::LogFailed(path, error) => ctx.events.warn(
-            Some(&ctx.node),
-            format!(
-                "the log {} is incomplete from here: {error}",
-                path.display()
-            ),
-            (error.kind() == io::ErrorKind::StorageFull)
-                .then(|| "free some space on that file system: df -h".to_owned()),
-        ),
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod git_locks;
 pub mod output;
 pub mod register;
 pub mod room;
+pub mod share;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +27,11 @@ use crate::model::silence::History;
 use crate::report::EventSink;
 use crate::settings::Settings;
 use crate::state::journal::{Entry, Journal};
+use crate::state::records::measures::Measure;
 
+use build::first::FirstStart;
 use freshness::Before;
+use share::Share;
 
 pub use crate::store::Captured;
 use crate::store::Hold;
@@ -48,6 +52,10 @@ pub struct StepContext {
     pub events: EventSink,
     /// When to stop.
     pub stop: StopSignal,
+    /// What the step is given of the machine.
+    pub share: Share,
+    /// Variables that the build is given besides the user's.
+    pub variables: Vec<(&'static str, String)>,
     /// What the steps of this run hand on to each other.
     pub handover: Arc<Handover>,
     /// Where they say what they are about to do.
@@ -151,10 +159,13 @@ pub struct Captures {
     pub hold: Option<Arc<Hold>>,
 }
 
-/// What the steps of a run hand on: what lay in the deploy directory before each build, the captures of
-/// each variant, and how long its tasks are silent.
+/// What the steps of a run hand on: that the first build has prepared what all start from, what lay in
+/// the deploy directory before each build, what each build took and how long its tasks are silent, and
+/// the captures of each variant.
 #[derive(Debug, Default)]
 pub struct Handover {
+    first: FirstStart,
+    measured: Mutex<HashMap<VariantKey, Measure>>,
     before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Captures>>,
     made_of: Mutex<HashMap<VariantKey, MadeOf>>,
@@ -175,6 +186,38 @@ pub struct MadeOf {
 }
 
 impl Handover {
+    /// Where one build goes first.
+    #[must_use]
+    pub fn after(first: FirstStart) -> Handover {
+        Handover {
+            first,
+            ..Handover::default()
+        }
+    }
+
+    /// Who goes first.
+    #[must_use]
+    pub fn first(&self) -> &FirstStart {
+        &self.first
+    }
+
+    /// Leaves what was measured of a variant's build.
+    pub fn put_measured(&self, key: VariantKey, measure: Measure) {
+        self.measured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, measure);
+    }
+
+    /// Takes what was measured of a variant's build.
+    pub fn take_measured(&self, key: &VariantKey) -> Measure {
+        self.measured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+            .unwrap_or_default()
+    }
+
     /// Leaves what lay there before a variant's build for its capture.
     pub fn put_before(&self, key: VariantKey, before: Before) {
         self.before

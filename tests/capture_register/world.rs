@@ -138,6 +138,8 @@ impl World {
             settings: Arc::clone(&self.settings),
             events,
             stop: self.level.subscribe(),
+            share: Default::default(),
+            variables: Vec::new(),
             handover: Arc::clone(handover),
             journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
         };

@@ -14,6 +14,7 @@ mod calling;
 mod clearing;
 #[path = "../common/mod.rs"]
 mod common;
+mod parallel;
 mod project;
 mod running;
 mod sharing;

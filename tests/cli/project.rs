@@ -124,6 +124,8 @@ impl Project {
             .env("FAKE_DIR", self.path().join("fake"))
             .env("KAS_CONTAINER_ENGINE", "podman")
             .env("ISAR_BUILD_ALL_STORE", "local")
+            // Whatever the machine, one after the other, unless a test says otherwise.
+            .env("ISAR_BUILD_ALL_JOBS", "1")
             .stdin(Stdio::null());
         command
     }

@@ -149,6 +149,8 @@ impl World {
             settings: Arc::new(self.settings.clone()),
             events,
             stop: self.level.subscribe(),
+            share: Default::default(),
+            variables: Vec::new(),
             handover: Arc::new(Handover::default()),
             journal: Arc::new(Journal::open(&self.dir.path().join("journal.jsonl")).unwrap()),
         };

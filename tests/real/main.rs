@@ -18,6 +18,7 @@ mod counts;
 mod examples;
 mod executor;
 mod image;
+mod lanes;
 mod matrix;
 mod misbehaviour;
 mod project;

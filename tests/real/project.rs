@@ -145,6 +145,8 @@ impl Project {
             .env("NO_COLOR", "1")
             // Every run builds; a test that wants a skip asks for an age.
             .env("ISAR_BUILD_ALL_MAX_AGE", "0")
+            // One after the other, unless a test says otherwise.
+            .env("ISAR_BUILD_ALL_JOBS", "1")
             .env_remove("CI")
             .env_remove("GITHUB_ACTIONS")
             .env_remove("GITLAB_CI")

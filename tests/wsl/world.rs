@@ -357,6 +357,8 @@ impl World {
             settings: Arc::new(self.settings()),
             events,
             stop: self.stop.subscribe(),
+            share: Default::default(),
+            variables: Vec::new(),
             handover: Arc::new(Handover::default()),
             journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
         };
@@ -371,6 +373,7 @@ impl World {
                 keeper: Ok(self.keeper()),
                 ask: self.asker(),
             }),
+            system_root: "/".into(),
             project_dir: self.path("project"),
         };
         let result = build(&ctx, &tools).await.result;

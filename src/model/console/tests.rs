@@ -74,6 +74,19 @@ ERROR: Task (mc:qemuarm64-bookworm:/build/../work/isar/meta-isar/recipes-core/im
 2026-11-22 03:24:40 - ERROR    - Command \"/work/isar/bitbake/bin/bitbake -c build mc:qemuarm64-bookworm:isar-image-base\" failed with error 1";
 
 #[test]
+fn an_image_begins_with_its_own_root_file_system() {
+    let begins = |recipe: &str, task: &str| {
+        let (recipe, task) = (recipe.to_owned(), task.to_owned());
+        Task { recipe, task }.begins_image()
+    };
+    assert!(begins("isar-image-base", "do_rootfs_install"));
+    assert!(begins("isar-image-base", "do_image_wic"));
+    assert!(!begins("sbuild-chroot-target", "do_rootfs_install"));
+    assert!(!begins("isar-mmdebstrap-target", "do_bootstrap"));
+    assert!(!begins("hello", "do_dpkg_build"));
+}
+
+#[test]
 fn a_good_build_is_followed() {
     insta::assert_snapshot!(said(GOOD));
     assert!(!heard(GOOD).ends_in_failure());

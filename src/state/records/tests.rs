@@ -185,3 +185,70 @@ fn many_may_open_and_write_at_once() {
         8
     );
 }
+
+#[test]
+fn what_the_last_good_builds_took_is_known_the_newest_first() {
+    use super::measures::{Measure, Past};
+    use crate::model::need::Took;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.sqlite");
+    assert!(Records::read(&path).unwrap().is_none());
+    assert!(!path.exists(), "reading makes nothing");
+    let records = Records::open(&path).unwrap();
+    for number in 0..7u32 {
+        let variant = key("one");
+        let start = BuildStart {
+            run: "r1",
+            variant: &variant,
+            build_dir: Path::new("/b"),
+            kas: "a.yml",
+            deploy_names: &[],
+            started: at(0),
+        };
+        let id = records.record_build_started(&start).unwrap();
+        let took = (number == 6).then_some(Took {
+            memory: 7 << 30,
+            cpu_seconds: 9.5,
+            seconds: 5.0,
+        });
+        let measure = Measure {
+            took,
+            shared_seconds: Some(2.0),
+        };
+        records.record_measure(id, &measure).unwrap();
+        let outcome = if number == 5 {
+            Outcome::Failed
+        } else {
+            Outcome::Succeeded
+        };
+        records
+            .record_build_finished(id, outcome, f64::from(number), at(5))
+            .unwrap();
+    }
+    build(&records, "two", "/b", Some(Outcome::Failed), 1.0);
+    let past = Records::read(&path)
+        .unwrap()
+        .unwrap()
+        .past_builds()
+        .unwrap();
+    assert_eq!(past.len(), 1, "a failed build tells nothing");
+    let one = &past[&key("one")];
+    let seconds: Vec<f64> = one.iter().map(|past| past.seconds).collect();
+    assert_eq!(seconds, [6.0, 4.0, 3.0, 2.0, 1.0]);
+    assert_eq!(
+        one[0],
+        Past {
+            seconds: 6.0,
+            measure: Measure {
+                took: Some(Took {
+                    memory: 7 << 30,
+                    cpu_seconds: 9.5,
+                    seconds: 5.0
+                }),
+                shared_seconds: Some(2.0),
+            },
+        }
+    );
+    assert_eq!(one[1].measure.took, None);
+}

@@ -157,6 +157,9 @@ impl Kas {
             Task::Clean => kas.args.push("--isar".into()),
         }
         kas.set_dirs(dirs);
+        for (name, value) in &ctx.variables {
+            kas.set(name, value);
+        }
         for name in OVERRIDES {
             kas.env.push((name.into(), None));
         }

@@ -1,0 +1,240 @@
+use super::*;
+
+/// Files below a directory that stands for the root.
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+const ONLINE: (&str, &str) = ("sys/devices/system/cpu/online", "0-3,6-7\n");
+/// 16 GiB, of which 12 are available.
+const MEMINFO: (&str, &str) = (
+    "proc/meminfo",
+    "MemTotal:       16777216 kB\nMemFree:         1000000 kB\nMemAvailable:   12582912 kB\n",
+);
+/// A twentieth of all.
+const RESERVE: u64 = (16 << 30) / 20;
+
+const V2: (&str, &str) = (
+    "proc/self/mountinfo",
+    "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n",
+);
+const V1: (&str, &str) = (
+    "proc/self/mountinfo",
+    "31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+     32 25 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+     33 25 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+);
+
+#[test]
+fn without_control_groups_the_machine_is_all_there_is() {
+    let dir = tree(&[ONLINE, MEMINFO]);
+    let machine = Machine::capture(dir.path());
+    assert_eq!(machine.cpu, 600);
+    assert_eq!(machine.memory, Some((12 << 30) - RESERVE));
+    assert_eq!(machine.memory_pressure(), None);
+    assert!(machine.unknown.is_empty());
+
+    let bound = tree(&[
+        ONLINE,
+        ("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0,6\n"),
+    ]);
+    assert_eq!(Machine::capture(bound.path()).cores(), 2, "two of six");
+    let nothing = Machine::capture(tree(&[]).path());
+    assert_eq!((nothing.cpu, nothing.memory), (100, None));
+    assert_eq!(nothing.unknown.len(), 2);
+}
+
+#[test]
+fn a_limit_of_any_group_above_counts_in_the_second_version() {
+    let slice = "sys/fs/cgroup/user.slice";
+    let files = |max: &'static str, high: &'static str| {
+        tree(&[
+            ONLINE,
+            MEMINFO,
+            V2,
+            ("proc/self/cgroup", "0::/user.slice/run.scope\n"),
+            (&format!("{slice}/memory.max"), "max\n"),
+            (&format!("{slice}/memory.high"), high),
+            (&format!("{slice}/memory.current"), "1073741824\n"),
+            (
+                &format!("{slice}/memory.stat"),
+                "anon 1\nactive_file 268435456\nslab_reclaimable 0\ninactive_file 268435456\n",
+            ),
+            (&format!("{slice}/cpu.max"), "250000 100000\n"),
+            (
+                &format!("{slice}/memory.pressure"),
+                "some avg10=30.00 avg60=0 avg300=0 total=0\n",
+            ),
+            (&format!("{slice}/run.scope/memory.max"), max),
+            (&format!("{slice}/run.scope/memory.current"), "0\n"),
+            (&format!("{slice}/run.scope/cpu.max"), "max 100000\n"),
+            (
+                &format!("{slice}/run.scope/memory.pressure"),
+                "some avg10=20.00 avg60=0 avg300=0 total=0\n",
+            ),
+            (
+                "proc/pressure/memory",
+                "some avg10=1.50 avg60=0 avg300=0 total=0\n",
+            ),
+        ])
+    };
+    let dir = files("max\n", "4294967296\n");
+    let machine = Machine::capture(dir.path());
+    assert_eq!(machine.cpu, 250, "two and a half cores");
+    assert_eq!(
+        machine.memory,
+        Some((4 << 30) - (512 << 20) - RESERVE),
+        "less what is used and cannot be taken back"
+    );
+    assert_eq!(
+        machine.memory_pressure(),
+        Some(20.0),
+        "our own group's is worse"
+    );
+
+    let dir = files("2147483648\n", "max\n");
+    assert_eq!(
+        Machine::capture(dir.path()).memory,
+        Some((2 << 30) - RESERVE)
+    );
+}
+
+#[test]
+fn the_first_version_beside_an_empty_second_one_is_read() {
+    let dir = tree(&[
+        ONLINE,
+        MEMINFO,
+        V1,
+        (
+            "proc/self/cgroup",
+            "5:memory:/jobs/a\n3:cpu,cpuacct:/jobs\n0::/\n",
+        ),
+        ("sys/fs/cgroup/unified/cgroup.procs", ""),
+        (
+            "sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "9223372036854771712\n",
+        ),
+        (
+            "sys/fs/cgroup/memory/jobs/memory.limit_in_bytes",
+            "3221225472\n",
+        ),
+        (
+            "sys/fs/cgroup/memory/jobs/memory.usage_in_bytes",
+            "2147483648\n",
+        ),
+        (
+            "sys/fs/cgroup/memory/jobs/memory.stat",
+            "inactive_file 0\ntotal_inactive_file 1073741824\ntotal_active_file 0\n",
+        ),
+        (
+            "sys/fs/cgroup/memory/jobs/a/memory.limit_in_bytes",
+            "9223372036854771712\n",
+        ),
+        ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+        (
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_quota_us",
+            "150000\n",
+        ),
+        (
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_period_us",
+            "100000\n",
+        ),
+    ]);
+    let machine = Machine::capture(dir.path());
+    assert_eq!(machine.cpu, 150);
+    assert_eq!(machine.cores(), 1);
+    assert_eq!(machine.memory, Some((2 << 30) - RESERVE));
+}
+
+#[test]
+fn a_container_sees_its_own_group_where_its_hierarchy_is_mounted() {
+    let inside = |mountinfo: &'static str, cgroup: &'static str| {
+        tree(&[
+            ONLINE,
+            MEMINFO,
+            ("proc/self/mountinfo", mountinfo),
+            ("proc/self/cgroup", cgroup),
+            ("sys/fs/cgroup/memory.max", "2147483648\n"),
+            ("sys/fs/cgroup/memory.limit_in_bytes", "2147483648\n"),
+        ])
+    };
+    let second = "30 25 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+    let first = "30 25 0:26 /docker/abc /sys/fs/cgroup ro - cgroup cgroup rw,memory\n";
+    for (mountinfo, cgroup) in [
+        (second, "0::/docker/abc\n"),
+        (second, "0::/../../elsewhere\n"),
+        (first, "7:memory:/docker/abc\n"),
+        (first, "7:memory:/not/to/be/seen\n"),
+    ] {
+        let dir = inside(mountinfo, cgroup);
+        let machine = Machine::capture(dir.path());
+        assert_eq!(
+            machine.memory,
+            Some((2 << 30) - RESERVE),
+            "{mountinfo}{cgroup}"
+        );
+    }
+}
+
+#[test]
+fn a_meter_keeps_the_most_memory_and_the_processor_time_between_its_looks() {
+    let group = "sys/fs/cgroup/machine.slice/libpod-1";
+    let dir = tree(&[
+        V2,
+        ("proc/self/cgroup", "0::/user.slice\n"),
+        ("proc/77/cgroup", "0::/machine.slice/libpod-1\n"),
+        ("proc/78/cgroup", "0::/\n"),
+        ("proc/79/cgroup", "0::/user.slice\n"),
+        ("sys/fs/cgroup/user.slice/memory.current", "1\n"),
+        ("sys/fs/cgroup/user.slice/cpu.stat", "usage_usec 1\n"),
+        ("sys/fs/cgroup/memory.current", "1\n"),
+        ("sys/fs/cgroup/cpu.stat", "usage_usec 1\n"),
+    ]);
+    let root = dir.path();
+    let set = |memory: u64, cache: u64, cpu: u64| {
+        let group = root.join(group);
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("memory.current"), format!("{memory}\n")).unwrap();
+        fs::write(
+            group.join("memory.stat"),
+            format!("inactive_file {cache}\n"),
+        )
+        .unwrap();
+        fs::write(
+            group.join("cpu.stat"),
+            format!("usage_usec {cpu}\nuser_usec 3\n"),
+        )
+        .unwrap();
+    };
+    assert!(meter::Meter::of(root, 76).is_none(), "no such process");
+    assert!(meter::Meter::of(root, 78).is_none(), "that of everything");
+    assert!(meter::Meter::of(root, 79).is_none(), "our own");
+    set(500, 100, 1_000_000);
+    let mut meter = meter::Meter::of(root, 77).unwrap();
+    assert!(meter.look(10.0));
+    assert_eq!(meter.took(), None, "one look is no time");
+    set(9_000, 8_000, 2_500_000);
+    assert!(meter.look(11.0));
+    set(700, 100, 4_000_000);
+    assert!(meter.look(12.0));
+    fs::remove_dir_all(root.join(group)).unwrap();
+    assert!(!meter.look(13.0), "it has ended");
+    let took = meter.took().unwrap();
+    assert_eq!(took.memory, 1_000, "not the pages of files");
+    assert!((took.cpu_seconds - 3.0).abs() < 1e-9 && (took.seconds - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn cores_are_counted_from_ranges() {
+    assert_eq!(count("0\n"), Some(1));
+    assert_eq!(count("0-3,8,10-11\n"), Some(7));
+    assert_eq!(count("\n"), None);
+    assert_eq!(count("3-1\n"), None);
+}

@@ -1,0 +1,224 @@
+//! Which variants make the same things on their way to an image: those of one machine and distribution
+//! share their root file system's base and their packages through the shared state cache. Pure.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::kas_tree::KasTree;
+use super::matrix::Variant;
+use super::store_path::hex;
+
+/// What some variants share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// For people: `machine, distribution`, or the machine alone where no kas file names a distribution.
+    pub name: String,
+    /// Changes when the machine, the distribution, or a kas file that all of them use changes: then
+    /// what earlier builds left in the cache may no longer be what these need. 16 hexadecimal digits.
+    pub digest: String,
+}
+
+/// What the variants of a matrix share.
+#[derive(Debug, Clone, Default)]
+pub struct Affinity {
+    groups: Vec<Shared>,
+    by_key: HashMap<(String, String), usize>,
+}
+
+impl Affinity {
+    /// Of all variants of the matrix, selected or not: what is selected changes nothing of what is in the
+    /// cache.
+    #[must_use]
+    pub fn of(all: &[Variant], kas: &KasTree) -> Affinity {
+        let mut members: Vec<(&Variant, &str, usize)> = Vec::new();
+        let mut uses: Vec<HashMap<&str, usize>> = Vec::new();
+        let mut by_key: HashMap<(String, String), usize> = HashMap::new();
+        for variant in all {
+            let distro = distro(variant, kas).unwrap_or_default();
+            let key = (variant.key.machine.clone(), distro.to_owned());
+            let group = *by_key.entry(key).or_insert_with(|| {
+                members.push((variant, distro, 0));
+                uses.push(HashMap::new());
+                members.len() - 1
+            });
+            members[group].2 += 1;
+            for file in &variant.kas {
+                *uses[group].entry(file).or_default() += 1;
+            }
+        }
+        let groups = members
+            .into_iter()
+            .zip(&uses)
+            .map(|((first, distro, count), uses)| shared(first, distro, count, uses, kas))
+            .collect();
+        Affinity { groups, by_key }
+    }
+
+    /// What a variant shares with others.
+    #[must_use]
+    pub fn shared(&self, variant: &Variant, kas: &KasTree) -> Option<&Shared> {
+        let distro = distro(variant, kas).unwrap_or_default();
+        let key = (variant.key.machine.clone(), distro.to_owned());
+        Some(&self.groups[*self.by_key.get(&key)?])
+    }
+}
+
+fn shared(
+    first: &Variant,
+    distro: &str,
+    count: usize,
+    uses: &HashMap<&str, usize>,
+    kas: &KasTree,
+) -> Shared {
+    let machine = &first.key.machine;
+    let mut hash = Sha256::new();
+    for word in [machine, distro] {
+        hash.update(word);
+        hash.update([0]);
+    }
+    let common: Vec<String> = first
+        .kas
+        .iter()
+        .filter(|file| uses.get(file.as_str()) == Some(&count))
+        .cloned()
+        .collect();
+    for file in kas.closure(&common) {
+        let text = kas.sources.get(&file).map_or("", String::as_str);
+        hash.update(Sha256::digest(text));
+    }
+    Shared {
+        name: match distro {
+            "" => machine.clone(),
+            _ => format!("{machine}, {distro}"),
+        },
+        digest: hex(&hash.finalize())[..16].to_owned(),
+    }
+}
+
+/// The distribution that a chain of kas files sets: that of the last file, and a file's own over those of
+/// its includes.
+fn distro<'t>(variant: &Variant, kas: &'t KasTree) -> Option<&'t str> {
+    variant.kas.iter().rev().find_map(|file| said(file, kas))
+}
+
+fn said<'t>(file: &str, kas: &'t KasTree) -> Option<&'t str> {
+    let own = kas
+        .sources
+        .get(file)
+        .and_then(|text| top_level(text, "distro"));
+    own.or_else(|| {
+        let included = kas.includes.get(file)?;
+        included.iter().rev().find_map(|file| said(file, kas))
+    })
+}
+
+/// The value of a key at the top of a YAML mapping, where it is one word on the key's line.
+fn top_level<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| {
+        let value = line.strip_prefix(key)?.strip_prefix(':')?;
+        let value = value.split(" #").next().unwrap_or_default().trim();
+        let value = value.trim_matches(['"', '\'']);
+        (!value.is_empty()).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::arch::Arch;
+    use crate::model::matrix::VariantKey;
+
+    fn variant(machine: &str, id: &str, kas: &[&str]) -> Variant {
+        Variant {
+            key: VariantKey {
+                machine: machine.into(),
+                id: id.into(),
+            },
+            arch: Arch::Amd64,
+            axes: Vec::new(),
+            kas: kas.iter().map(|&file| file.to_owned()).collect(),
+            attr_path: Vec::new(),
+            artifacts: Vec::new(),
+        }
+    }
+
+    fn tree(files: &[(&str, &str)]) -> KasTree {
+        KasTree {
+            sources: files
+                .iter()
+                .map(|&(name, text)| (name.to_owned(), text.to_owned()))
+                .collect(),
+            includes: [("base.yml".to_owned(), vec!["isar.yml".to_owned()])].into(),
+            ..KasTree::default()
+        }
+    }
+
+    const FILES: [(&str, &str); 5] = [
+        ("isar.yml", "repos:\n  isar:\ndistro: debian-bookworm\n"),
+        ("base.yml", "header:\n  version: 14\n"),
+        (
+            "trixie.yml",
+            "header:\n  version: 14\ndistro: \"debian-trixie\" # newer\n",
+        ),
+        ("one.yml", "a: 1\n"),
+        ("two.yml", "a: 2\n"),
+    ];
+
+    fn all() -> [Variant; 4] {
+        [
+            variant("m", "one", &["base.yml", "one.yml"]),
+            variant("m", "two", &["base.yml", "two.yml"]),
+            variant("n", "one", &["base.yml", "one.yml"]),
+            variant("m", "trixie", &["base.yml", "trixie.yml"]),
+        ]
+    }
+
+    #[test]
+    fn machine_and_distribution_are_shared() {
+        let (all, kas) = (all(), tree(&FILES));
+        let affinity = Affinity::of(&all, &kas);
+        let names = all
+            .each_ref()
+            .map(|variant| affinity.shared(variant, &kas).unwrap().name.as_str());
+        assert_eq!(
+            names,
+            [
+                "m, debian-bookworm",
+                "m, debian-bookworm",
+                "n, debian-bookworm",
+                "m, debian-trixie"
+            ]
+        );
+        let digest = |variant| &affinity.shared(variant, &kas).unwrap().digest;
+        assert_eq!(digest(&all[0]), digest(&all[1]));
+        assert_ne!(digest(&all[0]), digest(&all[2]));
+        assert_ne!(digest(&all[0]), digest(&all[3]));
+    }
+
+    #[test]
+    fn a_file_of_all_makes_another_state_and_a_file_of_one_does_not() {
+        let all = all();
+        let digest = |change: &str| {
+            let mut files = FILES;
+            for file in &mut files {
+                if file.0 == change {
+                    file.1 = "distro: debian-bookworm\nchanged: 1\n";
+                }
+            }
+            let kas = tree(&files);
+            Affinity::of(&all, &kas)
+                .shared(&all[0], &kas)
+                .unwrap()
+                .digest
+                .clone()
+        };
+        assert_eq!(digest("none"), digest("one.yml"));
+        assert_ne!(digest("none"), digest("base.yml"));
+        assert_ne!(
+            digest("none"),
+            digest("isar.yml"),
+            "an included file counts"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! What builds took, of the machine and of the clock. Knows nothing of what follows from it.
+
+use std::collections::HashMap;
+
+use rusqlite::params;
+
+use super::{BuildId, Records, RecordsError};
+use crate::model::matrix::VariantKey;
+use crate::model::need::Took;
+use crate::model::outcome::Outcome;
+
+/// How many of the last good builds of a variant are looked at.
+const RECENT: i64 = 5;
+
+/// What was measured of one build; none where it could not be.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Measure {
+    /// What its container took.
+    pub took: Option<Took>,
+    /// After how many seconds what it shares with other variants was in the shared state cache.
+    pub shared_seconds: Option<f64>,
+}
+
+/// A good build of the past.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Past {
+    /// How long it ran.
+    pub seconds: f64,
+    /// What was measured.
+    pub measure: Measure,
+}
+
+impl Records {
+    /// Keeps what was measured of a build.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn record_measure(&self, build: BuildId, measure: &Measure) -> Result<(), RecordsError> {
+        let took = measure.took;
+        self.connection()
+            .execute(
+                "INSERT OR REPLACE INTO build_measures
+                    (build, memory, cpu_seconds, measured_seconds, shared_seconds)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    build.0,
+                    took.map(|took| took.memory.cast_signed()),
+                    took.map(|took| took.cpu_seconds),
+                    took.map(|took| took.seconds),
+                    measure.shared_seconds
+                ],
+            )
+            .map(drop)
+            .map_err(self.fault())
+    }
+
+    /// The last builds of each variant that ended well, the newest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn past_builds(&self) -> Result<HashMap<VariantKey, Vec<Past>>, RecordsError> {
+        let connection = self.connection();
+        let read = || {
+            let mut past: HashMap<VariantKey, Vec<Past>> = HashMap::new();
+            let mut statement = connection.prepare(
+                "SELECT machine, variant, seconds, memory, cpu_seconds, measured_seconds, shared_seconds
+                 FROM (SELECT *, row_number() OVER (PARTITION BY machine, variant ORDER BY id DESC) AS nth
+                       FROM builds WHERE outcome = ?1 AND seconds IS NOT NULL) AS recent
+                 LEFT JOIN build_measures ON build_measures.build = recent.id
+                 WHERE nth <= ?2 ORDER BY recent.id DESC",
+            )?;
+            let mut rows = statement.query(params![Outcome::Succeeded.as_str(), RECENT])?;
+            while let Some(row) = rows.next()? {
+                let key = VariantKey {
+                    machine: row.get(0)?,
+                    id: row.get(1)?,
+                };
+                let memory: Option<i64> = row.get(3)?;
+                let (cpu_seconds, seconds) = (row.get(4)?, row.get(5)?);
+                let took = memory.map(|memory| Took {
+                    memory: memory.cast_unsigned(),
+                    cpu_seconds: Option::unwrap_or(cpu_seconds, 0.0),
+                    seconds: Option::unwrap_or(seconds, 0.0),
+                });
+                past.entry(key).or_default().push(Past {
+                    seconds: row.get(2)?,
+                    measure: Measure {
+                        took,
+                        shared_seconds: row.get(6)?,
+                    },
+                });
+            }
+            Ok(past)
+        };
+        read().map_err(self.fault())
+    }
+}

@@ -1,0 +1,274 @@
+//! The simulator over random plans of up to 1,000 variants: how far its schedules can be from the best.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+use isar_build_all::model::arch::Arch;
+use isar_build_all::model::matrix::{Variant, VariantKey};
+use isar_build_all::model::need::{Capacity, Need};
+use isar_build_all::model::outcome::Outcome;
+use isar_build_all::model::plan::{Expected, NodeIx, Plan, Resources, Scope, StepKind, VariantIx};
+use isar_build_all::model::simulate::{Schedule, bounds, list_bound, serial, simulate};
+use isar_build_all::model::skip::{Skip, Skips};
+use proptest::prelude::*;
+
+fn variant(index: usize) -> Variant {
+    Variant {
+        key: VariantKey {
+            machine: "m".into(),
+            id: format!("v{index}"),
+        },
+        arch: Arch::Amd64,
+        axes: Vec::new(),
+        kas: Vec::new(),
+        attr_path: Vec::new(),
+        artifacts: Vec::new(),
+    }
+}
+
+/// One variant of a random plan.
+#[derive(Debug, Clone)]
+struct Drawn {
+    expected: Expected,
+    need: Need,
+    group: Option<usize>,
+    dir: u16,
+    skipped: bool,
+    fails: bool,
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    let expected = (1u64..400, 0u64..400, 0u64..20, 0u64..20).prop_map(
+        |(build, shared, capture, register)| Expected {
+            build: build * 1000,
+            shared: shared.min(build) * 1000,
+            capture: capture * 1000,
+            register: register * 1000,
+        },
+    );
+    let need = (2u32..5, 1u32..20).prop_map(|(cpu, memory)| Need {
+        cpu: cpu * 25,
+        memory: memory * 256,
+    });
+    let chance = |percent: u32| (0u32..100).prop_map(move |drawn| drawn < percent);
+    (
+        expected,
+        need,
+        prop::option::of(0usize..4),
+        0u16..2000,
+        chance(10),
+        chance(3),
+    )
+        .prop_map(|(expected, need, group, dir, skipped, fails)| Drawn {
+            expected,
+            need,
+            group,
+            dir,
+            skipped,
+            fails,
+        })
+}
+
+fn resources(drawn: &[Drawn], builds: u32, capacity: Option<Capacity>) -> Resources {
+    let mut cold = vec![Vec::new(); 4];
+    for (index, one) in drawn.iter().enumerate() {
+        if let Some(group) = one.group {
+            cold[group].push(VariantIx(index));
+        }
+    }
+    Resources {
+        builds,
+        captures: 2,
+        build_dirs: drawn.iter().map(|one| format!("d{}", one.dir)).collect(),
+        capacity,
+        needs: drawn.iter().map(|one| one.need).collect(),
+        expected: drawn.iter().map(|one| one.expected).collect(),
+        cold: cold
+            .into_iter()
+            .map(|members| ("shared".to_owned(), members))
+            .collect(),
+        cores: Some(4),
+    }
+}
+
+fn plan(drawn: &[Drawn], builds: u32, capacity: Option<Capacity>) -> Plan {
+    let variants = (0..drawn.len()).map(variant).collect();
+    Plan::new(variants, Scope::Full, &resources(drawn, builds, capacity))
+}
+
+fn skips(drawn: &[Drawn]) -> Skips {
+    let mut skips = Skips::none();
+    for (index, _) in drawn.iter().enumerate().filter(|(_, one)| one.skipped) {
+        let (key, why) = ("k".to_owned(), "unchanged".to_owned());
+        skips.insert(VariantIx(index), Skip { key, why });
+    }
+    skips
+}
+
+fn capacities() -> impl Strategy<Value = Option<Capacity>> {
+    prop::option::of(
+        (1u32..17, prop::option::of(1u32..33)).prop_map(|(cores, memory)| Capacity {
+            cpu: cores * 100,
+            memory: memory.map(|memory| memory * 512),
+        }),
+    )
+}
+
+/// No lane holds more than its size at any time.
+fn lanes_hold(plan: &Plan, schedule: &Schedule) -> Result<(), TestCaseError> {
+    let mut changes: Vec<(u64, i64, usize)> = Vec::new();
+    for (node, span) in plan.nodes.iter().zip(&schedule.spans) {
+        let Some(span) = span else { continue };
+        for &(lane, places) in node.lanes.iter().filter(|_| span.end > span.start) {
+            changes.push((span.start, i64::from(places), lane.0));
+            changes.push((span.end, -i64::from(places), lane.0));
+        }
+    }
+    // What ends makes room for what begins at the same time.
+    changes.sort_unstable();
+    let mut taken = vec![0i64; plan.lanes.len()];
+    for (time, places, lane) in changes {
+        taken[lane] += places;
+        let size = i64::from(plan.lanes[lane].size);
+        prop_assert!(
+            taken[lane] <= size,
+            "{} holds {} at {time}",
+            plan.lanes[lane].name,
+            taken[lane]
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_schedule_is_beyond_the_bound_of_list_schedules_or_below_the_least(
+        drawn in prop::collection::vec(drawn(), 1..1000),
+        builds in 1u32..12,
+        capacity in capacities(),
+    ) {
+        let (plan, skips) = (plan(&drawn, builds, capacity), skips(&drawn));
+        let schedule = simulate(&plan, &skips, |_| Outcome::Succeeded);
+        for (node, span) in plan.nodes.iter().zip(&schedule.spans) {
+            prop_assert_eq!(span.is_some(), !skips.contains(node.variant), "everything ends");
+        }
+        lanes_hold(&plan, &schedule)?;
+        let bound = list_bound(&plan, &skips, &schedule);
+        prop_assert!(schedule.makespan <= bound, "{} is over {bound}", schedule.makespan);
+        let bounds = bounds(&plan, &skips);
+        prop_assert!(schedule.makespan >= bounds.lower, "{} is under {}", schedule.makespan, bounds.lower);
+        prop_assert!(bounds.lower >= bounds.critical && schedule.makespan <= serial(&plan, &skips));
+        let length: u64 = bounds.critical_path.iter().map(|&ix| plan.node(ix).millis).sum();
+        prop_assert_eq!(length, bounds.critical);
+    }
+
+    #[test]
+    fn a_failure_keeps_exactly_its_own_variant_from_going_on(
+        drawn in prop::collection::vec(drawn(), 1..300),
+        builds in 1u32..8,
+        capacity in capacities(),
+    ) {
+        let (plan, skips) = (plan(&drawn, builds, capacity), skips(&drawn));
+        let failing = |ix: NodeIx| {
+            let node = plan.node(ix);
+            node.step == StepKind::Build && drawn[node.variant.0].fails
+        };
+        let schedule = simulate(&plan, &skips, |ix| match failing(ix) {
+            true => Outcome::Failed,
+            false => Outcome::Succeeded,
+        });
+        for (node, span) in plan.nodes.iter().zip(&schedule.spans) {
+            let one = &drawn[node.variant.0];
+            let runs = !one.skipped && (node.step == StepKind::Build || !one.fails);
+            prop_assert_eq!(span.is_some(), runs, "{}", node.id);
+        }
+        lanes_hold(&plan, &schedule)?;
+    }
+
+    /// Builds alone, with nothing between them but how many run at once, are Graham's case of independent
+    /// jobs: the longest first is at most 4/3 - 1/(3m) of the best (R. L. Graham, "Bounds on Multiprocessing
+    /// Timing Anomalies", 1969, theorem 2), and so of any other schedule that is tried.
+    #[test]
+    fn the_longest_first_is_near_the_best(
+        seconds in prop::collection::vec(1u64..1000, 1..60),
+        builds in 2u32..9,
+        shuffled in prop::collection::vec(any::<prop::sample::Index>(), 60),
+    ) {
+        let alone: Vec<Drawn> = seconds
+            .iter()
+            .enumerate()
+            .map(|(index, seconds)| Drawn {
+                expected: Expected { build: seconds * 1000, ..Expected::default() },
+                need: Need::default(),
+                group: None,
+                dir: u16::try_from(index).unwrap(),
+                skipped: false,
+                fails: false,
+            })
+            .collect();
+        let ours = simulate(&plan(&alone, builds, None), &Skips::none(), |_| Outcome::Succeeded).makespan;
+        let mut order = seconds.clone();
+        let mut best = in_order(&order, builds);
+        for (at, pick) in shuffled.iter().take(order.len()).enumerate() {
+            order.swap(at, pick.index(seconds.len()));
+            best = best.min(in_order(&order, builds));
+        }
+        let m = u64::from(builds);
+        prop_assert!(ours * 3 * m <= best * (4 * m - 1), "{ours} against {best}");
+    }
+}
+
+/// The makespan of jobs that are taken in this order by whoever is free.
+fn in_order(seconds: &[u64], builds: u32) -> u64 {
+    let mut free = vec![0u64; builds as usize];
+    for seconds in seconds {
+        let next = free.iter_mut().min().unwrap();
+        *next += seconds * 1000;
+    }
+    free.into_iter().max().unwrap()
+}
+
+#[test]
+fn followers_start_when_the_leader_lets_them_go() {
+    let one = |build: u64| Drawn {
+        expected: Expected {
+            build,
+            shared: 40,
+            capture: 2,
+            register: 1,
+        },
+        need: Need::default(),
+        group: Some(0),
+        dir: u16::try_from(build).unwrap(),
+        skipped: false,
+        fails: false,
+    };
+    let mut drawn = vec![one(90), one(100), one(80)];
+    let spans = |drawn: &[Drawn]| {
+        let plan = plan(drawn, 4, None);
+        let schedule = simulate(&plan, &skips(drawn), |ix| match drawn[ix.0 / 3].fails {
+            true => Outcome::Failed,
+            false => Outcome::Succeeded,
+        });
+        let builds = schedule.spans.iter().step_by(3);
+        builds
+            .map(|span| span.map(|span| (span.start, span.end)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        spans(&drawn),
+        [Some((40, 130)), Some((0, 100)), Some((40, 120))]
+    );
+    drawn[1].skipped = true;
+    assert_eq!(
+        spans(&drawn),
+        [Some((0, 90)), None, Some((40, 120))],
+        "a skipped one leads nobody"
+    );
+}
