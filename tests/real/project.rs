@@ -10,27 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use crate::common::{environment, output};
 use crate::common::{root, tool};
-
-#[allow(clippy::disallowed_methods)]
-pub(crate) fn environment(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is unset; run these through scripts/test"))
-}
-
-/// Runs a program to its end and returns its output, or fails with what it said.
-pub(crate) fn output(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// A checkout that is removed at the end, root-owned build directories included.
 pub(crate) struct Project {

@@ -1,0 +1,56 @@
+# shellcheck shell=sh
+# Do the drives come back when the tool is killed while they are away?
+# shellcheck source=tests/vm/guest/lib.sh
+. /scenarios/lib.sh
+
+processes() { # those of the tool that are, or are not, its watcher
+	for process in $(pidof isar-build-all); do
+		if tr '\0' ' ' < "/proc/$process/cmdline" | grep -q internal-watcher; then kind=watcher; else kind=tool; fi
+		[ $kind != "$1" ] || echo "$process"
+	done
+}
+kill_hard() {
+	for process in $(processes "$1"); do kill -KILL "$process"; done
+}
+no_container() { not ls -d /run/podman/* && [ -z "$(pidof sgdisk)" ]; }
+
+drives_are_taken_away() {
+	start_build unmount --variant a
+	must "the image task comes to sgdisk" at_sgdisk a || return
+	must "no superblock lives" within 60 no_superblock || return
+}
+both_are_killed() {
+	drives_are_taken_away || return
+	kill_hard watcher
+	kill_hard tool
+	sleep 2
+	must "nobody brings them back" no_superblock || return
+}
+
+sigkill_recovered() {
+	drives_are_taken_away || return
+	killed=$(uptime_ms)
+	kill_hard tool
+	must "the watcher brings the drives back" within 60 drives_are_back || return
+	note "the drives were back after $(($(uptime_ms) - killed)) ms"
+	must "the container is gone" within 30 no_container || return
+	put_right
+
+	both_are_killed || return
+	must "wsl remount ends well" tool wsl remount || return
+	must "wsl remount brings the drives back" drives_are_back || return
+	put_right
+
+	both_are_killed || return
+	rm $VM/together
+	guard=off
+	must "the next start ends well" tool --no-color --variant b || return
+	must "the next start brings the drives back" drives_are_back
+}
+
+make_project
+mount_drives
+before=$(drives)
+note "$before"
+guard=unmount
+check sigkill_recovered
