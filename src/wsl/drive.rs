@@ -82,7 +82,8 @@ pub fn drives(mounts: &[Mount], automount: &Path) -> Drives {
     found
 }
 
-fn is_drive(mount: &Mount, automount: &Path) -> bool {
+/// Whether a file system of that kind is a drive, by where it is mounted or by what it says of itself.
+pub(super) fn is_drive(mount: &Mount, automount: &Path) -> bool {
     let below = mount.point.starts_with(automount) && mount.point != automount;
     let named = mount
         .super_option("aname")

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::drive::is_of_kind;
+use super::drive::{is_drive, is_of_kind};
 use super::machine::mounts_of;
 use crate::model::mountinfo::Mount;
 
@@ -41,35 +41,47 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// A file system that some namespace mounts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mounted {
+    /// Its type.
+    pub fs_type: String,
+    /// Its device number.
+    pub device: String,
+    /// Whether it is a drive of Windows where it was seen.
+    pub is_drive: bool,
+}
+
 /// What was seen in all processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scan {
     /// Who uses the drives that were asked for.
     pub holders: Vec<Holder>,
-    /// Type and device number of each file system of a drive's kind that some namespace mounts.
-    pub mounted: BTreeSet<(String, String)>,
+    /// The file systems of a drive's kind that some namespace mounts.
+    pub mounted: BTreeSet<Mounted>,
     /// Who is inside `sync(2)`.
     pub syncing: Vec<Holder>,
     /// Whether the mounts of every process are known.
     pub complete: bool,
 }
 
-/// The subcommand's whole life: the directory of processes, then device numbers; JSON on stdout.
+/// The subcommand's whole life: the directory of processes, that below which WSL mounts drives, then device
+/// numbers; JSON on stdout.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
-    let Some((proc, devices)) = arguments.split_first() else {
+    let [proc, automount, devices @ ..] = arguments else {
         return ExitCode::FAILURE;
     };
-    let scan = scan(Path::new(proc), devices);
+    let scan = scan(Path::new(proc), Path::new(automount), devices);
     match serde_json::to_writer(std::io::stdout(), &scan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Looks through all processes.
+/// Looks through all processes for who uses the devices, or any other drive of Windows.
 #[must_use]
-pub fn scan(proc: &Path, devices: &[String]) -> Scan {
+pub fn scan(proc: &Path, automount: &Path, devices: &[String]) -> Scan {
     let mut found = Scan {
         complete: true,
         ..Scan::default()
@@ -105,10 +117,13 @@ pub fn scan(proc: &Path, devices: &[String]) -> Scan {
         };
         let mut with = Vec::new();
         for mount in mounts.iter().filter(|mount| is_of_kind(mount)) {
-            found
-                .mounted
-                .insert((mount.fs_type.clone(), mount.device.to_string()));
-            if is_asked(mount, devices) && said.insert(mount.id) {
+            let is_drive = is_drive(mount, automount);
+            found.mounted.insert(Mounted {
+                fs_type: mount.fs_type.clone(),
+                device: mount.device.to_string(),
+                is_drive,
+            });
+            if (is_drive || is_asked(mount, devices)) && said.insert(mount.id) {
                 with.push(format!("its mount namespace has {}", mount.point.display()));
             }
         }
@@ -293,14 +308,15 @@ mod tests {
         fs::remove_file(rooted.join("cwd")).unwrap();
         symlink("/", rooted.join("cwd")).unwrap();
         // One that hides its namespace.
-        let innocent = MOUNTS.replace("0:44", "0:45");
+        let innocent = MOUNTS.replace("75 24 0:44 / /mnt/c", "92 24 0:45 / /srv/c");
+        let innocent = innocent.replace("C:\\134", "share");
         let syncing = process(proc, 8, "mnt:[4]", &innocent);
         fs::remove_file(syncing.join("ns/mnt")).unwrap();
         fs::create_dir_all(syncing.join("task/9")).unwrap();
         let call = format!("{SYNC} 0x0 0x7fff 0x0 0x0 0x0 0x0 0x7ffe 0x7ffd\n");
         fs::write(syncing.join("task/9/syscall"), call).unwrap();
 
-        let scan = scan(proc, &["0:44".to_owned()]);
+        let scan = scan(proc, Path::new("/mnt"), &["0:44".to_owned()]);
         let said: Vec<String> = scan.holders.iter().map(Holder::to_string).collect();
         assert_eq!(
             said,
@@ -318,9 +334,15 @@ mod tests {
         let mounted: Vec<&str> = scan
             .mounted
             .iter()
-            .map(|(_, device)| device.as_str())
+            .map(|mounted| mounted.device.as_str())
             .collect();
         assert_eq!(mounted, ["0:44", "0:45"]);
+        let drives: Vec<bool> = scan
+            .mounted
+            .iter()
+            .map(|mounted| mounted.is_drive)
+            .collect();
+        assert_eq!(drives, [true, false]);
     }
 
     #[test]
@@ -330,7 +352,11 @@ mod tests {
             let process = dir.path().join(pid.to_string());
             fs::create_dir(&process).unwrap();
             fs::write(process.join("stat"), stat).unwrap();
-            assert_eq!(scan(dir.path(), &[]).complete, stat.contains('Z'), "{stat}");
+            assert_eq!(
+                scan(dir.path(), Path::new("/mnt"), &[]).complete,
+                stat.contains('Z'),
+                "{stat}"
+            );
             fs::remove_dir_all(process).unwrap();
         }
     }

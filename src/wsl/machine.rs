@@ -184,10 +184,12 @@ impl Machine {
 
     /// Runs our own look at all processes as root.
     pub(super) fn look(&self, devices: &[String]) -> Called {
+        let automount = self.automount().root;
         let mut words: Vec<&OsStr> = vec![
             self.program.as_os_str(),
             super::holders::SUBCOMMAND.as_ref(),
             self.proc.as_os_str(),
+            automount.as_os_str(),
         ];
         words.extend(devices.iter().map(OsStr::new));
         self.as_root(&words, LOOK_LIMIT)

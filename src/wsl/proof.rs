@@ -8,6 +8,7 @@
 //! A state is judged, never a difference: a second try cannot pass because a first one has changed what it is
 //! compared with. Pure but for one directory that is read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -38,19 +39,23 @@ pub(super) fn alive(bdi: &Path, scan: &Scan, taken: &[Drive]) -> io::Result<Vec<
         found.push(Alive::Unknown);
     }
     let is_taken = |device: &str| taken.iter().any(|drive| drive.device == device);
-    let mut explained = 0;
-    for (fs_type, device) in &scan.mounted {
-        if is_taken(device) {
-            found.push(Alive::Mounted(device.clone()));
-        }
-        explained += usize::from(fs_type == "9p");
+    let mut explained = BTreeSet::new();
+    // One can look like a drive in one namespace and not in another.
+    let mut devices = BTreeMap::new();
+    for mounted in &scan.mounted {
+        let is_drive = mounted.is_drive || is_taken(&mounted.device);
+        *devices.entry(&mounted.device).or_insert(false) |= is_drive;
+        explained.extend((mounted.fs_type == "9p").then_some(&mounted.device));
+    }
+    for (device, _) in devices.into_iter().filter(|(_, is_drive)| *is_drive) {
+        found.push(Alive::Mounted(device.clone()));
     }
     let superblocks = entries
         .iter()
         .filter(|name| name.starts_with("9p-"))
         .count();
-    if superblocks > explained {
-        found.push(Alive::Unseen(superblocks - explained));
+    if superblocks > explained.len() {
+        found.push(Alive::Unseen(superblocks - explained.len()));
     }
     for drive in taken.iter().filter(|drive| drive.fs_type == "virtiofs") {
         if entries.contains(&drive.device) {
@@ -88,6 +93,7 @@ mod tests {
     use super::*;
     use crate::model::mountinfo::parse;
     use crate::wsl::drive::drives;
+    use crate::wsl::holders::Mounted;
 
     fn taken(fs_type: &str) -> Vec<Drive> {
         let line = format!("75 24 0:44 / /mnt/c rw - {fs_type} C: rw\n");
@@ -98,7 +104,11 @@ mod tests {
         Scan {
             mounted: mounted
                 .iter()
-                .map(|&(kind, device)| (kind.to_owned(), device.to_owned()))
+                .map(|&(kind, device)| Mounted {
+                    fs_type: kind.to_owned(),
+                    device: device.to_owned(),
+                    is_drive: false,
+                })
                 .collect(),
             complete: true,
             ..Scan::default()
@@ -124,6 +134,17 @@ mod tests {
             [Alive::Mounted("0:44".to_owned())]
         );
         assert_eq!(check(&[("9p", "0:25"), ("9p", "0:26")]), []);
+        // A drive that was never ours to unmount, as one of a namespace in which alone it is.
+        let mut elsewhere = scan(&[("9p", "0:25"), ("9p", "0:26")]);
+        elsewhere.mounted.insert(Mounted {
+            fs_type: "9p".to_owned(),
+            device: "0:26".to_owned(),
+            is_drive: true,
+        });
+        assert_eq!(
+            alive(bdi.path(), &elsewhere, &taken("9p")).unwrap(),
+            [Alive::Mounted("0:26".to_owned())]
+        );
         // A second look at the same state says the same.
         assert_eq!(check(&[("9p", "0:25")]), check(&[("9p", "0:25")]));
         let mut unsure = scan(&[("9p", "0:25"), ("9p", "0:26")]);

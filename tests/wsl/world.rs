@@ -99,6 +99,14 @@ still() {
 	while [ -e "$W/paused.$name" ]; do sleep 0.02; done
 	[ -e "$W/container.$name" ] || exit 137
 }
+# As long as a real image task takes until its sgdisk: the guard has had its time.
+attend() {
+	tries=0
+	while [ $tries -lt 1500 ] && [ ! -e "$W/paused.$name" ] && grep -q ' - 9p ' "$W/proc/self/mountinfo"; do
+		sleep 0.02
+		tries=$((tries + 1))
+	done
+}
 sgdisk() {
 	still
 	if grep -q ' - 9p ' "$W/proc/self/mountinfo"; then say "sgdisk of $id meets a drive"; else say "sgdisk of $id"; fi
@@ -114,7 +122,7 @@ pub const IMAGE: &str = r#"
 still
 note "Running task 2 of 3 (mc:x:/work/base.bb:do_image_wic)"
 note "recipe base-1.0-r0: task do_image_wic: Started"
-sleep 1
+attend
 sgdisk
 note "recipe base-1.0-r0: task do_image_wic: Succeeded"
 sleep 0.5

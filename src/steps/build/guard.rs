@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::command::engine_command;
+use super::command::{engine_command, engine_words};
 use crate::exec::{StopLevel, quiet};
 use crate::model::console::{ImageTasks, Said};
 use crate::settings::SyncGuard;
@@ -317,7 +317,10 @@ impl SyncWatch {
 
     /// Whether there is no container any more: then nothing in it can hang.
     async fn has_ended(&self) -> bool {
-        let exists = self.engine_words(&["container", "inspect", &self.name]);
+        let Some(engine) = &self.engine else {
+            return true;
+        };
+        let [_, exists, _] = engine_words(engine, &self.name);
         quiet(&exists, ENGINE_LIMIT).await.0 == Some(1)
     }
 
@@ -344,8 +347,18 @@ impl SyncWatch {
     async fn give_up(&mut self, failed: Option<StepResult>) {
         self.given_up = true;
         self.failed = failed;
-        // What is still there afterwards is undone once more at the end of the build.
-        quiet(&self.remove, REMOVAL).await;
+        // A paused container that stays would never let the build end.
+        for _ in 0..TRIES {
+            quiet(&self.remove, REMOVAL).await;
+            if self.has_ended().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        self.say(
+            "the container cannot be removed, and does not go on".to_owned(),
+            Some(format!("`{}`", self.remove.join(" "))),
+        );
     }
 
     async fn take(&mut self) -> Result<(), AwayError> {
