@@ -221,7 +221,7 @@ async fn run_kas(
         let key = variant.key.clone();
         ctx.handover.put_silences(key, watch.longest());
     }
-    drop(watch);
+    watch.end().await;
     if result.outcome.lets_descendants_run() {
         sync.end().await;
         if let Some(guard) = guard {

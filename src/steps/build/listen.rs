@@ -96,11 +96,8 @@ impl<'a> Listener<'a> {
         else {
             return;
         };
+        let begins_image = task.begins_image();
         *self.restored_root |= setscene && task.task.starts_with("do_rootfs_install");
-        if !setscene && self.shared_seconds.is_none() && task.begins_image() {
-            self.shared_seconds = Some(self.begin.elapsed().as_secs_f64());
-            self.ctx.share.let_go();
-        }
         self.ctx.events.emit(EventKind::Progress {
             node: self.ctx.node.clone(),
             done,
@@ -108,5 +105,10 @@ impl<'a> Listener<'a> {
             task: task.to_string(),
             setscene,
         });
+        // What follows from it is told after it.
+        if !setscene && self.shared_seconds.is_none() && begins_image {
+            self.shared_seconds = Some(self.begin.elapsed().as_secs_f64());
+            self.ctx.share.let_go();
+        }
     }
 }

@@ -105,6 +105,13 @@ impl Watch {
         lock(&self.shared).silences.longest()
     }
 
+    /// Ends it, and waits until nothing of it is left: it holds on to where events go.
+    pub(super) async fn end(mut self) {
+        self.task.abort();
+        // That it was aborted is no news.
+        let _ = (&mut self.task).await;
+    }
+
     /// How the build ended where it was given up.
     pub(super) fn gave_up(&self) -> Option<StepResult> {
         lock(&self.shared).hung.clone()
