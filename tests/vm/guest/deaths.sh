@@ -17,7 +17,7 @@ no_container() { not ls -d /run/podman/* && [ -z "$(pidof sgdisk)" ]; }
 drives_are_taken_away() {
 	start_build unmount --variant a
 	must "the image task comes to sgdisk" at_sgdisk a || return
-	must "no superblock lives" within 60 no_superblock || return
+	must "no superblock lives" drives_go || return
 }
 both_are_killed() {
 	drives_are_taken_away || return

@@ -54,7 +54,7 @@ no_sync_in_kernel() {
 unmount_guard_finishes() {
 	start_build unmount --variant a
 	must "the image task comes to sgdisk" at_sgdisk a || return
-	within 60 no_superblock
+	drives_go
 	if [ -e /mnt/c/from-windows ]; then
 		note "the drive is still there"
 		start_hold /mnt/c/page

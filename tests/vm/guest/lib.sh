@@ -54,6 +54,8 @@ put_right() {
 	if [ -n "$build" ] && ! build_ends; then
 		note "the build still runs"
 		sed 's/^/   | /' $BUILD_LOG
+		ps -o pid,stat,args | cut -c 1-160
+		runc --root /run/runc list
 		for process in $(pidof isar-build-all); do kill -KILL "$process"; done
 	fi
 	within 20 not pidof isar-build-all || note "the tool or its watcher still runs"
@@ -101,6 +103,8 @@ drives() { awk '/ - 9p / { $1 = $2 = $3 = ""; sub(/shared:[0-9]+/, "shared"); pr
 drives_are_back() { [ "$(drives)" = "$before" ] && [ -n "$before" ] && [ -e /mnt/c/from-windows ] && [ -e /mnt/d/from-windows ]; }
 superblocks() { find /sys/class/bdi -name '9p-*' | wc -l; }
 no_drive() { [ -z "$(drives)" ]; }
+# They go once the container is paused, and before sgdisk in a real build, which comes to it much later.
+drives_go() { within 180 no_superblock; }
 no_superblock() { [ "$(superblocks)" = 0 ]; }
 
 # The kernel's own count of the calls of a function.
