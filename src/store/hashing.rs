@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::model::nar;
 
-/// Size of the chunks in which data goes round.
-pub const CHUNK: usize = 256 * 1024;
+/// Size of the chunks in which data goes round. Smaller ones cost a change of threads too often.
+pub const CHUNK: usize = 512 * 1024;
 
-/// Chunks that may wait for a hash.
-const WAITING: usize = 4;
+/// Chunks that may wait for a hash: enough that none of the threads sleeps while there is a processor.
+const WAITING: usize = 8;
 
 /// Buffers in use at most: those that wait, the one that is hashed, the one that is filled, and one
 /// that has just been let go but not yet dropped.
