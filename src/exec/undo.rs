@@ -56,8 +56,8 @@ pub struct Undo {
     /// Names of the container. What still runs it once the engine knows it no longer is killed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Program and arguments that put the machine in order once all this is gone. The watcher runs it, and
-    /// only when we have died.
+    /// Program and arguments that put the machine in order once all this is gone. The watcher runs it,
+    /// when we have died or did not see the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
 }

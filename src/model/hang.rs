@@ -210,7 +210,7 @@ fn stuck(before: &Look, after: &Look) -> Vec<Stuck> {
                     tid: thread.tid,
                     began: thread.began,
                     name: process.name.clone(),
-                    place: place(thread, after),
+                    place: place(thread, before, after),
                     files: open_files(process),
                 });
             }
@@ -264,7 +264,7 @@ fn is_sync(function: &str) -> bool {
     .any(|name| function.starts_with(name))
 }
 
-fn place(thread: &Thread, look: &Look) -> Place {
+fn place(thread: &Thread, before: &Look, look: &Look) -> Place {
     let own = functions(thread).find(|name| is_9p(name));
     if let Some(function) = own {
         return Place::NineP(function.to_owned());
@@ -275,10 +275,20 @@ fn place(thread: &Thread, look: &Look) -> Place {
             .and_then(|(number, _)| call(&look.machine, number))
             == Some(Call::Sync);
     if syncs {
-        // It waits for a thread of the kernel that writes; where that one hangs in 9p, so does this.
+        // It waits for a thread of the kernel that writes; where that one hangs in 9p, so does this. One that
+        // only was there in both looks, and worked in between, does not hang.
+        let hangs = |thread: &&Thread| {
+            thread.state == 'D'
+                && thread.switches.is_some()
+                && before.kernel.iter().any(|earlier| {
+                    (earlier.tid, earlier.began) == (thread.tid, thread.began)
+                        && (earlier.state, earlier.switches) == (thread.state, thread.switches)
+                })
+        };
         let writer = look
             .kernel
             .iter()
+            .filter(hangs)
             .flat_map(functions)
             .find(|name| is_9p(name));
         return writer.map_or(Place::Sync, |function| Place::NineP(function.to_owned()));

@@ -147,6 +147,9 @@ async fn run_kas(
         return result;
     }
     let guard = guard(ctx, tools, &kas.name, &undo).await;
+    if guard.is_some() {
+        sync.watched();
+    }
     if let Err(result) = sync.before().await {
         if let Some(guard) = guard {
             guard.release();

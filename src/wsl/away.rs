@@ -255,7 +255,8 @@ pub struct Back {
 }
 
 impl Machine {
-    /// Mounts drives in their order, each where it was. One that is there is passed over.
+    /// Mounts drives in their order, each where it was, and lists them once all are there: one that does not
+    /// answer must not keep the others away. One that is there is passed over.
     pub(super) fn bring_back(&self, drives: &[Drive]) -> Back {
         let mut back = Back::default();
         for drive in drives {
@@ -290,6 +291,11 @@ impl Machine {
                 continue;
             };
             back.mounted.push(drive.point.clone());
+            if drive.root != Path::new("/") && !drive.is_mounted_like(&now) {
+                // A bind takes them over from where it is bound; where this fails, the comparison says so.
+                let options = format!("remount,bind,{}", drive.options.join(","));
+                self.mount(&["-o".to_owned(), options, point.to_string()]);
+            }
             self.set_propagation(drive, &now);
             let now = self.there(drive).unwrap_or(now);
             let differences = drive.differences(&now);
@@ -302,18 +308,37 @@ impl Machine {
                     Some(format!("to have it as WSL mounts it: {SHUTDOWN}")),
                 ));
             }
-            let listed = self.list(&drive.point);
+        }
+        self.list_all(&mut back);
+        back
+    }
+
+    /// Lists what was mounted, all at the same time, so that it takes as long as the slowest.
+    fn list_all(&self, back: &mut Back) {
+        let listed: Vec<Called> = std::thread::scope(|scope| {
+            let lists: Vec<_> = back
+                .mounted
+                .iter()
+                .map(|point| scope.spawn(move || self.list(point)))
+                .collect();
+            let broke = |_| Called::NotRun("it could not be tried".to_owned());
+            lists
+                .into_iter()
+                .map(|list| list.join().unwrap_or_else(broke))
+                .collect()
+        });
+        for (point, listed) in back.mounted.iter().zip(listed) {
             if !listed.is_ok() {
                 back.problems.push((
                     format!(
-                        "{point} is mounted again and cannot be listed: {}",
+                        "{} is mounted again and cannot be listed: {}",
+                        point.display(),
                         listed.why()
                     ),
                     Some(SHUTDOWN.to_owned()),
                 ));
             }
         }
-        back
     }
 
     /// The drive that is mounted where this one was.
@@ -369,16 +394,17 @@ impl Machine {
     /// Where the whole of a drive is mounted of which this is a part.
     fn whole(&self, part: &Drive) -> Option<PathBuf> {
         let mounts = self.mounts().ok()?;
-        mounts
+        let mut wholes: Vec<Drive> = mounts
             .iter()
             .filter(|mount| is_of_kind(mount))
             .map(Drive::of)
-            .find(|drive| {
-                drive.root == Path::new("/")
-                    && drive.source == part.source
-                    && drive.super_options.len() == part.super_options.len()
-            })
-            .map(|drive| drive.point)
+            .filter(|drive| drive.may_hold(part))
+            .collect();
+        // The only one will be it also where it did not come back as it was, which is said then.
+        if wholes.len() > 1 {
+            wholes.retain(|drive| drive.is_alike(part));
+        }
+        wholes.into_iter().next().map(|drive| drive.point)
     }
 }
 

@@ -5,8 +5,8 @@
 //! Knows nothing of drives.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub(super) enum Called {
     /// It ended by itself.
     Ended {
-        /// With this exit code; -1 where a signal ended it.
+        /// With this exit code; 128 and its number where a signal ended it, as a shell has it.
         code: i32,
         /// Its output.
         stdout: String,
@@ -104,13 +104,18 @@ fn wait(child: &mut Child, left: impl Fn() -> Duration) -> Option<i32> {
     let mut pause = Duration::from_millis(1);
     loop {
         match child.try_wait() {
-            Ok(Some(status)) => return Some(status.code().unwrap_or(-1)),
+            Ok(Some(status)) => return Some(code_of(status)),
             Ok(None) if left().is_zero() => return None,
             Ok(None) => std::thread::sleep(pause.min(left())),
             Err(_) => return None,
         }
         pause = (pause * 2).min(Duration::from_millis(20));
     }
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    let by_signal = || status.signal().map_or(-1, |signal| 128 + signal);
+    status.code().unwrap_or_else(by_signal)
 }
 
 fn kill(child: &mut Child) {

@@ -84,7 +84,11 @@ pub fn drives(mounts: &[Mount], automount: &Path) -> Drives {
 
 /// Whether a file system of that kind is a drive, by where it is mounted or by what it says of itself.
 pub(super) fn is_drive(mount: &Mount, automount: &Path) -> bool {
-    let below = mount.point.starts_with(automount) && mount.point != automount;
+    // A letter, for with `root = /` everything lies below.
+    let letter = mount.point.file_name().is_some_and(
+        |name| matches!(name.as_encoded_bytes(), [letter] if letter.is_ascii_alphabetic()),
+    );
+    let below = letter && mount.point.parent() == Some(automount);
     let named = mount
         .super_option("aname")
         .is_some_and(|aname| aname.starts_with("drvfs"));
@@ -156,6 +160,21 @@ impl Drive {
             propagation(other).to_owned(),
         );
         found
+    }
+
+    /// Whether `part` may be a directory of this one that is mounted elsewhere.
+    pub(super) fn may_hold(&self, part: &Drive) -> bool {
+        self.root == Path::new("/") && self.source == part.source
+    }
+
+    /// Whether `other` has the same options of the file system.
+    pub(super) fn is_alike(&self, other: &Drive) -> bool {
+        kept(&self.super_options) == kept(&other.super_options)
+    }
+
+    /// Whether `other` has the same options of the mount.
+    pub(super) fn is_mounted_like(&self, other: &Drive) -> bool {
+        kept(&self.options) == kept(&other.options)
     }
 
     /// Whether only drvfs can mount it: its connection is a descriptor that somebody passed on.
@@ -296,6 +315,34 @@ mod tests {
             found.others,
             [(PathBuf::from("/srv/share"), "9p".to_owned())]
         );
+    }
+
+    #[test]
+    fn with_the_root_directory_as_root_only_a_letter_is_a_drive_by_its_place() {
+        let mounts = r"24 1 8:32 / / rw shared:1 - ext4 /dev/sdc rw
+75 24 0:44 / /c rw - virtiofs drvfsaC rw
+76 24 0:45 / /srv/share rw - 9p host rw,trans=virtio
+77 24 0:46 / /share rw - 9p host2 rw,trans=virtio
+78 24 0:47 / /data rw - 9p drvfs rw,aname=drvfs;path=D:\,trans=fd
+";
+        let found = drives(&parse(mounts.as_bytes()).unwrap(), Path::new("/"));
+        let points = found.drives.iter().map(|drive| drive.point.as_path());
+        assert!(points.eq(["/c", "/data"].map(Path::new)));
+        let others = found.others.iter().map(|(point, _)| point.as_path());
+        assert!(others.eq(["/srv/share", "/share"].map(Path::new)));
+    }
+
+    #[test]
+    fn a_part_is_of_what_has_the_same_options_and_not_only_as_many() {
+        let drives = found().drives;
+        let (whole, part) = (&drives[0], &drives[2]);
+        assert!(whole.may_hold(part) && whole.is_alike(part) && !part.may_hold(whole));
+        let mut other = whole.clone();
+        for option in &mut other.super_options {
+            *option = option.replace("uid=1000", "uid=0");
+        }
+        assert_eq!(other.super_options.len(), part.super_options.len());
+        assert!(other.may_hold(part) && !other.is_alike(part));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::machine::Machine;
 /// How long another may mount or unmount before we give up waiting for it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(300);
 
+/// The same where something that holds drives is dropped.
+const DROP_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Writes down that these drives are about to be unmounted, on the disk when it returns.
 pub type WriteDown = dyn Fn(&[Drive]) -> Result<(), String> + Send + Sync;
 
@@ -40,6 +43,10 @@ pub struct Hold {
     user: Option<User>,
     /// Which were unmounted for it; empty where they were away already.
     pub unmounted: Vec<Drive>,
+    /// All that were away when it was taken, in case the ledger is lost.
+    known: Vec<Drive>,
+    /// Whether another brings them back where this is dropped.
+    is_left: bool,
 }
 
 impl Keeper {
@@ -70,6 +77,8 @@ impl Keeper {
             machine: Arc::clone(&self.machine),
             user: None,
             unmounted: Vec::new(),
+            known: Vec::new(),
+            is_left: false,
         };
         match self.take_for(build, write_down, talk, &mut hold) {
             Ok(()) => Ok(hold),
@@ -116,6 +125,7 @@ impl Keeper {
         away.users.push(user.clone());
         ledger.write(&away)?;
         hold.user = Some(user);
+        hold.known.clone_from(&away.drives);
         write_down(&away.drives).map_err(AwayError::Journal)?;
         hold.unmounted = there.drives;
         machine.take_away(&away.drives, self.policy, talk)
@@ -126,24 +136,81 @@ impl Hold {
     /// Brings them back, unless another needs them away; says what came of it.
     ///
     /// # Errors
-    /// When the ledger cannot be used.
-    pub fn give_back(mut self) -> Result<Back, LedgerError> {
-        self.release()
+    /// When the ledger cannot be used. Then it can be tried again.
+    pub fn give_back(&mut self) -> Result<Back, LedgerError> {
+        self.release(LOCK_PATIENCE)
     }
 
-    fn release(&mut self) -> Result<Back, LedgerError> {
-        let Some(user) = self.user.take() else {
+    /// Where it is dropped without having been given back, the drives stay away until somebody settles what
+    /// the ledger has: the watcher does, once nothing of the build can sync any more.
+    pub fn leave_to_watcher(&mut self, is_left: bool) {
+        self.is_left = is_left;
+    }
+
+    fn release(&mut self, patience: Duration) -> Result<Back, LedgerError> {
+        let Some(user) = &self.user else {
             return Ok(Back::default());
         };
-        let ledger = Ledger::lock(&self.machine.ledger, LOCK_PATIENCE, &|| false)?;
-        forget(&ledger, &self.machine, &user)
+        let ledger = Ledger::lock(&self.machine.ledger, patience, &|| false)?;
+        let away = self.without(&ledger, user)?;
+        let back = settle(&ledger, &self.machine, away)?;
+        self.user = None;
+        Ok(back)
+    }
+
+    /// Takes the user out of the ledger and mounts nothing.
+    fn leave(&mut self) -> Result<(), LedgerError> {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        let ledger = Ledger::lock(&self.machine.ledger, DROP_PATIENCE, &|| false)?;
+        ledger.write(&self.without(&ledger, user)?)?;
+        self.user = None;
+        Ok(())
+    }
+
+    /// What the ledger has without this user and without the dead, and with what this one knows: the ledger
+    /// may have been lost, and another may have begun a new one since.
+    fn without(&self, ledger: &Ledger, user: &User) -> Result<Away, LedgerError> {
+        let mut away = ledger.read()?.unwrap_or_default();
+        away.boot = self.machine.boot();
+        let is_new = |drive: &Drive| !self.known.iter().any(|known| known.point == drive.point);
+        let others: Vec<Drive> = away
+            .drives
+            .iter()
+            .filter(|drive| is_new(drive))
+            .cloned()
+            .collect();
+        // As the ledger has it where it has it: somebody may have mounted it anew meanwhile.
+        let mut drives: Vec<Drive> = self
+            .known
+            .iter()
+            .map(|known| {
+                let mut written = away.drives.iter();
+                written
+                    .find(|drive| drive.point == known.point)
+                    .unwrap_or(known)
+                    .clone()
+            })
+            .collect();
+        drives.extend(others);
+        away.drives = drives;
+        away.users
+            .retain(|other| other != user && other.lives(&self.machine.proc));
+        Ok(away)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         // Nobody is there to be told; what stays away is in the ledger and the journal.
-        if let Ok(back) = self.release()
+        if self.is_left {
+            if let Err(error) = self.leave() {
+                tracing::warn!(%error, "drives");
+            }
+            return;
+        }
+        if let Ok(back) = self.release(DROP_PATIENCE)
             && !back.problems.is_empty()
         {
             tracing::warn!(problems = ?back.problems, "drives");
@@ -151,16 +218,7 @@ impl Drop for Hold {
     }
 }
 
-/// Takes a user out of the ledger and brings the drives back where it was the last.
-fn forget(ledger: &Ledger, machine: &Machine, user: &User) -> Result<Back, LedgerError> {
-    let Some(mut away) = ledger.read()? else {
-        return Ok(Back::default());
-    };
-    away.users
-        .retain(|other| other != user && other.lives(&machine.proc));
-    settle(ledger, machine, away)
-}
-
+/// Brings the drives back where nobody needs them away.
 fn settle(ledger: &Ledger, machine: &Machine, mut away: Away) -> Result<Back, LedgerError> {
     if !away.users.is_empty() {
         ledger.write(&away)?;

@@ -152,7 +152,7 @@ impl Machine {
         argv.push(limit.as_secs().to_string());
         argv.extend(words.iter().map(|word| word.to_string_lossy().into_owned()));
         match call(&argv, limit + GRACE) {
-            // `timeout` ends so where it had to kill.
+            // `timeout` kills itself together with what it runs, and sudo does as the one below it did.
             Called::Ended { code: 137, .. } => Called::Hangs,
             called => called,
         }
@@ -204,4 +204,36 @@ fn is_sudo(word: &str) -> bool {
 pub(super) fn mounts_of(process: &Path) -> io::Result<Vec<Mount>> {
     let text = std::fs::read(process.join("mountinfo"))?;
     mountinfo::parse(&text).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_real_timeout_had_to_kill_hangs_and_what_fails_does_not() {
+        let mut machine = Machine {
+            wsl: None,
+            proc: PathBuf::from("/proc"),
+            bdi: PathBuf::new(),
+            conf: PathBuf::new(),
+            tags: PathBuf::new(),
+            ledger: PathBuf::new(),
+            elevate: Vec::new(),
+            program: PathBuf::new(),
+        };
+        let run = |machine: &Machine, words: [&str; 3]| {
+            machine.as_root(&words.map(OsStr::new), Duration::from_secs(1))
+        };
+        // A shell between us and it tells of the kill by its exit code, as some programs that elevate do.
+        for elevate in [&[][..], &["sh", "-c", "\"$@\"; exit $?", "sh"]] {
+            machine.elevate = elevate.iter().map(|&word| word.to_owned()).collect();
+            let begin = std::time::Instant::now();
+            assert_eq!(run(&machine, ["sh", "-c", "sleep 60"]), Called::Hangs);
+            // Not our own limit, which would leave it running behind sudo.
+            assert!(begin.elapsed() < Duration::from_secs(1) + GRACE);
+            let fails = run(&machine, ["sh", "-c", "exit 32"]);
+            assert!(matches!(fails, Called::Ended { code: 32, .. }), "{fails:?}");
+        }
+    }
 }

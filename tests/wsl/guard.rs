@@ -5,6 +5,7 @@ use std::time::Duration;
 use isar_build_all::exec::StopLevel;
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::settings::{Holders, SyncGuard, Unmount};
+use isar_build_all::wsl::{Talk, settle_dead};
 
 use crate::common::eventually;
 use crate::world::{IMAGE, World};
@@ -56,8 +57,11 @@ async fn drives_are_away_exactly_while_the_image_is_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_builds_share_one_unmount_and_the_last_brings_the_drives_back() {
-    // The second begins its image while the first makes its own, and ends later.
-    let world = World::new(&format!("[ $id = one ] || sleep 0.6\n{IMAGE}"));
+    // The second begins its image while the first makes its own, which goes on until it has.
+    let joined = "sgdisk\nn=0\n[ $id = two ] || until grep -q -e -two- \"$W/ledger/drives.json\" || [ $n -gt 300 ]; do\n\
+                  n=$((n + 1)); sleep 0.02; done\n";
+    let image = IMAGE.replace("sgdisk\n", joined);
+    let world = World::new(&format!("[ $id = one ] || sleep 0.6\n{image}"));
     let (one, two) = tokio::join!(world.build_one("one"), world.build_one("two"));
     for ended in [&one, &two] {
         assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(ended));
@@ -278,6 +282,97 @@ async fn an_engine_that_cannot_pause_has_them_unmounted_long_before_the_image() 
         ]
     );
     assert!(ended.warnings[0].contains("cgroups v1 cannot pause"));
+}
+
+#[tokio::test]
+async fn a_pause_that_failed_and_froze_the_container_all_the_same_is_undone() {
+    let world = World::new(IMAGE);
+    world.write("late-pause", "");
+    let ended = world.build().await;
+    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    assert_eq!(
+        world.done(),
+        [
+            "pause",
+            "unpause",
+            "umount d",
+            "umount c",
+            "sgdisk of one",
+            "end of one",
+            "mount 9p c",
+            "mount 9p d"
+        ]
+    );
+    assert!(world.is_whole());
+
+    // One that cannot be undone would let the build stand still for ever.
+    let world = World::new(IMAGE);
+    world.write("late-pause", "");
+    world.write("no-unpause", "");
+    let ended = world.build().await;
+    assert_eq!(ended.result.outcome, Outcome::Failed);
+    let why = why(&ended);
+    assert!(why.contains("cannot go on: Error: the runtime"), "{why}");
+    assert_eq!(world.done(), ["pause", "rm"]);
+    assert!(world.is_whole());
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_lost_meanwhile_loses_no_drive() {
+    let world = World::new(&IMAGE.replace("sgdisk\n", "sgdisk\nrm \"$W/ledger/drives.json\"\n"));
+    let ended = world.build().await;
+    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let done = world.done();
+    assert!(done.contains(&"mount 9p c".to_owned()), "{done:?}");
+    assert!(world.is_whole(), "{}", world.read("proc/1/mountinfo"));
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_used_is_tried_again_as_the_build_ends() {
+    // A directory in the place of the file; the build's end has it away.
+    let break_it =
+        "sgdisk\nmv \"$W/ledger/drives.json\" \"$W/kept\"; mkdir \"$W/ledger/drives.json\"\n";
+    let mend_it = "sleep 1.5\n\
+                   rmdir \"$W/ledger/drives.json\"; mv \"$W/kept\" \"$W/ledger/drives.json\"\nsay \"end";
+    let world = World::new(
+        &IMAGE
+            .replace("sgdisk\n", break_it)
+            .replace("say \"end", mend_it),
+    );
+    let ended = world.build().await;
+    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let said = ended.warnings.join("\n");
+    assert!(said.contains("are still unmounted"), "{said}");
+    let done = world.done();
+    let at = |what: &str| done.iter().position(|line| line == what);
+    assert!(at("mount 9p c") > at("end of one"), "{done:?}");
+    assert!(world.is_whole(), "{}", world.read("proc/1/mountinfo"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_to_the_watcher_stays_away_until_it_settles_the_ledger() {
+    let world = World::new("");
+    let talk = Talk {
+        say: &|_, _| {},
+        ask: None,
+        stopped: &|| false,
+    };
+    let keeper = world.keeper();
+    let take = || {
+        keeper
+            .take("one", &|_| Ok(()), &talk)
+            .map_err(|_| ())
+            .unwrap()
+    };
+    let mut hold = take();
+    hold.leave_to_watcher(true);
+    drop(hold);
+    assert_eq!(world.done(), ["umount d", "umount c"]);
+    settle_dead(&world.machine(), &[]).unwrap();
+    assert!(world.is_whole());
+    // Whom nobody watches brings them back itself.
+    drop(take());
+    assert!(world.is_whole());
 }
 
 #[tokio::test]

@@ -77,10 +77,17 @@ case "$1" in
 pause)
 	[ -e "$W/no-pause" ] && { echo "Error: cgroups v1 cannot pause" >&2; exit 125; }
 	[ -e "$W/container.$last" ] || { echo "Error: no such container" >&2; exit 125; }
-	: > "$W/paused.$last"; say pause ;;
-unpause) rm -f "$W/paused.$last"; say unpause ;;
+	: > "$W/paused.$last"; say pause
+	[ -e "$W/late-pause" ] && { echo "Error: timed out" >&2; exit 125; }
+	exit 0 ;;
+unpause)
+	[ -e "$W/paused.$last" ] || { echo "Error: $last is not paused, can't unpause" >&2; exit 125; }
+	[ -e "$W/no-unpause" ] && { echo "Error: the runtime failed" >&2; exit 125; }
+	rm -f "$W/paused.$last"; say unpause ;;
 exec) cat "$W/status" ;;
-container) test -e "$W/container.$last" ;;
+container)
+	test -e "$W/container.$last" || exit 1
+	[ "$2" = exists ] || { [ -e "$W/paused.$last" ] && echo true || echo false; } ;;
 stop) test -e "$W/container.$last" && ! test -e "$W/paused.$last" && rm "$W/container.$last" && say stop ;;
 rm) test -e "$W/container.$last" && rm -f "$W/container.$last" "$W/paused.$last" && say rm ;;
 esac

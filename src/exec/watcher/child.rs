@@ -24,8 +24,9 @@ const LIMITS: Limits = Limits {
 /// How long what puts the machine in order waits for what it is to follow.
 const BEFORE_AFTERWARDS: Duration = Duration::from_secs(7);
 
-/// How long it may take.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+/// How long it may take: half a minute for each letter that a drive can have, as one that does not answer
+/// takes, and two minutes for the rest.
+const AFTERWARDS: Duration = Duration::from_secs(26 * 30 + 120);
 
 /// The watcher's whole life: the hidden subcommand [`super::SUBCOMMAND`] of the binary. `args` is the
 /// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
@@ -108,7 +109,7 @@ async fn watch(log: Log) -> ExitCode {
         }
     }
     // Each has its own limit; this one only makes sure that nothing keeps the watcher for ever.
-    let limit = LIMITS.total + Duration::from_secs(1);
+    let limit = LIMITS.total + AFTERWARDS + Duration::from_secs(1);
     let ended = timeout(limit, drain(&mut undoing, &mut all_gone)).await;
     if ended.is_ok() && all_gone {
         ExitCode::SUCCESS
@@ -164,7 +165,7 @@ async fn listen(
         if let Some(id) = request.now
             && let Some(undo) = guarded.remove(&id)
         {
-            undoing.spawn(undo_one(id, undo, log.clone()));
+            undoing.spawn(undo_now(id, undo, log.clone()));
         }
         if request.bye {
             guarded.clear();
@@ -172,6 +173,13 @@ async fn listen(
         }
     }
     guarded
+}
+
+/// We live and did not see its end: the machine is put in order once nothing of it is left.
+async fn undo_now(id: String, undo: Undo, log: Log) -> bool {
+    let after = undo.after.clone();
+    let gone = undo_one(id, undo, log.clone()).await;
+    gone & (after.is_empty() || put_in_order(&after, &log).await)
 }
 
 async fn undo_one(id: String, undo: Undo, log: Log) -> bool {

@@ -130,6 +130,24 @@ fn a_thread_in_sync_hangs_where_it_was_never_put_on_a_processor() {
 }
 
 #[test]
+fn a_thread_of_the_kernel_that_worked_in_between_explains_no_hang() {
+    let sgdisk = || family(vec![one((30, 20), "sgdisk", 'D', 4, 12, IN_SYNC)]);
+    let mut earlier = writer();
+    earlier.status = earlier.status.replace("switches:\t50", "switches:\t49");
+    for before in [vec![earlier], Vec::new()] {
+        let found = compare(
+            &look(sgdisk(), before),
+            &look(sgdisk(), vec![writer()]),
+            GAP,
+        );
+        let Finding::Stuck(stuck) = found else {
+            panic!("not stuck")
+        };
+        assert_eq!(stuck[0].place, Place::Sync);
+    }
+}
+
+#[test]
 fn a_call_into_9p_hangs_by_itself_and_by_its_number_where_no_function_is_known() {
     let of = |places: [&str; 3]| {
         let now = || {

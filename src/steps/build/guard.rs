@@ -5,9 +5,11 @@
 //! only then does it go on. Where they will not go it does not go on at all: it is removed, and the build
 //! fails. Knows nothing of how drives go and come.
 
+mod answers;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -20,12 +22,16 @@ use crate::steps::capture::blocking;
 use crate::steps::{StepContext, StepResult};
 use crate::tools::Engine;
 use crate::wsl::{AwayError, Back, Drive, Hold, Keeper, LedgerError, Talk, Untaken, is_filtered};
+use answers::{goes_on, says_gone};
 
 /// How long the engine may take to pause a container, or to let it go on.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often the engine is asked to let a container go on.
+/// How often the engine is asked to remove a container, and, where the run is to stop, to let one go on.
 const TRIES: u32 = 5;
+
+/// How long the engine is asked to let a container go on.
+const UNPAUSE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the engine may take to remove a container.
 const REMOVAL: Duration = Duration::from_secs(20);
@@ -119,6 +125,10 @@ pub(super) struct SyncWatch {
     remove: Vec<String>,
     way: Way,
     hold: Option<Hold>,
+    /// What could not be given back yet.
+    owed: Vec<Hold>,
+    /// Whether the watcher undoes the build where nobody sees its end.
+    is_watched: bool,
     failed: Option<StepResult>,
     /// The container was removed, or is to be: nothing more is done for it.
     given_up: bool,
@@ -146,6 +156,8 @@ impl SyncWatch {
             remove: remove.to_vec(),
             way,
             hold: None,
+            owed: Vec::new(),
+            is_watched: false,
             failed: None,
             given_up: false,
         }
@@ -171,6 +183,8 @@ impl SyncWatch {
             Ok(()) => Ok(()),
             Err(error) => {
                 let result = Self::result_of(&error);
+                // Nothing was started that the watcher could undo.
+                self.is_watched = false;
                 self.give_back().await;
                 Err(result)
             }
@@ -245,11 +259,11 @@ impl SyncWatch {
 
     /// Tries early what is needed later: an engine that cannot pause is known before it matters.
     async fn try_pause(&mut self) {
-        let (code, said) = self.engine_call("pause").await;
-        if code == Some(0) {
-            self.unpause().await;
-            return;
-        }
+        let said = match self.pause().await {
+            Paused::Yes => return self.unpause().await,
+            Paused::GivenUp => return,
+            Paused::No(said) => said,
+        };
         if *self.ctx.stop.borrow() > StopLevel::Run {
             return;
         }
@@ -270,9 +284,14 @@ impl SyncWatch {
         if self.hold.is_some() {
             return;
         }
-        let (code, said) = self.engine_call("pause").await;
-        let paused = code == Some(0);
-        if !paused && *self.ctx.stop.borrow() == StopLevel::Run {
+        let asked = self.pause().await;
+        if matches!(asked, Paused::GivenUp) {
+            return;
+        }
+        let paused = matches!(asked, Paused::Yes);
+        if let Paused::No(said) = asked
+            && *self.ctx.stop.borrow() == StopLevel::Run
+        {
             self.say(
                 format!(
                     "the container could not be paused ({}): its image task goes on while the drives of Windows \
@@ -292,36 +311,70 @@ impl SyncWatch {
         }
     }
 
+    /// Pauses the container. An engine that did not answer well, or not in time, may have paused it all the
+    /// same, so it is let go on at once; one that stays paused would never end.
+    async fn pause(&mut self) -> Paused {
+        let (code, why) = self.engine_call("pause").await;
+        if code == Some(0) {
+            return Paused::Yes;
+        }
+        let (code, said) = self.engine_call("unpause").await;
+        let is_frozen = match self.is_frozen().await {
+            Some(is_frozen) => is_frozen,
+            None => !goes_on(code, &said) && !self.has_ended().await,
+        };
+        if !is_frozen {
+            return Paused::No(why);
+        }
+        self.give_up_frozen(&said).await;
+        Paused::GivenUp
+    }
+
     async fn unpause(&mut self) {
-        for _ in 0..TRIES {
-            let (code, _) = self.engine_call("unpause").await;
-            if code == Some(0) {
+        let begin = Instant::now();
+        for tries in 1.. {
+            let (code, said) = self.engine_call("unpause").await;
+            if goes_on(code, &said) || self.has_ended().await {
                 return;
+            }
+            // Where the run is to stop it was killed meanwhile, or will be.
+            let stopped = *self.ctx.stop.borrow() > StopLevel::Run;
+            if begin.elapsed() >= UNPAUSE_PATIENCE || (stopped && tries >= TRIES) {
+                return self.give_up_frozen(&said).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        let (_, said) = self.engine_call("unpause").await;
-        if *self.ctx.stop.borrow() > StopLevel::Run {
-            // It was killed meanwhile, or will be.
-            return self.give_up(None).await;
-        }
-        if self.has_ended().await {
-            return;
-        }
-        let failed = StepResult::failed(format!(
-            "the container was paused and cannot go on: {}",
-            last_line(&said)
-        ));
-        self.give_up(Some(failed)).await;
     }
 
-    /// Whether there is no container any more: then nothing in it can hang.
+    async fn give_up_frozen(&mut self, said: &str) {
+        let stopped = *self.ctx.stop.borrow() > StopLevel::Run;
+        let failed = (!stopped).then(|| {
+            StepResult::failed(format!(
+                "the container was paused and cannot go on: {}",
+                last_line(said)
+            ))
+        });
+        self.give_up(failed).await;
+    }
+
+    /// Whether the container is paused; none where the engine does not say.
+    async fn is_frozen(&self) -> Option<bool> {
+        let words = ["container", "inspect", "--format", "{{.State.Paused}}"];
+        let mut argv = self.engine_words(&words);
+        argv.push(self.name.clone());
+        let asked = blocking(move || crate::wsl::ask(&argv, ENGINE_LIMIT)).await;
+        asked.ok()?.ok()?.trim().parse().ok()
+    }
+
+    /// Whether there is no container any more: then nothing in it can hang. An engine that could not be
+    /// asked, as by a sudo that wants a password, has not said so.
     async fn has_ended(&self) -> bool {
         let Some(engine) = &self.engine else {
             return true;
         };
         let [_, exists, _] = engine_words(engine, &self.name);
-        quiet(&exists, ENGINE_LIMIT).await.0 == Some(1)
+        let (code, said) = quiet(&exists, ENGINE_LIMIT).await;
+        code == Some(1) && says_gone(engine.kind, &said)
     }
 
     async fn engine_call(&self, word: &str) -> (Option<i32>, String) {
@@ -413,24 +466,42 @@ impl SyncWatch {
                         ),
                     );
                 }
-                self.hold = Some(hold);
+                self.keep(hold);
                 Ok(())
             }
             Ok(Err(untaken)) => {
                 let Untaken { error, hold } = *untaken;
-                self.hold = hold;
+                if let Some(hold) = hold {
+                    self.keep(hold);
+                }
                 Err(error)
             }
             Err(result) => Err(AwayError::System(result.why.unwrap_or_default())),
         }
     }
 
+    fn keep(&mut self, mut hold: Hold) {
+        hold.leave_to_watcher(self.is_watched);
+        self.hold = Some(hold);
+    }
+
     async fn give_back(&mut self) {
-        let Some(hold) = self.hold.take() else { return };
-        let back: Result<Result<Back, LedgerError>, StepResult> =
-            blocking(move || hold.give_back()).await;
-        match back {
-            Ok(Ok(back)) => {
+        let mut holds = std::mem::take(&mut self.owed);
+        holds.extend(self.hold.take());
+        for hold in holds {
+            self.give_one_back(hold).await;
+        }
+    }
+
+    async fn give_one_back(&mut self, mut hold: Hold) {
+        let is_watched = self.is_watched;
+        let done: Result<(Result<Back, LedgerError>, Hold), StepResult> = blocking(move || {
+            hold.leave_to_watcher(is_watched);
+            (hold.give_back(), hold)
+        })
+        .await;
+        match done {
+            Ok((Ok(back), _)) => {
                 for (message, hint) in back.problems {
                     self.say(message, hint);
                 }
@@ -441,10 +512,14 @@ impl SyncWatch {
                     });
                 }
             }
-            Ok(Err(error)) => self.say(
-                format!("the drives of Windows are still unmounted: {error}"),
-                Some("isar-build-all wsl remount".to_owned()),
-            ),
+            Ok((Err(error), hold)) => {
+                self.say(
+                    format!("the drives of Windows are still unmounted: {error}"),
+                    Some("isar-build-all wsl remount".to_owned()),
+                );
+                // It is tried again when the build ends. A new image takes them anew meanwhile.
+                self.owed.push(hold);
+            }
             Err(result) => self.say(result.why.unwrap_or_default(), None),
         }
     }
@@ -452,6 +527,16 @@ impl SyncWatch {
     fn say(&self, message: String, hint: Option<String>) {
         self.ctx.events.warn(Some(&self.ctx.node), message, hint);
     }
+}
+
+/// What came of asking for a pause.
+enum Paused {
+    /// The container is paused.
+    Yes,
+    /// It goes on, and this is why.
+    No(String),
+    /// It was given up.
+    GivenUp,
 }
 
 fn last_line(said: &str) -> &str {
@@ -482,8 +567,17 @@ impl MaybeWatch {
         }
     }
 
+    /// The watcher has taken the build over.
+    pub(super) fn watched(&mut self) {
+        if let Some(watch) = &mut self.0 {
+            watch.is_watched = true;
+        }
+    }
+
     pub(super) async fn end(&mut self) {
         if let Some(watch) = &mut self.0 {
+            // Its end was seen, and the watcher is about to forget it.
+            watch.is_watched = false;
             watch.give_back().await;
         }
     }

@@ -178,9 +178,20 @@ struct Episode {
     last: Option<(Look, Instant)>,
     /// Comparisons in a row that showed that everybody waits.
     waiting: u32,
-    /// Threads that hang: since when at least, and in how many comparisons in a row.
-    stuck: HashMap<(i32, u64), (Instant, u32)>,
+    /// Threads that hang.
+    stuck: HashMap<(i32, u64), Hanging>,
     told: Option<Told>,
+}
+
+/// For how long a thread hangs.
+#[derive(Clone, Copy)]
+struct Hanging {
+    /// Since when at least.
+    since: Instant,
+    /// In how many comparisons in a row.
+    times: u32,
+    /// In how many of them, up to the last, it hung in 9p.
+    in_9p: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,27 +278,30 @@ impl Observer {
     fn hangs(&self, episode: &mut Episode, stuck: &[Stuck], since: Instant) {
         let before = std::mem::take(&mut episode.stuck);
         for thread in stuck {
-            let (since, times) = before
-                .get(&(thread.tid, thread.began))
-                .map_or((since, 0), |(since, times)| (*since, *times));
-            episode
-                .stuck
-                .insert((thread.tid, thread.began), (since, times + 1));
+            let key = (thread.tid, thread.began);
+            let mut hanging = before.get(&key).copied().unwrap_or(Hanging {
+                since,
+                times: 0,
+                in_9p: 0,
+            });
+            hanging.times += 1;
+            hanging.in_9p = match thread.place {
+                Place::NineP(_) => hanging.in_9p + 1,
+                _ => 0,
+            };
+            episode.stuck.insert(key, hanging);
         }
-        let known = |thread: &&Stuck| {
-            let (_, times) = episode.stuck[&(thread.tid, thread.began)];
-            times >= SURE
-        };
+        let known = |thread: &&Stuck| episode.stuck[&(thread.tid, thread.began)].times >= SURE;
         let Some(first) = stuck.iter().find(known).cloned() else {
             return;
         };
         let hint = hint(&first);
         self.say(episode, Told::Hangs, &first.to_string(), Some(hint.clone()));
         let proven = stuck.iter().find(|thread| {
-            let (since, times) = episode.stuck[&(thread.tid, thread.began)];
+            let hanging = episode.stuck[&(thread.tid, thread.began)];
             match thread.place {
-                Place::NineP(_) => times >= SURE,
-                Place::Sync | Place::Elsewhere(_) => since.elapsed() >= self.limit,
+                Place::NineP(_) => hanging.in_9p >= SURE,
+                Place::Sync | Place::Elsewhere(_) => hanging.since.elapsed() >= self.limit,
                 Place::Unknown => false,
             }
         });
