@@ -276,7 +276,7 @@ fn a_build_that_hangs_in_the_kernel_is_told_of_and_given_up_where_that_is_wished
         let place = tempfile::tempdir().unwrap();
         let mut frozen = Frozen::new(place.path());
         let project = project(&format!(
-            "echo $$ > $FAKE_DIR/first-process\ncp /etc/passwd {}/image.wic",
+            "echo $$ > $FAKE_DIR/first-process\ncp /etc/passwd {}/image.wic || true\n: > $FAKE_DIR/went-on",
             frozen.directory.display()
         ));
         let run = Run::start(&project, if kills { &["--kill-hung"] } else { &[] });
@@ -297,6 +297,8 @@ fn a_build_that_hangs_in_the_kernel_is_told_of_and_given_up_where_that_is_wished
         frozen.thaw();
         let (code, events) = run.end();
         let node = "build:qemuamd64/base";
+        let went_on = project.path().join("fake/went-on").exists();
+        assert_eq!(went_on, !kills, "what is given up is stopped");
         if !kills {
             assert_eq!(
                 (code, outcome(&events, node).as_str()),

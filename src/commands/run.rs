@@ -66,6 +66,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     let may_skip = scope == Scope::Full && !asked.everything(context);
     let mut lock = None;
     if may_skip && state.records().exists() {
+        state.create().map_err(path_failure)?;
         let held = run_lock::take(&state, &command, clock(), &context.cli.run.wait)?;
         // What a killed run left is put in order first.
         if held.dead.is_none() && !state.journal().exists() {

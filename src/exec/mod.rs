@@ -15,4 +15,4 @@ pub use process::{
     Control, Ended, ExecError, Finish, Output, Process, Spec, StopAction, StopCause,
 };
 pub use stop::{StopLevel, StopSignal};
-pub use undo::{Limits, Undo, Undone, answer, quiet};
+pub use undo::{ASK_LIMIT, Limits, Undo, Undone, answer, quiet};

@@ -13,11 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::group::{self, Met};
 
-/// How long one question to the engine may take.
-const ASK_LIMIT: Duration = Duration::from_secs(3);
-
-/// How long one removal may take.
-const STOP_LIMIT: Duration = Duration::from_secs(6);
+/// How long one question to the engine may take where all has to be over soon.
+pub const ASK_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long a killed group may take to end before we ask who is left in it.
 const GROUP_LIMIT: Duration = Duration::from_millis(500);
@@ -68,6 +65,8 @@ pub struct Limits {
     /// For how long the container must have been absent: an engine that was asked to create it may be
     /// about to.
     pub settle: Duration,
+    /// How long one question to the engine may take; a removal may take twice as long.
+    pub ask: Duration,
     /// When to give up.
     pub total: Duration,
 }
@@ -109,7 +108,7 @@ impl Undo {
         let deadline = Instant::now() + limits.total;
         let mut undone = Undone::default();
         self.kill(&mut undone).await;
-        let gone = timeout(limits.total, self.remove(limits.settle, &mut undone)).await;
+        let gone = timeout(limits.total, self.remove(limits, &mut undone)).await;
         undone.gone = gone.is_ok()
             && Instant::now() <= deadline
             && !self.others_left()
@@ -191,20 +190,20 @@ impl Undo {
     /// to remove. It is killed where no container comes of it, as while an image is pulled; and so is
     /// what runs a container that the engine has forgotten: podman forgets one that is removed as it
     /// starts, and what was started goes on building.
-    async fn remove(&self, settle: Duration, undone: &mut Undone) {
+    async fn remove(&self, limits: Limits, undone: &mut Undone) {
         let mut absent_since: Option<Instant> = None;
         while !self.stop.is_empty() {
             let (code, said) = if self.exists.is_empty() {
                 (None, String::new())
             } else {
-                quiet(&self.exists, ASK_LIMIT).await
+                quiet(&self.exists, limits.ask).await
             };
             if code == Some(1) {
                 // Where its container was removed already, the engine has nothing more to create.
                 let (settle, barren) = if undone.removed {
-                    (settle.min(AFTER_REMOVAL), AFTER_REMOVAL)
+                    (limits.settle.min(AFTER_REMOVAL), AFTER_REMOVAL)
                 } else {
-                    (settle, BARREN_LIMIT)
+                    (limits.settle, BARREN_LIMIT)
                 };
                 let since = absent_since.get_or_insert_with(Instant::now);
                 let forgotten = self.forgotten();
@@ -234,7 +233,7 @@ impl Undo {
                 } else if !self.exists.is_empty() {
                     undone.remember(note(&self.exists, code, &said));
                 }
-                let (code, said) = quiet(&self.stop, STOP_LIMIT).await;
+                let (code, said) = quiet(&self.stop, limits.ask * 2).await;
                 if code != Some(0) {
                     undone.remember(note(&self.stop, code, &said));
                 }
@@ -337,6 +336,7 @@ mod tests {
         }
         let limits = Limits {
             settle: Duration::ZERO,
+            ask: ASK_LIMIT,
             total: Duration::from_secs(20),
         };
         let undone = undo.run(limits).await;

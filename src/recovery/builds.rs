@@ -18,8 +18,11 @@ const FRESH: Duration = Duration::from_secs(15);
 /// How long a container must be absent then.
 const SETTLE: Duration = Duration::from_millis(1500);
 
+/// How long an engine may think about one question: nobody is in a hurry here, and a busy machine is slow.
+const ASK: Duration = Duration::from_secs(10);
+
 /// When to give up on one.
-const TOTAL: Duration = Duration::from_secs(15);
+const TOTAL: Duration = Duration::from_secs(45);
 
 const END: Verb = Verb("ended", "would end");
 
@@ -85,6 +88,7 @@ pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
         };
         let limits = Limits {
             settle: Duration::ZERO,
+            ask: ASK,
             total: TOTAL,
         };
         match block_on(undo.run(limits)) {
@@ -113,6 +117,7 @@ fn limits(place: &Place<'_>) -> Limits {
             Some(age) if age > FRESH => Duration::ZERO,
             _ => SETTLE,
         },
+        ask: ASK,
         total: TOTAL,
     }
 }

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exec::watcher::{Guard, Watcher};
-use crate::exec::{Control, Ended, Finish, Limits, Process, StopLevel, Undo, Undone, quiet};
+use crate::exec::{
+    ASK_LIMIT, Control, Ended, Finish, Limits, Process, StopLevel, Undo, Undone, quiet,
+};
 use crate::model::console::Mounts;
 use crate::model::matrix::VariantKey;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
@@ -397,6 +399,7 @@ async fn stop(level: StopLevel, graceful: &[String], undo: &Undo, patience: Dura
         StopLevel::Kill => {
             undo.run(Limits {
                 settle: Duration::ZERO,
+                ask: ASK_LIMIT,
                 total: Duration::from_secs(8),
             })
             .await;
@@ -437,7 +440,9 @@ fn limits_after(finish: Finish) -> Limits {
     let by_itself = matches!(finish.ended, Ended::Exited(_)) && finish.stopped.is_none();
     Limits {
         settle: Duration::from_millis(if by_itself { 0 } else { 1500 }),
-        total: Duration::from_secs(20),
+        // Nobody is in a hurry here, and a busy machine is slow.
+        ask: Duration::from_secs(10),
+        total: Duration::from_secs(60),
     }
 }
 

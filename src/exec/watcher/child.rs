@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::protocol::{Answer, Request};
-use crate::exec::{Limits, Undo, quiet};
+use crate::exec::{ASK_LIMIT, Limits, Undo, quiet};
 
 /// Everything is undone within 10 s of our death; half a second of it is for noticing.
 const LIMITS: Limits = Limits {
     settle: Duration::from_secs(4),
+    ask: ASK_LIMIT,
     total: Duration::from_millis(9_000),
 };
 
