@@ -151,7 +151,7 @@ fn names(dir: &Path) -> Vec<String> {
 
 #[test]
 fn every_way_leaves_the_same() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let image_path = nix.dir().join("image.img");
     image(&image_path);
     let output = nix.dir().join("artifacts");
@@ -209,7 +209,7 @@ fn every_way_leaves_the_same() {
 
 #[test]
 fn what_is_valid_is_added_by_nobody() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     image(&path);
     for way in WAYS {
@@ -266,7 +266,7 @@ fn add_with(
 
 #[test]
 fn a_file_that_changes_between_hash_and_addition_is_refused() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     let program = Path::new("nix-instantiate");
     let refused = |result: Result<How, StoreError>| {
@@ -295,7 +295,7 @@ fn a_file_that_changes_between_hash_and_addition_is_refused() {
 
 #[test]
 fn what_is_refused_while_it_is_hashed_is_not_added() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     image(&path);
     let of_way = nix_store(&nix, Way::InPlace);
@@ -314,7 +314,7 @@ fn what_is_refused_while_it_is_hashed_is_not_added() {
 
 #[test]
 fn a_nix_that_is_stopped_leaves_nothing() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     image(&path);
     // Writes as Nix does before it knows the hash, and does not end.
@@ -372,7 +372,7 @@ fn a_nix_that_is_stopped_leaves_nothing() {
 
 #[test]
 fn direct_repairs_waits_and_knows_its_schema() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     image(&path);
     let of_way = nix_store(&nix, Way::Direct);
@@ -413,8 +413,8 @@ struct Project {
 }
 
 impl Project {
-    fn new() -> Option<Project> {
-        let nix = PrivateNix::new()?;
+    fn new() -> Project {
+        let nix = PrivateNix::new();
         let root = nix.dir();
         fs::write(
             root.join("kas.yml"),
@@ -447,7 +447,7 @@ role = "base"
         )
         .unwrap();
         fs::create_dir_all(root.join("build/tmp/deploy/images/m")).unwrap();
-        Some(Project { nix })
+        Project { nix }
     }
 
     fn image(&self) -> PathBuf {
@@ -511,9 +511,7 @@ role = "base"
 
 #[test]
 fn memory_is_bounded_whatever_the_size() {
-    let Some(project) = Project::new() else {
-        return;
-    };
+    let project = Project::new();
     project.sparse(1024);
     for write in ["auto", "direct"] {
         let peak = project.run(write);
@@ -536,9 +534,7 @@ fn memory_is_bounded_whatever_the_size() {
 #[test]
 fn a_run_that_is_killed_while_it_captures_leaves_nothing_that_the_next_does_not_clear() {
     for write in ["auto", "direct"] {
-        let Some(project) = Project::new() else {
-            return;
-        };
+        let project = Project::new();
         project.sparse(256);
         let store = project.nix.store_dir();
         let mut child = project.start(write, &project.nix.dir().join("killed"));
@@ -569,7 +565,7 @@ fn a_run_that_is_killed_while_it_captures_leaves_nothing_that_the_next_does_not_
 
 #[test]
 fn the_bench_writes_its_figures() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let json = nix.dir().join("bench.json");
     let output = Command::new(common::root().join("scripts/bench"))
         .args(["--quick", "pipeline", "plan", "--json"])

@@ -16,7 +16,7 @@ use support::PrivateNix;
 
 #[test]
 fn nix_reads_what_we_write() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let variants: Vec<VariantHashes> = ["base", "server"]
         .iter()
         .zip(0_u8..)

@@ -71,7 +71,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 
 #[test]
 fn nix_agrees_with_our_hashes_and_paths() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let output = output(nix.dir());
     for (name, content) in [
@@ -98,7 +98,7 @@ fn nix_agrees_with_our_hashes_and_paths() {
 
 #[test]
 fn the_output_entry_is_the_gc_root() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let link = output(nix.dir()).join("i.wic");
     let old = store
@@ -116,7 +116,7 @@ fn the_output_entry_is_the_gc_root() {
 
 #[test]
 fn the_collector_waits_while_we_add() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let output = output(nix.dir());
     store
@@ -140,7 +140,7 @@ fn the_collector_waits_while_we_add() {
 
 #[test]
 fn what_a_dead_process_left_at_the_path_is_repaired() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let captured = captured(nix.dir(), "i.wic", b"whole content");
     let path = store.path_of(&captured.sha256, "i.wic").unwrap();
@@ -152,7 +152,7 @@ fn what_a_dead_process_left_at_the_path_is_repaired() {
 
 #[test]
 fn a_valid_path_with_other_content_is_refused() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let captured = captured(nix.dir(), "i.wic", b"content");
     let link = output(nix.dir()).join("i.wic");
@@ -192,7 +192,7 @@ fn fake(nix: &PrivateNix, word: &str, instead: &str) -> Store {
 
 #[test]
 fn what_goes_wrong_with_nix_is_said() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let link = output(nix.dir()).join("i.wic");
     let missing = Store::Nix(NixStore {
         program: "/nonexistent/nix-store".into(),
@@ -258,7 +258,7 @@ fn what_goes_wrong_with_nix_is_said() {
 
 #[test]
 fn what_is_at_the_link_is_not_lost() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let store = Store::Nix(nix_store(&nix));
     let broken = fake(&nix, "--realise", "echo 'error: no' >&2; exit 1");
     let output = output(nix.dir());
@@ -292,7 +292,7 @@ fn what_is_at_the_link_is_not_lost() {
 
 #[test]
 fn a_file_at_the_link_itself_can_be_registered() {
-    let Some(nix) = PrivateNix::new() else { return };
+    let nix = PrivateNix::new();
     let dir = tempfile::tempdir().unwrap();
     for store in [
         Store::Nix(nix_store(&nix)),

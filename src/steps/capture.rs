@@ -25,7 +25,7 @@ use crate::model::{nix32, store_path};
 use crate::state::journal::Entry;
 use crate::state::records::Records;
 use crate::store::copy::{CopyError, Stamp};
-use crate::store::{Captured, Store, StoreError, Taking};
+use crate::store::{Captured, Hold, Store, StoreError, Taking};
 
 pub(super) use copying::copy_one;
 
@@ -101,7 +101,7 @@ pub async fn capture(
 }
 
 impl Capture {
-    async fn take(self) -> Result<(Vec<Taken>, Option<Arc<crate::store::Hold>>), StepResult> {
+    async fn take(self) -> Result<(Vec<Taken>, Option<Arc<Hold>>), StepResult> {
         let sources = {
             let this = self.clone();
             blocking(move || sources::find(&this.ctx, &this.build_dir, &this.provenance)).await??
@@ -111,7 +111,7 @@ impl Capture {
                 let (taken, hold) = in_place::take(&self, sources, &program).await?;
                 Ok((taken, Some(hold)))
             }
-            Taking::Staged(_) => Ok((copying::take(&self, sources).await?, None)),
+            Taking::Staged(_) => copying::take(&self, sources).await,
         }
     }
 }
@@ -164,6 +164,20 @@ pub(super) fn staging(ctx: &StepContext, store: &Store) -> PathBuf {
             .join(".captured")
             .join(&ctx.run)
             .join(&key.id),
+    }
+}
+
+/// Keeps the collector away where files are staged in the store itself: to it they are garbage.
+pub(super) fn hold_staging(
+    ctx: &StepContext,
+    store: &Store,
+) -> Result<Option<Arc<Hold>>, StepResult> {
+    match store.taking(&ctx.run) {
+        Taking::Staged(Some(_)) => {
+            let hold = store.hold_until(killed(ctx)).map_err(of_store)?;
+            Ok(Some(Arc::new(hold)))
+        }
+        Taking::Staged(None) | Taking::InPlace(_) => Ok(None),
     }
 }
 

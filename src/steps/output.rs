@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::capture::{
-    blocking, clear_staging, copy_one, fail, journal_staging, killed, of_store, output_dir, staging,
+    blocking, clear_staging, copy_one, fail, hold_staging, journal_staging, killed, of_store,
+    output_dir, staging,
 };
 use super::gates::{self, Subject};
 use super::{Captures, StepContext, StepResult};
@@ -74,6 +75,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         let hint = format!("build it: isar-build-all --variant {}", ctx.variant.key);
         return Err(fail(why, Some(hint)));
     }
+    let hold = hold_staging(ctx, store)?;
     let staging = staging(ctx, store);
     journal_staging(ctx, &staging)?;
     let mut captured = Vec::new();
@@ -87,10 +89,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         clear_staging(ctx, &staging, &captured);
         return checked;
     }
-    let captures = Captures {
-        captured,
-        hold: None,
-    };
+    let captures = Captures { captured, hold };
     ctx.handover.put(ctx.variant.key.clone(), captures);
     Ok(())
 }

@@ -14,25 +14,25 @@ use crate::support::PrivateNix;
 use crate::world::{World, gate};
 
 /// A world whose Nix adds files in place by a program that does something first.
-fn in_place(before: &str) -> Option<World> {
-    let mut world = World::new(Some((PrivateNix::new()?, StoreWrite::Auto)));
+fn in_place(before: &str) -> World {
+    let mut world = World::new(Some((PrivateNix::new(), StoreWrite::Auto)));
     let program = common::script(
         world.dir.path(),
         "nix-instantiate",
         &format!("#!/bin/sh\n{before}\nexec nix-instantiate \"$@\"\n"),
     );
     let Store::Nix(mut nix) = (*world.registry.store).clone() else {
-        return None;
+        panic!("it is a Nix store")
     };
     nix.instantiate = Some(program);
     world.registry.store = Arc::new(Store::Nix(nix));
-    Some(world)
+    world
 }
 
 #[test]
 fn what_was_registered_in_this_state_is_not_read_again() {
     let count = "echo >> \"$(dirname \"$0\")/count\"";
-    let Some(world) = in_place(count) else { return };
+    let world = in_place(count);
     let started = || fs::read_to_string(world.path("count")).map_or(0, |text| text.lines().count());
     world.deploy("image-debian-qemuamd64.wic", b"an image");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
@@ -78,9 +78,7 @@ fn what_was_registered_in_this_state_is_not_read_again() {
 fn a_file_that_changes_while_it_is_added_is_refused() {
     // It is hashed by now; and Nix reads what is there then.
     let change = "sleep 0.5\necho more >> \"$(dirname \"$0\")/build/tmp/deploy/images/qemuamd64/image-debian-qemuamd64.wic\"";
-    let Some(world) = in_place(change) else {
-        return;
-    };
+    let world = in_place(change);
     world.deploy("image-debian-qemuamd64.wic", b"an image");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
     let refused = world.both("base");
@@ -93,7 +91,7 @@ fn a_file_that_changes_while_it_is_added_is_refused() {
 #[test]
 fn what_a_gate_refuses_is_never_given_to_the_store() {
     let count = "echo >> \"$(dirname \"$0\")/count\"";
-    let Some(world) = in_place(count) else { return };
+    let world = in_place(count);
     // It begins as something that gzip made, and ends.
     world.deploy(
         "image-debian-qemuamd64.wic",

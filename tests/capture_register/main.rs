@@ -12,15 +12,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use isar_build_all::model::event::{EventKind, Verdict};
 use isar_build_all::model::outcome::Outcome;
+use isar_build_all::settings::StoreWrite;
 use isar_build_all::state::records::BuildStart;
 use isar_build_all::state::records::deploys::Moment;
 use isar_build_all::steps::capture::Provenance;
 use isar_build_all::steps::freshness::Before;
 use isar_build_all::steps::{StepResult, StopLevel};
 use isar_build_all::store::Taking;
+use support::PrivateNix;
 use world::{World, gate, variant, worlds};
 
 #[test]
@@ -224,6 +227,40 @@ fn existing_files_are_taken_only_where_it_is_known_whose_they_are() {
 }
 
 /// The last gate that spoke.
+#[test]
+fn nothing_is_staged_in_a_store_whose_collector_runs() {
+    use rustix::fs::{FlockOperation, flock};
+
+    let nix = PrivateNix::new();
+    let (lock, store) = (nix.state_dir().join("gc.lock"), nix.store_dir());
+    let lock = fs::File::create(lock).unwrap();
+    let world = World::new(Some((nix, StoreWrite::Direct)));
+    world.deploy("image-debian-qemuamd64.wic", b"x");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"y");
+    let staged = || {
+        let names = world.left(store.to_str().unwrap());
+        names
+            .iter()
+            .any(|name| name.starts_with(".isar-build-all-"))
+    };
+    // As a collector has it.
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let handover = Arc::default();
+    std::thread::scope(|scope| {
+        let capture = scope.spawn(|| world.capture("base", &handover, &world.built()));
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(!capture.is_finished() && !staged());
+        flock(&lock, FlockOperation::Unlock).unwrap();
+        assert_eq!(capture.join().unwrap().result, StepResult::succeeded());
+    });
+    assert!(staged());
+    let collector = || flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    assert!(collector().is_err(), "held back until it is registered");
+    let registered = world.register("base", &handover);
+    assert_eq!(registered.result, StepResult::succeeded());
+    assert!(collector().is_ok());
+}
+
 #[test]
 fn a_kill_ends_a_capture() {
     let world = World::local();

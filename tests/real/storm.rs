@@ -259,9 +259,8 @@ fn storm(seed: u64, kills: u64, nix_first: bool) {
     let mut worlds: [Option<World>; 2] = [None, None];
     for kill in 0..kills {
         let with_nix = (kill % 2 == 0) == nix_first;
-        let world = worlds[usize::from(with_nix)].get_or_insert_with(|| {
-            World::new(with_nix.then(|| PrivateNix::new().expect("scripts/setup installs Nix")))
-        });
+        let world = worlds[usize::from(with_nix)]
+            .get_or_insert_with(|| World::new(with_nix.then(PrivateNix::new)));
         let mut late = 0;
         while !world.kill_once(
             &mut random,

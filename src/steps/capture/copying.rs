@@ -6,21 +6,25 @@ use std::sync::Arc;
 use super::gate::{self, Judged};
 use super::{
     Capture, Provenance, Source, StepResult, Taken, all, blocking, clear_staging, fail,
-    journal_staging, killed, staging,
+    hold_staging, journal_staging, killed, staging,
 };
 use crate::files::create_dir;
 use crate::model::matrix::Artifact;
 use crate::steps::gates::{self, Subject};
 use crate::store::copy::{self, CopyError, Dest};
 use crate::store::hashing::Want;
-use crate::store::{Captured, Taking};
+use crate::store::{Captured, Hold, Taking};
 
 /// Copies all and runs the gates on the copies, or leaves nothing.
 pub(super) async fn take(
     capture: &Capture,
     sources: Vec<Source>,
-) -> Result<Vec<Taken>, StepResult> {
+) -> Result<(Vec<Taken>, Option<Arc<Hold>>), StepResult> {
     let ctx = &capture.ctx;
+    let hold = {
+        let (ctx, store) = (ctx.clone(), Arc::clone(&capture.store));
+        blocking(move || hold_staging(&ctx, &store)).await??
+    };
     let staging = staging(ctx, &capture.store);
     journal_staging(ctx, &staging)?;
     create_dir(&staging).map_err(|error| fail(&error, error.hint()))?;
@@ -42,7 +46,7 @@ pub(super) async fn take(
         failed => failed,
     };
     match proven {
-        Ok(()) => Ok(taken),
+        Ok(()) => Ok((taken, hold)),
         Err(failure) => {
             clear_staging(ctx, &staging, &captured);
             Err(failure)

@@ -83,6 +83,13 @@ fn nix_is_taken_where_it_is_usable() {
         Ok(Store::Local { instead_of: None })
     );
 
+    // Empty is unset, as Nix has it.
+    let bin = bin.with("NIX_REMOTE", "");
+    let Store::Nix(nix) = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap() else {
+        panic!("no Nix")
+    };
+    assert_eq!(nix.access, NixAccess::SingleUser);
+
     let bin = bin.with("NIX_REMOTE", "daemon");
     let Store::Nix(nix) = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap() else {
         panic!("no Nix")
