@@ -11,12 +11,12 @@ use crate::machine::Machine;
 use crate::model::affinity::Shared;
 use crate::model::collide;
 use crate::model::matrix::VariantKey;
-use crate::model::need::{CORE, Capacity, Need, median};
+use crate::model::need::{CORE, Capacity, Need, Took, median};
 use crate::model::plan::{Expected, Plan, Resources, Scope, VariantIx};
 use crate::settings::Jobs;
 use crate::state::StateDir;
 use crate::state::records::Records;
-use crate::state::records::measures::Past;
+use crate::state::records::measures::{Past, RECENT};
 use crate::steps::build::first::Until;
 use crate::tools::Runner;
 
@@ -92,15 +92,15 @@ impl Forecast {
         };
         let seconds = |past: &[Past]| of(past, |past| Some(past.seconds));
         // A build that is not known will take as long as those that are.
-        let usual = median(past.values().filter_map(|past| seconds(past)).collect());
+        let known = past.values().filter_map(|past| seconds(recent(past)));
+        let usual = median(known.collect());
         let variants = &project.matrix.variants;
         for (index, variant) in variants.iter().enumerate() {
             let past = past.get(&variant.key).map_or(&[][..], Vec::as_slice);
-            let build = seconds(past).or(usual);
-            let shared = of(past, |past| past.measure.shared_seconds);
+            let build = seconds(recent(past)).or(usual);
+            let shared = of(recent(past), |past| past.measure.shared_seconds);
             self.measured[index] = !past.is_empty();
-            let took: Vec<_> = past.iter().filter_map(|past| past.measure.took).collect();
-            self.resources.needs.push(Need::of(&took));
+            self.resources.needs.push(Need::of(&took(past)));
             let build = build.map_or(ASSUMED.build, millis);
             self.resources.expected.push(Expected {
                 build,
@@ -162,6 +162,23 @@ impl Forecast {
     }
 }
 
+/// The last builds, less the older ones that are there for what they took.
+fn recent(past: &[Past]) -> &[Past] {
+    past.get(..RECENT).unwrap_or(past)
+}
+
+/// What the last builds took that began with an image. One that did not had next to nothing to do, and says
+/// nothing of the next one that has; only where there are no others they have to do.
+fn took(past: &[Past]) -> Vec<Took> {
+    let began = |past: &&Past| past.measure.shared_seconds.is_some();
+    let took = |past: &Past| past.measure.took;
+    let real: Vec<Took> = past.iter().filter(began).filter_map(took).collect();
+    if real.is_empty() {
+        return past.iter().filter_map(took).collect();
+    }
+    real
+}
+
 /// The last good builds of each variant, where there are records that can be read.
 fn past(project: &Project) -> HashMap<VariantKey, Vec<Past>> {
     let path = StateDir::at(project.settings.state_dir.value.clone()).records();
@@ -206,4 +223,34 @@ pub(super) fn first_start(runner: Option<&Runner>, project: &Project) -> Until {
 )]
 pub(super) fn millis(seconds: f64) -> u64 {
     (seconds * 1000.0).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::records::measures::Measure;
+
+    #[test]
+    fn builds_that_had_nothing_to_do_say_nothing_of_what_the_next_one_takes() {
+        let past = |memory: u64, shared_seconds: Option<f64>| Past {
+            seconds: 1.0,
+            measure: Measure {
+                took: Some(Took {
+                    memory,
+                    cpu_seconds: 1.0,
+                    seconds: 1.0,
+                }),
+                shared_seconds,
+            },
+        };
+        let memory = |past: &[Past]| {
+            took(past)
+                .iter()
+                .map(|took| took.memory)
+                .collect::<Vec<_>>()
+        };
+        let (cheap, real) = (past(1, None), past(9, Some(1.0)));
+        assert_eq!(memory(&[cheap, cheap, real]), [9]);
+        assert_eq!(memory(&[cheap, cheap]), [1, 1], "there are no others");
+    }
 }

@@ -10,7 +10,7 @@ use crate::model::need::Took;
 use crate::model::outcome::Outcome;
 
 /// How many of the last good builds of a variant are looked at.
-const RECENT: i64 = 5;
+pub const RECENT: usize = 5;
 
 /// What was measured of one build; none where it could not be.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -54,7 +54,8 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// The last builds of each variant that ended well, the newest first.
+    /// The last builds of each variant that ended well, the newest first: [`RECENT`] of them, and behind
+    /// these as many older ones as it takes to have so many that began with an image.
     ///
     /// # Errors
     /// SQLite's.
@@ -64,12 +65,17 @@ impl Records {
             let mut past: HashMap<VariantKey, Vec<Past>> = HashMap::new();
             let mut statement = connection.prepare(
                 "SELECT machine, variant, seconds, memory, cpu_seconds, measured_seconds, shared_seconds
-                 FROM (SELECT *, row_number() OVER (PARTITION BY machine, variant ORDER BY id DESC) AS nth
-                       FROM builds WHERE outcome = ?1 AND seconds IS NOT NULL) AS recent
-                 LEFT JOIN build_measures ON build_measures.build = recent.id
-                 WHERE nth <= ?2 ORDER BY recent.id DESC",
+                 FROM (SELECT *,
+                           row_number() OVER (PARTITION BY machine, variant ORDER BY id DESC) AS nth,
+                           row_number() OVER (PARTITION BY machine, variant, shared_seconds IS NULL
+                                              ORDER BY id DESC) AS nth_of_kind
+                       FROM builds LEFT JOIN build_measures ON build_measures.build = builds.id
+                       WHERE outcome = ?1 AND seconds IS NOT NULL)
+                 WHERE nth <= ?2 OR (shared_seconds IS NOT NULL AND nth_of_kind <= ?2)
+                 ORDER BY id DESC",
             )?;
-            let mut rows = statement.query(params![Outcome::Succeeded.as_str(), RECENT])?;
+            let mut rows =
+                statement.query(params![Outcome::Succeeded.as_str(), RECENT.cast_signed()])?;
             while let Some(row) = rows.next()? {
                 let key = VariantKey {
                     machine: row.get(0)?,

@@ -252,3 +252,37 @@ fn what_the_last_good_builds_took_is_known_the_newest_first() {
     );
     assert_eq!(one[1].measure.took, None);
 }
+
+#[test]
+fn a_build_that_began_with_its_image_is_known_behind_many_that_did_not() {
+    use super::measures::{Measure, RECENT};
+
+    let dir = tempfile::tempdir().unwrap();
+    let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
+    let variant = key("one");
+    for number in 0..20u32 {
+        let start = BuildStart {
+            run: "r1",
+            variant: &variant,
+            build_dir: Path::new("/b"),
+            kas: "a.yml",
+            deploy_names: &[],
+            started: at(0),
+        };
+        let id = records.record_build_started(&start).unwrap();
+        // The first, the second, and the newest but one.
+        let began = [0, 1, 18].contains(&number);
+        let measure = Measure {
+            took: None,
+            shared_seconds: began.then_some(2.0),
+        };
+        records.record_measure(id, &measure).unwrap();
+        records
+            .record_build_finished(id, Outcome::Succeeded, f64::from(number), at(5))
+            .unwrap();
+    }
+    let past = &records.past_builds().unwrap()[&variant];
+    let seconds: Vec<f64> = past.iter().map(|past| past.seconds).collect();
+    assert_eq!(seconds[..RECENT], [19.0, 18.0, 17.0, 16.0, 15.0]);
+    assert_eq!(seconds[RECENT..], [1.0, 0.0]);
+}
