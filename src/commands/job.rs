@@ -195,10 +195,7 @@ impl Job {
         let looked = spawn_blocking(move || keys.after(&variant, &before)).await;
         match looked {
             Ok(Ok(Ok(made_of))) => ctx.handover.put_made_of(ctx.variant.key.clone(), made_of),
-            Ok(Ok(Err(changes))) => {
-                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-                unremembered(ctx, &format!("during the build, {}", changes.join("; ")));
-            }
+            Ok(Ok(Err(why))) => unremembered(ctx, &why),
             Ok(Err(error)) => unremembered(ctx, &error.to_string()),
             // A panic of ours; the variant is built again next time.
             Err(error) => unremembered(ctx, &error.to_string()),

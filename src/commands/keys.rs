@@ -11,7 +11,7 @@ use crate::files::PathError;
 use crate::inputs::listing::Listings;
 use crate::inputs::{Gathered, Gatherer, HashCache, Tools, image_name};
 use crate::kas;
-use crate::model::key::{self, Change};
+use crate::model::key::{self, Unknown};
 use crate::model::matrix::Variant;
 use crate::report::Clock;
 use crate::settings::{Environment, Settings};
@@ -37,8 +37,8 @@ pub struct Keys {
 /// What was seen before a build.
 pub struct Before {
     lines: Vec<key::Line>,
-    /// Whether something could not be known yet.
-    unknown: bool,
+    /// What could not be known yet.
+    unknown: Unknown,
     started: Timestamp,
 }
 
@@ -106,7 +106,7 @@ impl Keys {
         })
     }
 
-    /// What it was made of, or what changed meanwhile. Blocking.
+    /// What it was made of, or why nobody can say: something changed meanwhile, or cannot be read. Blocking.
     ///
     /// # Errors
     /// What cannot be read any more.
@@ -114,13 +114,18 @@ impl Keys {
         &self,
         variant: &Variant,
         before: &Before,
-    ) -> Result<Result<MadeOf, Vec<Change>>, PathError> {
+    ) -> Result<Result<MadeOf, String>, PathError> {
         self.look_at_image();
         let gathered = self.gather(variant)?;
         let lines = key::lines(&gathered.inputs);
         let changes = key::changed_meanwhile(&before.lines, &lines, before.unknown);
         if !changes.is_empty() {
-            return Ok(Err(changes));
+            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            return Ok(Err(format!("during the build, {}", changes.join("; "))));
+        }
+        if gathered.unknown.includes {
+            let why = "what kas files include from a cloned repository is not there at its pin";
+            return Ok(Err(why.to_owned()));
         }
         for (_, tree) in &gathered.trees {
             // Without it, `explain` names the layer and not the file.

@@ -22,6 +22,13 @@ pub(super) fn head(work_tree: &Path) -> Option<String> {
     })
 }
 
+/// The branch that a work tree has checked out.
+pub(super) fn branch(work_tree: &Path) -> Option<String> {
+    let head = fs::read_to_string(work_tree.join(".git/HEAD")).ok()?;
+    let branch = head.trim().strip_prefix("ref: refs/heads/")?;
+    Some(branch.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,10 +41,12 @@ mod tests {
         fs::create_dir_all(git.join("refs/heads")).unwrap();
         fs::write(git.join("HEAD"), "abc\n").unwrap();
         assert_eq!(head(dir.path()).as_deref(), Some("abc"));
+        assert_eq!(branch(dir.path()), None);
         fs::write(git.join("HEAD"), "ref: refs/heads/x\n").unwrap();
         fs::write(git.join("packed-refs"), "# pack\ndef refs/heads/x\n").unwrap();
         assert_eq!(head(dir.path()).as_deref(), Some("def"));
         fs::write(git.join("refs/heads/x"), "ghi\n").unwrap();
         assert_eq!(head(dir.path()).as_deref(), Some("ghi"));
+        assert_eq!(branch(dir.path()).as_deref(), Some("x"));
     }
 }

@@ -1,9 +1,9 @@
 //! Puts together the inputs of one variant after the other; what several share is read once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use super::cache::HashCache;
 use super::checkout;
@@ -12,9 +12,10 @@ use crate::files::{PathError, parent, with_suffix};
 use crate::kas;
 use crate::load::FILE_NAME;
 use crate::model::arch::Arch;
-use crate::model::kas_repos::{KasFacts, Merged, RepoPlace};
+use crate::model::console::Mounts;
+use crate::model::kas_repos::{KasFacts, Merged, RepoEntry, RepoPlace};
 use crate::model::kas_tree::KasTree;
-use crate::model::key::{Image, Inputs, Program, Unpinned};
+use crate::model::key::{Image, Inputs, Program, Unknown, Unpinned};
 use crate::model::matrix::Variant;
 use crate::model::store_path::hex;
 use crate::settings::{Environment, Executor, Settings, VariantDirs, variant_dirs};
@@ -76,8 +77,8 @@ pub struct Gathered {
     pub inputs: Inputs,
     /// What of them nothing pins.
     pub unpinned: Vec<Unpinned>,
-    /// Whether something could not be known yet: a repository that is not cloned, an image not there.
-    pub unknown: bool,
+    /// What could not be known yet: a repository that is not cloned, an image not there.
+    pub unknown: Unknown,
     /// The trees by their names in the inputs.
     pub trees: Vec<(String, Arc<Tree>)>,
 }
@@ -170,7 +171,11 @@ impl<'a> Gatherer<'a> {
             facts.push(said);
         }
         let root = self.project_dir.join(&kas.root);
-        let own = Own { root, dirs };
+        let own = Own {
+            mounts: self.mounts(&root, &dirs),
+            root,
+            dirs,
+        };
         let (merged, elsewhere) = self.elsewhere(facts, &own)?;
         kas_files.extend(elsewhere.files);
         let mut trees = Vec::new();
@@ -178,12 +183,11 @@ impl<'a> Gatherer<'a> {
         let patches = self.patches(&merged, &own, &mut trees)?;
         let further = self.further(&mut trees)?;
         let program = self.program(tools)?;
-        let unknown = elsewhere.unread
-            || program.version.is_none()
-            || program
-                .image
-                .as_ref()
-                .is_some_and(|image| image.digest.is_none());
+        let no_digest = |image: &Image| image.digest.is_none();
+        let unknown = Unknown {
+            includes: elsewhere.unread,
+            tools: program.version.is_none() || program.image.as_ref().is_some_and(no_digest),
+        };
         let repositories = merged
             .repos
             .iter()
@@ -308,11 +312,14 @@ impl<'a> Gatherer<'a> {
             }
             RepoPlace::Cloned(path) => {
                 found.includes.push((name, entry.described()));
-                let clone = own.dirs.work.join(path.unwrap_or(repo));
-                let head = checkout::head(&clone);
-                let fits = merged
-                    .pin(repo)
-                    .is_none_or(|pin| head.as_deref().is_some_and(|head| head == pin));
+                let clone = own.at(path.unwrap_or(repo));
+                let fits = merged.pin(repo).is_none_or(|pin| {
+                    // What kas has patched is on a branch that is called after the pin.
+                    checkout::head(&clone).is_some_and(|head| head == pin)
+                        || !entry.patches.is_empty()
+                            && checkout::branch(&clone)
+                                .is_some_and(|branch| branch.strip_prefix("patched-") == Some(pin))
+                });
                 let text = fits.then(|| fs::read_to_string(clone.join(file)).ok());
                 let Some(text) = text.flatten() else {
                     found.unread = true;
@@ -365,7 +372,7 @@ impl<'a> Gatherer<'a> {
                 continue;
             };
             for layer in entry.layers() {
-                lines.push(self.line(&root.join(layer), trees)?);
+                lines.push(self.line(&own.below(entry.place(), &root, layer)?, trees)?);
             }
         }
         Ok(lines)
@@ -378,14 +385,36 @@ impl<'a> Gatherer<'a> {
         trees: &mut Vec<(String, Arc<Tree>)>,
     ) -> Result<Vec<(String, String)>, PathError> {
         let mut lines = Vec::new();
-        for (_, repo, path) in merged.repos.values().flat_map(|entry| &entry.patches) {
-            let place = merged.repos.get(repo).map(|entry| entry.place());
+        for patch in merged.repos.values().flat_map(|entry| &entry.patches) {
+            let place = patch.repo.as_ref().and_then(|repo| merged.repos.get(repo));
+            // One without repository or path kas refuses.
+            let (Some(place), Some(path)) = (place.map(RepoEntry::place), &patch.path) else {
+                continue;
+            };
             // A patch of a cloned repository is pinned with it.
-            if let Some(root) = place.and_then(|place| own.root_of(place)) {
-                lines.push(self.line(&root.join(path), trees)?);
+            if let Some(root) = own.root_of(place) {
+                lines.push(self.line(&own.below(place, &root, path)?, trees)?);
             }
         }
         Ok(lines)
+    }
+
+    /// What kas sees in its container; none where it runs without one.
+    fn mounts(&self, root: &Path, dirs: &VariantDirs) -> Option<Mounts> {
+        let pair = |inside: &str, outside: &Path| {
+            (inside.to_owned(), outside.to_string_lossy().into_owned())
+        };
+        let further = self.settings.mounts.value.iter().filter_map(|mount| {
+            let mut parts = mount.split(':');
+            let outside = parts.next()?;
+            Some(pair(
+                parts.next()?.trim_end_matches('/'),
+                Path::new(outside),
+            ))
+        });
+        let fixed = [pair("/repo", root), pair("/work", &dirs.work)];
+        (self.settings.executor.value == Executor::KasContainer)
+            .then(|| Mounts::new(further.chain(fixed)))
     }
 
     fn further(
@@ -469,11 +498,31 @@ struct Own {
     /// The repository of the kas files.
     root: PathBuf,
     dirs: VariantDirs,
+    mounts: Option<Mounts>,
 }
 
 impl Own {
+    /// A directory as a kas file names it: relative to the work directory, or absolute, in a container
+    /// where kas runs in one.
     fn at(&self, path: &str) -> PathBuf {
-        self.dirs.work.join(path)
+        let outside = self.mounts.as_ref().and_then(|mounts| mounts.host(path));
+        outside.map_or_else(|| self.dirs.work.join(path), PathBuf::from)
+    }
+
+    /// What a local repository has under this name. Where a place that only kas knows has nothing for us,
+    /// nobody can say whether it changed.
+    fn below(&self, place: RepoPlace<'_>, root: &Path, name: &str) -> Result<PathBuf, PathError> {
+        let is_absolute = Path::new(name).is_absolute();
+        let path = if is_absolute {
+            self.at(name)
+        } else {
+            root.join(name)
+        };
+        if (is_absolute || matches!(place, RepoPlace::At(_))) && !path.exists() {
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            return Err(PathError::on("read", &path)(missing));
+        }
+        Ok(path)
     }
 
     fn root_of(&self, place: RepoPlace<'_>) -> Option<PathBuf> {

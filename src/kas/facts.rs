@@ -3,7 +3,7 @@
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml};
 
-use crate::model::kas_repos::{KasFacts, RepoEntry};
+use crate::model::kas_repos::{Header, KasFacts, PatchEntry, RepoEntry};
 
 /// Reads a kas file. One that cannot be read says nothing; that it cannot is told elsewhere.
 pub(super) fn facts(source: &str) -> KasFacts {
@@ -23,8 +23,10 @@ pub(super) fn facts(source: &str) -> KasFacts {
     if let Some(defaults) = get(root, "defaults").and_then(|defaults| get(defaults, "repos")) {
         facts.defaults = RepoEntry {
             layers: None,
+            patches: Vec::new(),
             ..repo(defaults)
         };
+        facts.patch_repo = get(defaults, "patches").and_then(|patches| text(patches, "repo"));
     }
     facts.variables = mapping(get(root, "env")).map(|(name, _)| name).collect();
     let includes = get(root, "header").and_then(|header| get(header, "includes"));
@@ -39,11 +41,13 @@ pub(super) fn facts(source: &str) -> KasFacts {
             facts.includes.push((repo, file));
         }
     }
-    for header in ["bblayers_conf_header", "local_conf_header"] {
-        for (_, value) in mapping(get(root, header)) {
-            facts
-                .assignments
-                .extend(value.data.as_str().into_iter().flat_map(assignments));
+    for kind in ["bblayers_conf_header", "local_conf_header"] {
+        for (name, value) in mapping(get(root, kind)) {
+            facts.headers.push(Header {
+                kind,
+                name,
+                text: value.data.as_str().unwrap_or_default().to_owned(),
+            });
         }
     }
     facts
@@ -87,7 +91,11 @@ fn repo(entry: &MarkedYaml<'_>) -> RepoEntry {
             .collect()
     });
     let patches = mapping(get(entry, "patches"))
-        .filter_map(|(id, patch)| Some((id, text(patch, "repo")?, text(patch, "path")?)))
+        .map(|(id, patch)| PatchEntry {
+            id,
+            repo: text(patch, "repo"),
+            path: text(patch, "path"),
+        })
         .collect();
     RepoEntry {
         url: text(entry, "url"),
@@ -101,27 +109,6 @@ fn repo(entry: &MarkedYaml<'_>) -> RepoEntry {
     }
 }
 
-/// Lines of BitBake's that set a variable to a literal: `NAME = "value"`, with any of its operators.
-fn assignments(text: &str) -> impl Iterator<Item = (String, String)> {
-    text.lines().filter_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        let name = name
-            .trim()
-            .trim_end_matches(['?', ':', '+', '.'])
-            .trim_end();
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if name.is_empty() || !name.bytes().all(is_name) {
-            return None;
-        }
-        let value = value.trim_start_matches(['+', '.', '?']).trim();
-        let value = value
-            .strip_prefix('"')
-            .and_then(|value| value.strip_suffix('"'))
-            .or_else(|| value.strip_prefix('\'')?.strip_suffix('\''))?;
-        Some((name.to_owned(), value.to_owned()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,10 +117,10 @@ mod tests {
     fn what_matters_is_read() {
         let facts = facts(
             "header:\n  version: 14\n  includes:\n    - a.yml\n    - repo: isar\n      file: kas/x.yml\n\
-             defaults:\n  repos:\n    branch: main\n\
+             defaults:\n  repos:\n    branch: main\n    patches:\n      repo: this\n\
              env:\n  A:\n  B: default\n\
              repos:\n  this:\n  isar:\n    url: https://x/isar\n    commit: 1234567890123456789012345678901234567890\n    \
-             layers:\n      meta:\n      meta-isar: excluded\n    patches:\n      one:\n        repo: this\n        path: p.patch\n\
+             layers:\n      meta:\n      meta-isar: excluded\n    patches:\n      one:\n        repo: this\n        path: p.patch\n      two:\n        path: q.patch\n\
              overrides:\n  repos:\n    isar:\n      commit: abc\n\
              local_conf_header:\n  x: |\n    # C = \"1\"\n    ISAR_USE_APT_SNAPSHOT = \"1\"\n    D ?= '2'\n    E:append = \"3\"\n    F = \"${G}\"\n",
         );
@@ -147,20 +134,27 @@ mod tests {
         let (name, isar) = &facts.repos[1];
         assert_eq!(name, "isar");
         assert_eq!(isar.layers(), ["meta"]);
-        assert_eq!(
-            isar.patches,
-            [("one".into(), "this".into(), "p.patch".into())]
-        );
+        let patch = |id: &str, repo: Option<&str>, path: Option<&str>| PatchEntry {
+            id: id.into(),
+            repo: repo.map(Into::into),
+            path: path.map(Into::into),
+        };
+        let patches = [
+            patch("one", Some("this"), Some("p.patch")),
+            patch("two", None, Some("q.patch")),
+        ];
+        assert_eq!(isar.patches, patches);
+        assert_eq!(facts.patch_repo.as_deref(), Some("this"));
+        assert!(facts.defaults.patches.is_empty());
         assert!(isar.commit.is_some());
         assert_eq!(facts.repos[0].1, RepoEntry::default());
         assert_eq!(facts.overrides[0].1.commit.as_deref(), Some("abc"));
-        let assigned: Vec<(&str, &str)> = facts
-            .assignments
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let expected = [("ISAR_USE_APT_SNAPSHOT", "1"), ("D", "2"), ("F", "${G}")];
-        assert_eq!(assigned, expected);
+        let header = &facts.headers[0];
+        assert_eq!(
+            (header.kind, header.name.as_str()),
+            ("local_conf_header", "x")
+        );
+        assert!(header.text.contains("\nISAR_USE_APT_SNAPSHOT = \"1\"\n"));
     }
 
     #[test]

@@ -6,7 +6,20 @@
 //! order in which they are read, a later one over an earlier one, entry by entry; `overrides` (what lock
 //! files hold) come last; `defaults` fill what an entry leaves open.
 
+mod apt;
+
 use std::collections::BTreeMap;
+
+/// What one file says of one patch; `None` where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PatchEntry {
+    /// Its name among the patches of a repository.
+    pub id: String,
+    /// The repository that has it.
+    pub repo: Option<String>,
+    /// Its path in that repository.
+    pub path: Option<String>,
+}
 
 /// What one file says of one repository; `None` where it says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,8 +38,8 @@ pub struct RepoEntry {
     pub refspec: Option<String>,
     /// Layers by directory, and whether each is used.
     pub layers: Option<Vec<(String, bool)>>,
-    /// Patches: id, repository that has it, path in it.
-    pub patches: Vec<(String, String, String)>,
+    /// Its patches.
+    pub patches: Vec<PatchEntry>,
 }
 
 impl RepoEntry {
@@ -50,8 +63,13 @@ impl RepoEntry {
             }
         }
         for patch in &later.patches {
-            self.patches.retain(|(id, _, _)| *id != patch.0);
-            self.patches.push(patch.clone());
+            match self.patches.iter_mut().find(|mine| mine.id == patch.id) {
+                Some(mine) => {
+                    text(&mut mine.repo, &patch.repo);
+                    text(&mut mine.path, &patch.path);
+                }
+                None => self.patches.push(patch.clone()),
+            }
         }
     }
 
@@ -127,8 +145,21 @@ pub struct KasFacts {
     pub variables: Vec<String>,
     /// What it includes: repository and file. The repository is empty where it is its own.
     pub includes: Vec<(String, String)>,
-    /// Assignments in its `local_conf_header` and `bblayers_conf_header`: variable and value.
-    pub assignments: Vec<(String, String)>,
+    /// The repository of a patch that names none.
+    pub patch_repo: Option<String>,
+    /// Its `bblayers_conf_header` and `local_conf_header`.
+    pub headers: Vec<Header>,
+}
+
+/// A piece of BitBake's configuration, as it stands in a kas file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `bblayers_conf_header` or `local_conf_header`; BitBake reads them in this order, the alphabet's.
+    pub kind: &'static str,
+    /// A later file replaces the text of the same name; the texts are written in the order of the names.
+    pub name: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// The repositories of a chain, and what nothing pins.
@@ -150,7 +181,8 @@ impl Merged {
     pub fn of<'f>(files: impl IntoIterator<Item = &'f KasFacts>) -> Merged {
         let files: Vec<&KasFacts> = files.into_iter().collect();
         let mut merged = Merged::default();
-        let mut assigned: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut headers: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+        let mut patch_repo: Option<&String> = None;
         let mut defaults = RepoEntry::default();
         for file in &files {
             for (name, entry) in &file.repos {
@@ -162,9 +194,10 @@ impl Merged {
                 .includes
                 .extend(file.includes.iter().filter(named).cloned());
             merged.variables.extend(file.variables.iter().cloned());
-            for (name, value) in &file.assignments {
-                assigned.insert(name, value);
+            for header in &file.headers {
+                headers.insert((header.kind, &header.name), &header.text);
             }
+            patch_repo = file.patch_repo.as_ref().or(patch_repo);
         }
         for (name, entry) in files.iter().flat_map(|file| &file.overrides) {
             if let Some(repo) = merged.repos.get_mut(name) {
@@ -172,6 +205,11 @@ impl Merged {
             }
         }
         for repo in merged.repos.values_mut() {
+            for patch in &mut repo.patches {
+                if patch.repo.is_none() {
+                    patch.repo = patch_repo.cloned();
+                }
+            }
             let open = repo.commit.is_none()
                 && repo.tag.is_none()
                 && repo.branch.is_none()
@@ -186,7 +224,7 @@ impl Merged {
         merged.includes.dedup();
         merged.variables.sort();
         merged.variables.dedup();
-        merged.apt_is_pinned = apt_is_pinned(&assigned);
+        merged.apt_is_pinned = apt::is_pinned(headers.into_values(), &merged.variables);
         merged
     }
 
@@ -206,27 +244,6 @@ impl Merged {
     pub fn pin(&self, name: &str) -> Option<&str> {
         self.repos.get(name)?.pin()
     }
-}
-
-/// ISAR uses a snapshot where `ISAR_USE_APT_SNAPSHOT` is set, and its moment is that of a variable; by
-/// itself it would be `SOURCE_DATE_EPOCH`, which is the time of the last commit or of the build.
-fn apt_is_pinned(assigned: &BTreeMap<&str, &str>) -> bool {
-    let is_on = assigned
-        .get("ISAR_USE_APT_SNAPSHOT")
-        .is_some_and(|value| matches!(*value, "1" | "true" | "yes" | "y" | "t"));
-    let literal = |name: &str| {
-        assigned.get(name).is_some_and(|value| {
-            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        })
-    };
-    is_on
-        && [
-            "ISAR_APT_SNAPSHOT_DATE",
-            "ISAR_APT_SNAPSHOT_TIMESTAMP",
-            "SOURCE_DATE_EPOCH",
-        ]
-        .into_iter()
-        .any(literal)
 }
 
 #[cfg(test)]
@@ -320,25 +337,58 @@ mod tests {
     }
 
     #[test]
-    fn an_apt_snapshot_needs_its_moment() {
-        let pinned = |assignments: &[(&str, &str)]| {
-            let facts = KasFacts {
-                assignments: assignments
-                    .iter()
-                    .map(|(name, value)| ((*name).into(), (*value).into()))
-                    .collect(),
-                ..KasFacts::default()
+    fn a_patch_is_merged_field_by_field_and_takes_the_repository_of_the_defaults() {
+        let patched = |id: &str, repo: Option<&str>, path: &str| {
+            let patch = PatchEntry {
+                id: id.into(),
+                repo: repo.map(Into::into),
+                path: Some(path.into()),
             };
-            Merged::of([&facts]).apt_is_pinned
+            let patches = vec![patch];
+            file("isar", cloned(|entry| entry.patches = patches))
         };
-        let on = ("ISAR_USE_APT_SNAPSHOT", "1");
-        let date = ("ISAR_APT_SNAPSHOT_DATE", "20240702T082400Z");
-        assert!(pinned(&[on, date]));
-        assert!(pinned(&[on, ("ISAR_APT_SNAPSHOT_TIMESTAMP", "1719900000")]));
-        assert!(!pinned(&[on]));
-        assert!(!pinned(&[date]));
-        assert!(!pinned(&[("ISAR_USE_APT_SNAPSHOT", "0"), date]));
-        assert!(!pinned(&[on, ("ISAR_APT_SNAPSHOT_DATE", "${DATE}")]));
-        assert!(!pinned(&[on, date, ("ISAR_USE_APT_SNAPSHOT", "0")]));
+        let defaults = KasFacts {
+            patch_repo: Some("project".into()),
+            ..KasFacts::default()
+        };
+        let merged = Merged::of([
+            &defaults,
+            &patched("one", Some("other"), "a.patch"),
+            &patched("one", None, "b.patch"),
+            &patched("two", None, "c.patch"),
+        ]);
+        let said: Vec<(Option<&str>, Option<&str>)> = merged.repos["isar"]
+            .patches
+            .iter()
+            .map(|patch| (patch.repo.as_deref(), patch.path.as_deref()))
+            .collect();
+        let expected = [
+            (Some("other"), Some("b.patch")),
+            (Some("project"), Some("c.patch")),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn headers_are_replaced_by_name_and_read_in_the_order_of_their_names() {
+        let header = |name: &str, text: &str| KasFacts {
+            headers: vec![Header {
+                kind: "local_conf_header",
+                name: name.into(),
+                text: text.into(),
+            }],
+            ..KasFacts::default()
+        };
+        let pinned = |files: &[&KasFacts]| Merged::of(files.iter().copied()).apt_is_pinned;
+        let on = header(
+            "b",
+            "ISAR_USE_APT_SNAPSHOT = \"1\"\nISAR_APT_SNAPSHOT_DATE = \"20240702T082400Z\"\n",
+        );
+        let off = |name: &str| header(name, "ISAR_USE_APT_SNAPSHOT = \"0\"\n");
+        assert!(pinned(&[&on]));
+        assert!(pinned(&[&on, &off("a")]), "a is before b");
+        assert!(!pinned(&[&off("c"), &on]), "c is after b");
+        assert!(!pinned(&[&on, &header("b", "")]), "replaced");
+        assert!(pinned(&[&off("b"), &on]), "replaced");
     }
 }

@@ -15,7 +15,7 @@ use super::matrix::{Artifact, VariantKey};
 use super::store_path::hex;
 
 pub use age::Unpinned;
-pub use change::{Change, changed_meanwhile, changes};
+pub use change::{Change, Unknown, changed_meanwhile, changes};
 
 /// Raised when this tool begins to build, capture or check in another way: every key then differs.
 pub const KEY_VERSION: u32 = 1;

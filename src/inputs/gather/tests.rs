@@ -86,7 +86,7 @@ fn a_pinned_include_is_known_by_its_pin_until_it_can_be_read() {
     let before = world.gather();
     let pin = format!("https://x/isar commit {COMMIT}");
     assert_eq!(before.inputs.includes, [("isar:kas/x.yml".to_owned(), pin)]);
-    assert!(before.unknown);
+    assert!(before.unknown.includes);
     assert!(follows(&before).is_empty());
 
     // What it names is known once it is there: here a repository that nothing pins.
@@ -162,4 +162,85 @@ fn the_image_is_the_one_that_kas_container_would_take() {
     ghcr.io/siemens/kas/kas-isar:5.5
     ghcr.io/siemens/kas/kas-isar:5.4-debian-trixie
     ");
+}
+
+#[test]
+fn what_kas_has_patched_is_read_where_it_lies() {
+    let world = World::new();
+    let text = fs::read_to_string(world.dir.path().join("a.yml")).unwrap();
+    let patch = "    patches:\n      one:\n        repo: this\n        path: one.patch\n  this:\n";
+    let head = format!("ref: refs/heads/patched-{COMMIT}\n");
+    world.clone_at(&head, "header:\n  version: 14\n");
+    assert!(world.gather().unknown.includes, "nothing patches it");
+    fs::write(world.dir.path().join("a.yml"), format!("{text}{patch}")).unwrap();
+    assert!(!world.gather().unknown.includes);
+    world.clone_at(&head.replace('b', "c"), "header:\n  version: 14\n");
+    assert!(world.gather().unknown.includes);
+}
+
+#[test]
+fn a_patch_without_a_repository_takes_that_of_the_defaults() {
+    let world = World::new();
+    let text = "header:\n  version: 14\ndefaults:\n  repos:\n    patches:\n      repo: this\n\
+                repos:\n  this:\n    layers:\n      meta:\n  isar:\n    url: https://x/isar\n    \
+                patches:\n      one:\n        path: one.patch\n";
+    fs::write(world.dir.path().join("a.yml"), text).unwrap();
+    fs::write(world.dir.path().join("one.patch"), "1").unwrap();
+    let before = world.gather();
+    fs::write(world.dir.path().join("one.patch"), "2").unwrap();
+    let (old, new) = (
+        key::lines(&before.inputs),
+        key::lines(&world.gather().inputs),
+    );
+    let changes = key::changes(&old, &new);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].class, Class::Patch);
+}
+
+#[test]
+fn a_path_of_the_container_is_followed_and_one_that_leads_nowhere_is_no_input() {
+    let mut world = World::new();
+    let dir = world.dir.path().to_owned();
+    let outside = tempfile::tempdir().unwrap();
+    world.settings.mounts.value = vec![format!("{}:/further:ro", outside.path().display())];
+    let variant = World::variant();
+    let work = variant_dirs(&world.settings, "m", "i", variant.arch).work;
+    for (inside, place) in [
+        ("/repo/sub", dir.join("sub")),
+        ("/work/sub", work.join("sub")),
+        ("sub", work.join("sub")),
+        ("/further", outside.path().to_owned()),
+    ] {
+        let text = format!(
+            "header:\n  version: 14\nrepos:\n  local:\n    path: {inside}\n    layers:\n      meta:\n    \
+             patches:\n      one:\n        repo: local\n        path: {inside}/one.patch\n"
+        );
+        let text = text.replace("path: sub/one.patch", "path: one.patch");
+        fs::write(dir.join("a.yml"), text).unwrap();
+        let kas = kas::read(&dir, &dir, ["a.yml"]);
+        let mut cache = HashCache::in_memory(|| (0, 0));
+        let missing = Gatherer::new(&dir, &world.settings, &world.environment, &mut cache).gather(
+            &variant,
+            &kas,
+            &Tools::default(),
+        );
+        assert!(missing.is_err(), "{inside}");
+        fs::create_dir_all(place.join("meta")).unwrap();
+        fs::write(place.join("meta/file"), "1").unwrap();
+        fs::write(place.join("one.patch"), "1").unwrap();
+        let before = world.gather();
+        fs::write(place.join("meta/file"), "2").unwrap();
+        fs::write(place.join("one.patch"), "2").unwrap();
+        let (old, new) = (
+            key::lines(&before.inputs),
+            key::lines(&world.gather().inputs),
+        );
+        let classes: Vec<Class> = key::changes(&old, &new)
+            .iter()
+            .map(|change| change.class)
+            .collect();
+        assert_eq!(classes, [Class::Layer, Class::Patch], "{inside}");
+        fs::remove_dir_all(place.join("meta")).unwrap();
+        fs::remove_file(place.join("one.patch")).unwrap();
+    }
 }

@@ -82,11 +82,34 @@ pub fn changes(before: &[Line], now: &[Line]) -> Vec<Change> {
     found
 }
 
-/// What changed while a variant was built. What could not be known before (`unknown` then: a repository
-/// not yet cloned, an image not yet there) may have come to be known.
+/// What could not be known before a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unknown {
+    /// What the program and the image are.
+    pub tools: bool,
+    /// What kas files say that are included from a repository which is not cloned.
+    pub includes: bool,
+}
+
+impl Unknown {
+    /// Whether a line may be new only because it came to be known.
+    fn explains(self, class: Class, name: &str) -> bool {
+        match class {
+            Class::Program | Class::Image => self.tools,
+            Class::Repository | Class::Include | Class::Layer | Class::Patch | Class::Variable => {
+                self.includes
+            }
+            // That of another repository is called `REPOSITORY:FILE`.
+            Class::KasFile => self.includes && name.contains(':'),
+            _ => false,
+        }
+    }
+}
+
+/// What changed while a variant was built. What could not be known before may have come to be known.
 #[must_use]
-pub fn changed_meanwhile(before: &[Line], after: &[Line], unknown: bool) -> Vec<Change> {
+pub fn changed_meanwhile(before: &[Line], after: &[Line], unknown: Unknown) -> Vec<Change> {
     let mut found = changes(before, after);
-    found.retain(|change| change.before.is_some() || !unknown);
+    found.retain(|change| change.before.is_some() || !unknown.explains(change.class, &change.name));
     found
 }

@@ -179,11 +179,37 @@ fn what_was_unknown_may_become_known_and_nothing_else() {
     if let Some(image) = &mut after.program.image {
         image.digest = Some("sha256:1".into());
     }
-    let (old, new) = (lines(&before), lines(&after));
-    assert!(changed_meanwhile(&old, &new, true).is_empty());
-    assert_eq!(changed_meanwhile(&old, &new, false).len(), 1);
+    let old = lines(&before);
+    let tools = Unknown {
+        tools: true,
+        includes: false,
+    };
+    let includes = Unknown {
+        tools: false,
+        includes: true,
+    };
+    let changed = |after: &Inputs, unknown| changed_meanwhile(&old, &lines(after), unknown).len();
+    assert_eq!(changed(&after, tools), 0);
+    assert_eq!(changed(&after, includes), 1);
+    assert_eq!(changed(&after, Unknown::default()), 1);
+    let known = after.clone();
     after.layers[0].1 = "46".into();
-    assert_eq!(changed_meanwhile(&old, &lines(&after), true).len(), 1);
+    assert_eq!(changed(&after, tools), 1);
     after.layers.remove(0);
-    assert_eq!(changed_meanwhile(&old, &lines(&after), true).len(), 1);
+    assert_eq!(changed(&after, tools), 1);
+
+    // A file that came meanwhile is none that only came to be known.
+    let mut after = known.clone();
+    after.kas_files.push(pair("a.lock.yml", "1"));
+    after.further.push(pair("keys/two.pem", "1"));
+    let both = Unknown {
+        tools: true,
+        includes: true,
+    };
+    assert_eq!(changed(&after, both), 2);
+    let mut after = known;
+    after.layers.push(pair("other/meta", "1"));
+    after.kas_files.push(pair("other:kas/x.yml", "1"));
+    assert_eq!(changed(&after, both), 0);
+    assert_eq!(changed(&after, tools), 2);
 }
