@@ -265,6 +265,49 @@ fn a_patch_and_further_inputs_count() {
 }
 
 #[test]
+fn a_patch_of_the_repository_of_the_defaults_counts() {
+    let world = World::built();
+    let defaults = "defaults:\n  repos:\n    patches:\n      repo: project\n";
+    let base = BASE.replace("        repo: project\n", "");
+    world.changes(
+        |project| project.write("kas/base.yml", &format!("{base}{defaults}")),
+        ALL,
+    );
+    world.changes(|project| append(project, "patches/fix.patch"), ALL);
+}
+
+#[test]
+fn what_includes_from_a_clone_that_cannot_be_read_is_built() {
+    let world = World::built();
+    let server = &["qemuamd64/server-server-2"];
+    world.project.write(
+        "kas/server-2.yml",
+        "header:\n  version: 14\n  includes:\n    - repo: isar\n      file: kas/x.yml\n",
+    );
+    let said = world.expect(&[], server);
+    assert!(
+        said.stderr.contains("is not there at its pin"),
+        "{}",
+        said.stderr
+    );
+    world.expect(&[], server);
+    let clone = |head: &str| {
+        let dir = ".isar-build-all/build/qemuamd64/server-server-2/work/isar";
+        let write = |file: &str, text: &str| {
+            world.project.write(&format!("{dir}/{file}"), text);
+        };
+        write(".git/HEAD", head);
+        write("kas/x.yml", "header:\n  version: 14\n");
+    };
+    // Another commit than the pin's, and then the branch on which kas has patched the pin.
+    clone("b90b722fc2666b806a64f0bf5ca0feeb9b6f203c\n");
+    world.expect(&[], server);
+    clone("ref: refs/heads/patched-b90b722fc2666b806a64f0bf5ca0feeb9b6f203b\n");
+    world.expect(&[], server);
+    world.expect(&[], NONE);
+}
+
+#[test]
 fn an_overlay_counts() {
     let world = World::built();
     let with = ["--overlay", "kas/extra.yml"];
