@@ -104,7 +104,14 @@ impl Fault {
 fn settle_one(place: &Place<'_>, registration: &Registration) -> Result<Settled, Fault> {
     let file = HashesFile::lock(&registration.hashes_file, &place.holder(), WAIT)?;
     let text = read_text(&registration.hashes_file)?;
-    let known = parse(&text).ok();
+    // A file that cannot be read, as in the middle of a merge, decides nothing: it is asked again later.
+    let known = match text.trim() {
+        "" => None,
+        _ => Some(parse(&text).map_err(|source| HashesFileError::Text {
+            path: registration.hashes_file.clone(),
+            source,
+        })?),
+    };
     let is_written = |artifact: &IntendedArtifact| {
         let now = known
             .as_ref()

@@ -6,6 +6,7 @@
 //! is older than git needs it and that no process has open.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,9 +57,10 @@ fn outlives_its_git(lock: &Path) -> bool {
     }
 }
 
-/// Whether any process that we may look into has a file open.
+/// Whether any process that we may look into has a file open. In a container it has another name, so
+/// the file itself is compared.
 fn is_open(path: &Path) -> bool {
-    let Ok(path) = path.canonicalize() else {
+    let Ok(file) = fs::metadata(path).map(identity) else {
         return false;
     };
     let descriptors = |process: &Path| fs::read_dir(process.join("fd"));
@@ -67,8 +69,14 @@ fn is_open(path: &Path) -> bool {
             .into_iter()
             .flatten()
             .flatten()
-            .any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|open| open == path))
+            .any(|descriptor| {
+                fs::metadata(descriptor.path()).is_ok_and(|open| identity(open) == file)
+            })
     })
+}
+
+fn identity(file: fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// The lock files of a repository: of its own files, its references, its shallow and alternate lists.

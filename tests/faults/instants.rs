@@ -217,3 +217,27 @@ fn a_hashes_file_that_cannot_be_read_is_exit_10_and_settled_once_it_can() {
     );
     assert_eq!(world.check(), Wrong::default());
 }
+
+#[test]
+fn a_hashes_file_in_the_middle_of_a_merge_decides_nothing() {
+    let (world, before, after) = two_states();
+    journal(&world, &before, &after, |index| Before::Link {
+        target: before.targets[index].clone().unwrap(),
+    });
+    let merging = format!(
+        "<<<<<<< ours\n{}=======\n{}>>>>>>> theirs\n",
+        after.hashes, before.hashes
+    );
+    world.project.write("artifact-hashes.nix", &merging);
+    let said = world.run(&["recover"]);
+    assert_eq!(said.code, Some(10), "{}", said.stdout);
+    assert!(said.stdout.contains("is half done"), "{}", said.stdout);
+    // The new files stay where the hashes may yet name them.
+    assert_eq!(State::of(&world).targets, after.targets);
+    write_hashes(&world, &after.hashes);
+    let said = world.run(&["recover"]);
+    assert_eq!(said.code, Some(0), "{}", said.stdout);
+    assert!(said.stdout.contains("finished the"), "{}", said.stdout);
+    assert_eq!(State::of(&world), after);
+    assert_eq!(world.check(), Wrong::default());
+}

@@ -49,6 +49,8 @@ fn storm(world: &World, seed: u64, kills: u64) {
             let said = world.run(&["recover"]);
             assert_eq!(said.code, Some(0), "{at}: {}{}", said.stdout, said.stderr);
             in_order(world, &format!("{at}, after\n{}", said.stdout));
+            // What was registered before the kill, or what the killed run registered in its place.
+            assert_eq!(world.project.hashed().len(), 7, "{at}\n{}", said.stdout);
             let again = world.run(&["recover"]);
             assert_eq!(again.stdout, "Nothing to recover.\n", "{at}");
         }

@@ -30,6 +30,8 @@ struct World {
     nix: Option<PrivateNix>,
     /// How long a run takes.
     whole: Duration,
+    /// How many hashes that run wrote, which is how many there are to be ever after.
+    registered: usize,
     /// Containers' root file systems that were mounted before.
     roots: BTreeSet<String>,
 }
@@ -50,11 +52,14 @@ impl World {
             project: Project::new(),
             nix,
             whole: Duration::ZERO,
+            registered: 0,
             roots: container_roots(),
         };
         let begin = Instant::now();
         world.run(&SELECTED, "the first run");
         world.whole = begin.elapsed();
+        world.registered = world.project.hashes().len();
+        assert!(world.registered > 0);
         assert_eq!(world.check(), Wrong::default());
         world
     }
@@ -124,6 +129,7 @@ impl World {
             ("left_parts", wrong.parts.len()),
         ]);
         assert_eq!(wrong, Wrong::default(), "{at}");
+        assert_eq!(self.project.hashes().len(), self.registered, "{at}");
     }
 
     fn check(&self) -> Wrong {
@@ -160,10 +166,8 @@ impl World {
     fn check_hashes(&self, wrong: &mut Wrong) -> BTreeSet<String> {
         let text = fs::read_to_string(self.project.path().join("artifact-hashes.nix"));
         let mut named = BTreeSet::new();
-        for (name, sha256) in parse(&text.unwrap_or_default())
-            .iter()
-            .flat_map(|file| file.entries())
-        {
+        let text = text.unwrap_or_default();
+        for (name, sha256) in parse(&text).unwrap().entries() {
             named.insert(name.to_owned());
             let entry = self.project.path().join("artifacts/qemuamd64").join(name);
             let Ok(store_path) = fs::read_link(&entry) else {
@@ -299,6 +303,7 @@ fn the_checks_see_a_build_that_runs() {
         project,
         nix: None,
         whole: Duration::ZERO,
+        registered: 0,
         roots: container_roots(),
     };
     let mut tool = world.start();
