@@ -41,7 +41,7 @@ fn variant(index: usize, deploys: u8) -> Variant {
 type Shape = Vec<(u8, u8)>;
 
 fn plan(shape: &Shape, scope: Scope, builds: u32) -> Plan {
-    let variants = shape
+    let variants: Vec<_> = shape
         .iter()
         .enumerate()
         .map(|(index, (deploys, _))| variant(index, *deploys))

@@ -88,7 +88,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 });
             }
             Plan {
-                variants: vec![variant("v")],
+                variants: vec![variant("v")].into(),
                 nodes,
                 lanes,
                 groups: groups
@@ -280,7 +280,7 @@ fn beside(count: usize, builds: u32, shared: usize, seconds: &[u64]) -> Plan {
         ..Resources::default()
     };
     Plan::new(
-        names.iter().map(|name| variant(name)).collect(),
+        names.iter().map(|name| variant(name)).collect::<Vec<_>>(),
         Scope::Full,
         &resources,
     )

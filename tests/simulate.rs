@@ -96,7 +96,7 @@ fn resources(drawn: &[Drawn], builds: u32, capacity: Option<Capacity>) -> Resour
 }
 
 fn plan(drawn: &[Drawn], builds: u32, capacity: Option<Capacity>) -> Plan {
-    let variants = (0..drawn.len()).map(variant).collect();
+    let variants: Vec<_> = (0..drawn.len()).map(variant).collect();
     Plan::new(variants, Scope::Full, &resources(drawn, builds, capacity))
 }
 

@@ -44,7 +44,7 @@ pub fn variants(data: &[u8]) {
     assert!(reading.faults.is_empty() && !matrix.variants.is_empty());
     let mut keys = HashSet::new();
     let mut names = HashSet::new();
-    for variant in &matrix.variants {
+    for variant in matrix.variants.iter() {
         assert!(keys.insert(&variant.key), "{} twice", variant.key);
         assert!(!variant.kas.is_empty());
         for artifact in &variant.artifacts {

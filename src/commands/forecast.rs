@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::caches::warm;
 use crate::machine::Machine;
@@ -37,7 +38,7 @@ pub(super) struct Forecast {
     /// The machine.
     pub(super) machine: Machine,
     /// What each variant shares with others.
-    pub(super) shared: Vec<Option<Shared>>,
+    pub(super) shared: Vec<Option<Arc<Shared>>>,
     /// For each variant whether the duration of its build was measured.
     pub(super) measured: Vec<bool>,
     /// Sizes and needs.
@@ -114,23 +115,24 @@ impl Forecast {
     /// do not run beside each other.
     fn find_leaders(&mut self, project: &Project) {
         let cache = &project.settings.sstate_dir.value;
-        let mut cold: HashMap<String, usize> = HashMap::new();
-        let mut warm: HashMap<String, bool> = HashMap::new();
+        let mut cold: HashMap<&str, usize> = HashMap::new();
+        let mut warm: HashMap<&str, bool> = HashMap::new();
         for (index, variant) in project.matrix.variants.iter().enumerate() {
-            let shared = project.affinity.shared(variant, &project.kas).cloned();
-            self.shared.push(shared.clone());
-            let Some(Shared { name, digest }) = shared else {
+            let shared = project.affinity.shared(variant);
+            self.shared.push(shared.cloned());
+            let Some(shared) = shared else {
                 continue;
             };
+            let Shared { name, digest } = &**shared;
             let is_warm = *warm
-                .entry(digest.clone())
-                .or_insert_with(|| warm::is_warm(cache, &digest));
+                .entry(digest)
+                .or_insert_with(|| warm::is_warm(cache, digest));
             if is_warm || self.resources.builds == 1 {
                 continue;
             }
             let groups = &mut self.resources.cold;
             let group = *cold.entry(digest).or_insert_with(|| {
-                groups.push((name, Vec::new()));
+                groups.push((name.clone(), Vec::new()));
                 groups.len() - 1
             });
             groups[group].1.push(VariantIx(index));
@@ -152,7 +154,7 @@ impl Forecast {
     /// # Errors
     /// When two variants would take one file.
     pub(super) fn plan(&self, project: &Project, scope: Scope) -> Result<Plan, Failure> {
-        let plan = Plan::new(project.matrix.variants.clone(), scope, &self.resources);
+        let plan = Plan::new(Arc::clone(&project.matrix.variants), scope, &self.resources);
         match collide::meeting(&plan) {
             None => Ok(plan),
             Some(meeting) => {

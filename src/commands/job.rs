@@ -66,7 +66,7 @@ pub struct Job {
     /// The machine that the builds share.
     pub machine: Machine,
     /// What each variant shares with others through the shared state cache.
-    pub shared: Vec<Option<Shared>>,
+    pub shared: Vec<Option<Arc<Shared>>>,
     /// Which of [`THREADS`] the user has set.
     pub own_threads: [bool; 2],
 }
@@ -285,8 +285,8 @@ impl Job {
 
     /// Says in the shared state cache what a good build has left there.
     fn mark(&self, variant: VariantIx, dirs: &VariantDirs) {
-        if let Some(Some(Shared { name, digest })) = self.shared.get(variant.0)
-            && let Err(error) = warm::mark(&dirs.sstate, digest, name)
+        if let Some(Some(shared)) = self.shared.get(variant.0)
+            && let Err(error) = warm::mark(&dirs.sstate, &shared.digest, &shared.name)
         {
             // Then another build leads next time.
             tracing::warn!("{error}");

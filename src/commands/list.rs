@@ -79,7 +79,8 @@ mod tests {
                     "server-server-1",
                     &[("role", "server"), ("node", "server-1")],
                 ),
-            ],
+            ]
+            .into(),
             releases: Vec::new(),
         };
         insta::assert_snapshot!(text(&matrix), @"

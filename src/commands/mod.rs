@@ -27,7 +27,7 @@ mod store;
 pub mod unchanged;
 pub mod wsl;
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -103,7 +103,7 @@ fn choose(context: &Context) -> Result<u8, Failure> {
         return Err(Failure::new(Kind::Usage, message));
     }
     match &context.cli.command {
-        Some(Command::Plan(args)) => show(&plan::plan(context, args)?),
+        Some(Command::Plan(args)) => plan::plan(context, args),
         Some(Command::Explain(args)) => show(&explain::explain(context, args)?),
         Some(Command::Graph) => show(&graph::graph(context)?),
         Some(Command::Check) => show(&plan::check(context)?),
@@ -144,7 +144,22 @@ fn show_with((text, code): (String, u8)) -> Result<u8, Failure> {
 
 /// Prints a command's result. A reader that has gone, as `head` does, is no failure.
 fn show(text: &str) -> Result<u8, Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    printed(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// Prints indented JSON with a line end while it is made, for what may be large.
+fn show_json(value: &impl serde::Serialize) -> Result<u8, Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    printed(
+        written
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush()),
+    )
+}
+
+fn printed(written: io::Result<()>) -> Result<u8, Failure> {
+    match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::environment(
             format!("standard output cannot be written: {error}"),
         )),

@@ -10,7 +10,7 @@ use crate::model::kas_tree::KasTree;
 use crate::model::matrix::{Matrix, Variant};
 use crate::model::plan::{Plan, Scope};
 use crate::model::select::select;
-use crate::settings::{LayerFile, Settings, VariantDirs, variant_dirs};
+use crate::settings::{LayerFile, Settings, VariantDirs, build_dir, variant_dirs};
 
 use super::context::Context;
 use super::failure::{Failure, Kind};
@@ -193,12 +193,18 @@ impl Project {
     /// KAS_BUILD_DIR of each selected variant, as seen from the project's directory.
     #[must_use]
     pub fn build_dirs(&self) -> Vec<String> {
-        self.matrix
-            .variants
+        let variants = &self.matrix.variants;
+        if let Some(dir) = &self.build_dir {
+            return vec![self.relative(dir); variants.len()];
+        }
+        let root = PathBuf::from(self.relative(&self.settings.build_root.value));
+        let sharing = self.settings.build_sharing.value;
+        variants
             .iter()
-            .map(|variant| match &self.build_dir {
-                Some(dir) => self.relative(dir),
-                None => self.relative(&self.dirs(variant).build),
+            .map(|variant| {
+                let key = &variant.key;
+                let dir = build_dir(&root, sharing, &key.machine, &key.id);
+                dir.display().to_string()
             })
             .collect()
     }

@@ -258,7 +258,7 @@ fn check_words(
     let Some(Runner::Container { .. }) = runner else {
         return Ok(());
     };
-    for variant in &plan.variants {
+    for variant in plan.variants.iter() {
         build::check_words(&project.settings, &project.directory, variant, run)
             .map_err(|word| Failure::environment(&word).hint(Some(word.hint())))?;
     }

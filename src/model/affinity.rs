@@ -2,6 +2,7 @@
 //! share their root file system's base and their packages through the shared state cache. Pure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -22,8 +23,10 @@ pub struct Shared {
 /// What the variants of a matrix share.
 #[derive(Debug, Clone, Default)]
 pub struct Affinity {
-    groups: Vec<Shared>,
-    by_key: HashMap<(String, String), usize>,
+    /// By machine, then by distribution.
+    groups: HashMap<String, HashMap<String, Arc<Shared>>>,
+    /// The distribution that each file of a chain sets.
+    distros: HashMap<String, Option<String>>,
 }
 
 impl Affinity {
@@ -33,10 +36,14 @@ impl Affinity {
     pub fn of(all: &[Variant], kas: &KasTree) -> Affinity {
         let mut members: Vec<(&Variant, &str, usize)> = Vec::new();
         let mut uses: Vec<HashMap<&str, usize>> = Vec::new();
-        let mut by_key: HashMap<(String, String), usize> = HashMap::new();
+        let mut by_key: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut distros: HashMap<&str, Option<&str>> = HashMap::new();
         for variant in all {
-            let distro = distro(variant, kas).unwrap_or_default();
-            let key = (variant.key.machine.clone(), distro.to_owned());
+            let distro = distro(variant, |file| {
+                *distros.entry(file).or_insert_with(|| said(file, kas))
+            });
+            let distro = distro.unwrap_or_default();
+            let key = (variant.key.machine.as_str(), distro);
             let group = *by_key.entry(key).or_insert_with(|| {
                 members.push((variant, distro, 0));
                 uses.push(HashMap::new());
@@ -47,20 +54,26 @@ impl Affinity {
                 *uses[group].entry(file).or_default() += 1;
             }
         }
-        let groups = members
+        let mut groups: HashMap<String, HashMap<String, Arc<Shared>>> = HashMap::new();
+        for ((first, distro, count), uses) in members.into_iter().zip(&uses) {
+            let shared = Arc::new(shared(first, distro, count, uses, kas));
+            let machine = groups.entry(first.key.machine.clone()).or_default();
+            machine.insert(distro.to_owned(), shared);
+        }
+        let own = |text: &str| text.to_owned();
+        let distros = distros
             .into_iter()
-            .zip(&uses)
-            .map(|((first, distro, count), uses)| shared(first, distro, count, uses, kas))
+            .map(|(file, distro)| (own(file), distro.map(own)))
             .collect();
-        Affinity { groups, by_key }
+        Affinity { groups, distros }
     }
 
     /// What a variant shares with others.
     #[must_use]
-    pub fn shared(&self, variant: &Variant, kas: &KasTree) -> Option<&Shared> {
-        let distro = distro(variant, kas).unwrap_or_default();
-        let key = (variant.key.machine.clone(), distro.to_owned());
-        Some(&self.groups[*self.by_key.get(&key)?])
+    pub fn shared(&self, variant: &Variant) -> Option<&Arc<Shared>> {
+        let distro = distro(variant, |file| self.distros.get(file)?.as_deref());
+        let of_machine = self.groups.get(&variant.key.machine)?;
+        of_machine.get(distro.unwrap_or_default())
     }
 }
 
@@ -98,10 +111,15 @@ fn shared(
 
 /// The distribution that a chain of kas files sets: that of the last file, and a file's own over those of
 /// its includes.
-fn distro<'t>(variant: &Variant, kas: &'t KasTree) -> Option<&'t str> {
-    variant.kas.iter().rev().find_map(|file| said(file, kas))
+fn distro<'v, 't>(
+    variant: &'v Variant,
+    of_file: impl FnMut(&'v str) -> Option<&'t str>,
+) -> Option<&'t str> {
+    let files = variant.kas.iter().map(String::as_str);
+    files.rev().find_map(of_file)
 }
 
+/// The distribution that a file or what it includes sets.
 fn said<'t>(file: &str, kas: &'t KasTree) -> Option<&'t str> {
     let own = kas
         .sources
@@ -180,7 +198,7 @@ mod tests {
         let affinity = Affinity::of(&all, &kas);
         let names = all
             .each_ref()
-            .map(|variant| affinity.shared(variant, &kas).unwrap().name.as_str());
+            .map(|variant| affinity.shared(variant).unwrap().name.as_str());
         assert_eq!(
             names,
             [
@@ -190,7 +208,7 @@ mod tests {
                 "m, debian-trixie"
             ]
         );
-        let digest = |variant| &affinity.shared(variant, &kas).unwrap().digest;
+        let digest = |variant| &affinity.shared(variant).unwrap().digest;
         assert_eq!(digest(&all[0]), digest(&all[1]));
         assert_ne!(digest(&all[0]), digest(&all[2]));
         assert_ne!(digest(&all[0]), digest(&all[3]));
@@ -208,7 +226,7 @@ mod tests {
             }
             let kas = tree(&files);
             Affinity::of(&all, &kas)
-                .shared(&all[0], &kas)
+                .shared(&all[0])
                 .unwrap()
                 .digest
                 .clone()

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 use super::matrix::VariantKey;
-use super::plan::{NodeIx, Plan, StepKind, VariantIx};
+use super::plan::{LaneIx, NodeIx, Plan, StepKind, VariantIx};
 
 /// What the lane of a build directory begins with.
 const LANE: &str = "builddir:";
@@ -55,7 +55,7 @@ pub struct Collision<'p> {
 pub fn collisions(plan: &Plan) -> Vec<Collision<'_>> {
     let mut found = Vec::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let Some(build_dir) = build_dir(plan, NodeIx(index)) else {
+        let Some((_, build_dir)) = build_dir(plan, NodeIx(index)) else {
             continue;
         };
         found.extend(node.after.iter().map(|&capture| Collision {
@@ -70,28 +70,40 @@ pub fn collisions(plan: &Plan) -> Vec<Collision<'_>> {
 /// The first two variants whose captures could meet.
 #[must_use]
 pub fn meeting(plan: &Plan) -> Option<Meeting> {
+    let mut captures = vec![0_usize; plan.lanes.len()];
+    for (index, node) in plan.nodes.iter().enumerate() {
+        if node.step == StepKind::Capture
+            && let Some((lane, _)) = build_dir(plan, NodeIx(index))
+        {
+            captures[lane.0] += 1;
+        }
+    }
     let mut build_of: HashMap<VariantIx, NodeIx> = HashMap::new();
-    let mut last_capture: HashMap<&str, NodeIx> = HashMap::new();
+    let mut last_capture: HashMap<LaneIx, NodeIx> = HashMap::new();
     // Where captures of one directory follow each other unordered: whose each file would be.
-    let mut takers: HashMap<(&str, &str), VariantIx> = HashMap::new();
+    let mut takers: HashMap<(LaneIx, &str), VariantIx> = HashMap::new();
     for (index, node) in plan.nodes.iter().enumerate() {
         let here = NodeIx(index);
-        let Some(dir) = build_dir(plan, here) else {
+        let Some((lane, dir)) = build_dir(plan, here) else {
             continue;
         };
+        // Most directories are of one variant, which meets nobody.
+        if captures[lane.0] < 2 {
+            continue;
+        }
         match node.step {
             StepKind::Build => {
                 build_of.insert(node.variant, here);
             }
             StepKind::Capture => {
-                let ordered = last_capture.insert(dir, here).is_none_or(|previous| {
+                let ordered = last_capture.insert(lane, here).is_none_or(|previous| {
                     build_of
                         .get(&node.variant)
                         .is_some_and(|&build| plan.node(build).after.contains(&previous))
                 });
                 let variant = plan.variant(node.variant);
                 for artifact in &variant.artifacts {
-                    let file = (dir, artifact.deploy_name.as_str());
+                    let file = (lane, artifact.deploy_name.as_str());
                     match takers.insert(file, node.variant) {
                         Some(other) if !ordered => {
                             return Some(Meeting {
@@ -111,9 +123,9 @@ pub fn meeting(plan: &Plan) -> Option<Meeting> {
     None
 }
 
-fn build_dir(plan: &Plan, node: NodeIx) -> Option<&str> {
-    plan.node(node)
-        .lanes
-        .iter()
-        .find_map(|&(lane, _)| plan.lane(lane).name.strip_prefix(LANE))
+fn build_dir(plan: &Plan, node: NodeIx) -> Option<(LaneIx, &str)> {
+    plan.node(node).lanes.iter().find_map(|&(lane, _)| {
+        let dir = plan.lane(lane).name.strip_prefix(LANE)?;
+        Some((lane, dir))
+    })
 }

@@ -1,7 +1,8 @@
 //! The checked matrix: what to build, under which names. A value of these types is correct;
 //! nothing downstream validates again.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -19,7 +20,12 @@ pub struct VariantKey {
 
 impl fmt::Display for VariantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.machine, self.id))
+        if f.width().is_some() || f.precision().is_some() {
+            return f.pad(&format!("{}/{}", self.machine, self.id));
+        }
+        f.write_str(&self.machine)?;
+        f.write_char('/')?;
+        f.write_str(&self.id)
     }
 }
 
@@ -124,8 +130,8 @@ pub struct Release {
 pub struct Matrix {
     /// The names of the axes, in the order of `[axes]`.
     pub axes: Vec<String>,
-    /// The variants; never empty.
-    pub variants: Vec<Variant>,
+    /// The variants; never empty. Plans share them.
+    pub variants: Arc<Vec<Variant>>,
     /// The releases, in the order of `[release].variants`.
     pub releases: Vec<Release>,
 }

@@ -3,6 +3,7 @@
 //! Pure data; printing and running it are elsewhere.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -134,8 +135,8 @@ pub struct Resources {
 /// What is to be done, in which order, under which limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The variants that the nodes speak of.
-    pub variants: Vec<Variant>,
+    /// The variants that the nodes speak of, shared with the matrix.
+    pub variants: Arc<Vec<Variant>>,
     /// The nodes; a node's needs stand before it.
     pub nodes: Vec<Node>,
     /// The lanes.
@@ -153,22 +154,16 @@ const BUILD: LaneIx = LaneIx(0);
 const CAPTURE: LaneIx = LaneIx(1);
 const REGISTER: LaneIx = LaneIx(2);
 
-/// Lanes by name while a plan is made.
-struct Lanes {
-    list: Vec<Lane>,
-    by_name: HashMap<String, LaneIx>,
+/// A build directory while a plan is made.
+struct BuildDir {
+    lane: LaneIx,
+    /// The last capture from it.
+    captured: Option<NodeIx>,
 }
 
-impl Lanes {
-    fn add(&mut self, name: String, size: u32) -> LaneIx {
-        *self.by_name.entry(name).or_insert_with_key(|name| {
-            self.list.push(Lane {
-                name: name.clone(),
-                size,
-            });
-            LaneIx(self.list.len() - 1)
-        })
-    }
+fn add(lanes: &mut Vec<Lane>, name: String, size: u32) -> LaneIx {
+    lanes.push(Lane { name, size });
+    LaneIx(lanes.len() - 1)
 }
 
 impl Plan {
@@ -177,47 +172,62 @@ impl Plan {
     /// A variant's nodes are chained; different variants share nothing but lanes, unless they build in
     /// one directory: then each builds after the one before it was captured.
     #[must_use]
-    pub fn new(variants: Vec<Variant>, scope: Scope, resources: &Resources) -> Plan {
+    pub fn new(
+        variants: impl Into<Arc<Vec<Variant>>>,
+        scope: Scope,
+        resources: &Resources,
+    ) -> Plan {
+        let variants = variants.into();
         let steps: &[StepKind] = match scope {
             Scope::Full => &[StepKind::Build, StepKind::Capture, StepKind::Register],
             Scope::FromDeploy | Scope::FromOutput => &[StepKind::Capture, StepKind::Register],
         };
-        let mut lanes = Lanes {
-            list: Vec::new(),
-            by_name: HashMap::with_capacity(variants.len() + 5),
-        };
-        lanes.add("build".to_owned(), resources.builds.max(1));
-        lanes.add("capture".to_owned(), resources.captures.max(1));
-        lanes.add("register".to_owned(), 1);
+        let mut lanes = Vec::with_capacity(variants.len() + 5);
+        add(&mut lanes, "build".to_owned(), resources.builds.max(1));
+        add(&mut lanes, "capture".to_owned(), resources.captures.max(1));
+        add(&mut lanes, "register".to_owned(), 1);
         let machine = resources
             .capacity
             .filter(|_| scope == Scope::Full)
             .map(|all| {
-                let cpu = lanes.add("cpu".to_owned(), all.cpu);
-                let memory = all.memory.map(|size| lanes.add("memory".to_owned(), size));
+                let cpu = add(&mut lanes, "cpu".to_owned(), all.cpu);
+                let memory = all
+                    .memory
+                    .map(|size| add(&mut lanes, "memory".to_owned(), size));
                 (all, cpu, memory)
             });
         let mut nodes = Vec::with_capacity(variants.len() * steps.len());
-        let mut captured_in: HashMap<LaneIx, NodeIx> = HashMap::with_capacity(variants.len());
+        let mut build_dirs: HashMap<&str, BuildDir> = HashMap::with_capacity(variants.len());
         for (index, (variant, build_dir)) in variants.iter().zip(&resources.build_dirs).enumerate()
         {
-            let build_dir = lanes.add(format!("builddir:{build_dir}"), 1);
+            let build_dir = build_dirs
+                .entry(build_dir)
+                .or_insert_with_key(|name| BuildDir {
+                    lane: add(&mut lanes, ["builddir:", name].concat(), 1),
+                    captured: None,
+                });
             let expected = resources.expected.get(index).copied().unwrap_or_default();
             let mut previous = None;
             for &step in steps {
                 let here = NodeIx(nodes.len());
                 let mut after = None;
-                let (mut taken, millis) = match step {
+                let (own, millis) = match step {
                     StepKind::Build => {
-                        after = captured_in.get(&build_dir).copied();
-                        (vec![(BUILD, 1)], expected.build)
+                        after = build_dir.captured;
+                        (BUILD, expected.build)
                     }
                     StepKind::Capture => {
-                        captured_in.insert(build_dir, here);
-                        (vec![(CAPTURE, 1)], expected.capture)
+                        build_dir.captured = Some(here);
+                        (CAPTURE, expected.capture)
                     }
-                    StepKind::Register => (vec![(REGISTER, 1)], expected.register),
+                    StepKind::Register => (REGISTER, expected.register),
                 };
+                let mut taken = Vec::with_capacity(match step {
+                    StepKind::Build => 4,
+                    StepKind::Capture => 2,
+                    StepKind::Register => 1,
+                });
+                taken.push((own, 1));
                 if step == StepKind::Build
                     && let Some((all, cpu, memory)) = machine
                 {
@@ -229,10 +239,17 @@ impl Plan {
                 if step == StepKind::Build
                     || (step == StepKind::Capture && scope != Scope::FromOutput)
                 {
-                    taken.push((build_dir, 1));
+                    taken.push((build_dir.lane, 1));
                 }
                 nodes.push(Node {
-                    id: format!("{}:{}", step.as_str(), variant.key),
+                    id: [
+                        step.as_str(),
+                        ":",
+                        &variant.key.machine,
+                        "/",
+                        &variant.key.id,
+                    ]
+                    .concat(),
                     step,
                     variant: VariantIx(index),
                     needs: previous.into_iter().collect(),
@@ -250,7 +267,7 @@ impl Plan {
         Plan {
             variants,
             nodes,
-            lanes: lanes.list,
+            lanes,
             groups,
             expected: resources.expected.clone(),
             cores: resources.cores,

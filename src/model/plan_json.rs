@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::arch::Arch;
 use super::matrix::{Artifact, Asset, Release, Variant, VariantKey};
-use super::plan::{Node, NodeIx, Plan, StepKind, VariantIx};
+use super::plan::{NodeIx, Plan, StepKind, VariantIx};
 use super::skip::{Skip, Skips};
 
 /// The version of the document.
@@ -16,9 +16,9 @@ pub const PLAN_SCHEMA: u32 = 1;
 #[derive(Debug, Serialize)]
 pub struct PlanDocument<'p> {
     schema: u32,
-    variants: Vec<VariantEntry<'p>>,
+    variants: Variants<'p>,
     releases: Vec<ReleaseEntry<'p>>,
-    nodes: Vec<NodeEntry<'p>>,
+    nodes: Nodes<'p>,
     /// The variants that a run would skip; left out where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skips: Vec<SkipEntry<'p>>,
@@ -33,7 +33,7 @@ struct SkipEntry<'p> {
 
 /// A variant as the document lists it.
 #[derive(Debug, Serialize)]
-pub struct VariantEntry<'p> {
+struct VariantEntry<'p> {
     id: &'p str,
     machine: &'p str,
     arch: Arch,
@@ -77,18 +77,35 @@ struct NodeEntry<'p> {
     id: &'p str,
     step: StepKind,
     variant: &'p VariantKey,
-    needs: Vec<&'p str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    after: Vec<&'p str>,
+    needs: Ids<'p>,
+    #[serde(skip_serializing_if = "Ids::is_empty")]
+    after: Ids<'p>,
     lanes: Taken<'p>,
 }
 
-/// The variants alone, as the document lists them.
-#[must_use]
-pub fn variants(variants: &[Variant]) -> Vec<VariantEntry<'_>> {
-    variants
-        .iter()
-        .map(|variant| VariantEntry {
+/// The ids of nodes.
+#[derive(Debug)]
+struct Ids<'p>(&'p Plan, &'p [NodeIx]);
+
+impl Ids<'_> {
+    fn is_empty(&self) -> bool {
+        self.1.is_empty()
+    }
+}
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.1.iter().map(|&ix| self.0.node(ix).id.as_str()))
+    }
+}
+
+/// The variants as the document lists them, each made when it is printed.
+#[derive(Debug)]
+pub struct Variants<'p>(&'p [Variant]);
+
+impl Serialize for Variants<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|variant| VariantEntry {
             id: &variant.key.id,
             machine: &variant.key.machine,
             arch: variant.arch,
@@ -96,8 +113,32 @@ pub fn variants(variants: &[Variant]) -> Vec<VariantEntry<'_>> {
             kas: variant.kas_chain(),
             attr_path: &variant.attr_path,
             artifacts: &variant.artifacts,
-        })
-        .collect()
+        }))
+    }
+}
+
+/// The nodes of a plan, each entry made when it is printed.
+#[derive(Debug)]
+struct Nodes<'p>(&'p Plan);
+
+impl Serialize for Nodes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.0;
+        serializer.collect_seq(plan.nodes.iter().map(|node| NodeEntry {
+            id: &node.id,
+            step: node.step,
+            variant: &plan.variant(node.variant).key,
+            needs: Ids(plan, &node.needs),
+            after: Ids(plan, &node.after),
+            lanes: Taken(plan.taken(node)),
+        }))
+    }
+}
+
+/// The variants alone, as the document lists them.
+#[must_use]
+pub fn variants(variants: &[Variant]) -> Variants<'_> {
+    Variants(variants)
 }
 
 /// The document of a plan, the releases of its matrix and what a run would skip.
@@ -113,22 +154,11 @@ pub fn document<'p>(plan: &'p Plan, releases: &'p [Release], skips: &'p Skips) -
         machine: &release.key.machine,
         assets: &release.assets,
     };
-    let ids = |nodes: &[NodeIx]| -> Vec<&'p str> {
-        nodes.iter().map(|&ix| plan.node(ix).id.as_str()).collect()
-    };
-    let node = |node: &'p Node| NodeEntry {
-        id: &node.id,
-        step: node.step,
-        variant: &plan.variant(node.variant).key,
-        needs: ids(&node.needs),
-        after: ids(&node.after),
-        lanes: Taken(plan.taken(node)),
-    };
     PlanDocument {
         schema: PLAN_SCHEMA,
         variants: variants(&plan.variants),
         releases: releases.iter().map(release).collect(),
-        nodes: plan.nodes.iter().map(node).collect(),
+        nodes: Nodes(plan),
         skips: skips.iter().map(skip).collect(),
     }
 }

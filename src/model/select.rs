@@ -2,6 +2,7 @@
 //! Knows nothing of what is done with them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::faults::{Fault, Faults};
 use super::matrix::{Matrix, Variant, VariantKey};
@@ -103,6 +104,9 @@ impl<'m> Index<'m> {
 /// # Errors
 /// A fault for each glob that names nothing, with what there is.
 pub fn select(matrix: Matrix, variants: &[String], machines: &[String]) -> Result<Matrix, Faults> {
+    if variants.is_empty() && machines.is_empty() {
+        return Ok(matrix);
+    }
     let mut faults = Faults::new();
     let on_machines = on_machines(&matrix, machines, &mut faults);
     let kept = named(&matrix, variants, &on_machines, &mut faults);
@@ -118,7 +122,7 @@ pub fn select(matrix: Matrix, variants: &[String], machines: &[String]) -> Resul
         .collect();
     let mut kept = kept.into_iter();
     let mut matrix = matrix;
-    matrix.variants.retain(|_| kept.next().unwrap_or(false));
+    Arc::make_mut(&mut matrix.variants).retain(|_| kept.next().unwrap_or(false));
     matrix
         .releases
         .retain(|release| keep.contains(&release.key));

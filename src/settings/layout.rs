@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what is in them, and makes none of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::choice::BuildSharing;
 use super::table::Settings;
@@ -33,18 +33,25 @@ pub struct VariantDirs {
 #[must_use]
 pub fn variant_dirs(settings: &Settings, machine: &str, id: &str, arch: Arch) -> VariantDirs {
     let root = &settings.build_root.value;
-    let own = root.join(machine).join(id);
-    let shared = ".shared/build";
     VariantDirs {
-        work: own.join("work"),
-        build: match settings.build_sharing.value {
-            BuildSharing::None => own.join("build"),
-            BuildSharing::Machine => root.join(machine).join(shared),
-            BuildSharing::All => root.join(shared),
-        },
+        work: root.join(machine).join(id).join("work"),
+        build: build_dir(root, settings.build_sharing.value, machine, id),
         dl: settings.dl_dir.value.join(arch.as_str()),
         sstate: settings.sstate_dir.value.clone(),
         repo_ref: settings.repo_ref_dir.value.clone(),
         output: settings.output_dir.value.join(machine),
     }
+}
+
+/// The build directory of a variant below `build-root`.
+#[must_use]
+pub fn build_dir(root: &Path, sharing: BuildSharing, machine: &str, id: &str) -> PathBuf {
+    let shared = ".shared/build";
+    let mut dir = root.to_owned();
+    match sharing {
+        BuildSharing::None => dir.extend([machine, id, "build"]),
+        BuildSharing::Machine => dir.extend([machine, shared]),
+        BuildSharing::All => dir.push(shared),
+    }
+    dir
 }

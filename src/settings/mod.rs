@@ -32,7 +32,7 @@ pub use fault::{Fault, SettingsError};
 pub use handbook::markdown;
 pub use kind::Age;
 pub use layer::{Layer, Overridden, Sourced};
-pub use layout::{VariantDirs, variant_dirs};
+pub use layout::{VariantDirs, build_dir, variant_dirs};
 pub use resolve::{LayerFile, LayerInput, Resolution, unknown_variables};
 pub use surroundings::{Ci, Surroundings, Terminal};
 pub use table::{CommandLine, Entry, OverriddenEntry, SETTINGS, Setting, Settings, json_schema};

@@ -15,6 +15,7 @@ pub mod tally;
 pub mod variables;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -125,7 +126,7 @@ pub fn read(source: &str, options: &Options) -> Reading {
     let kas = assembler.finish(&mut faults);
     let matrix = faults.is_empty().then(|| Matrix {
         axes: catalog.axis_names().map(str::to_owned).collect(),
-        variants: made.into_iter().map(|(variant, _)| variant).collect(),
+        variants: Arc::new(made.into_iter().map(|(variant, _)| variant).collect()),
         releases,
     });
     Reading {
