@@ -317,22 +317,26 @@ mod tests {
     #[test]
     fn a_directory_is_made_although_its_empty_parents_are_removed_meanwhile() {
         let dir = tempfile::tempdir().unwrap();
-        let parent = dir.path().join("a/b");
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let (above, parent) = (dir.path().join("a"), dir.path().join("a/b"));
+        let (going_on, rounds) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let _ = fs::remove_dir(&parent);
-                    let _ = fs::remove_dir(dir.path().join("a"));
+            let (above, parent) = (&above, &parent);
+            scope.spawn(move || {
+                while rounds.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let _ = fs::remove_dir(parent);
+                    let _ = fs::remove_dir(above);
+                    // As often as captures end, and more; a loop without a pause would starve whoever makes them.
+                    std::thread::sleep(std::time::Duration::from_micros(20));
                 }
             });
+            // Dropped with the last round, also where one fails: then the other ends.
+            let _going_on = going_on;
             for round in 0..2000 {
                 let own = parent.join(round.to_string());
                 create_dir(&own).unwrap();
                 fs::write(own.join("f"), "").unwrap();
                 fs::remove_dir_all(&own).unwrap();
             }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
     }
 

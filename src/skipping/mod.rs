@@ -226,7 +226,10 @@ impl<'a> Judge<'a> {
         let verdict = match (&record, reasons.is_empty()) {
             (Some(record), true) => Verdict::Skip(Skip {
                 key: key.clone(),
-                why: format!("unchanged, built {} ago", self.ago(record.started)),
+                why: format!(
+                    "built {} ago, and nothing of it has changed since",
+                    self.ago(record.started)
+                ),
             }),
             _ => Verdict::Build(reasons),
         };
