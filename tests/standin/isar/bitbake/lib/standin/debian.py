@@ -66,6 +66,9 @@ class Apt:
             "Dir::Etc::PreferencesParts": "/dev/null",
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
+            # A proxy that loses one of several requests on a connection would be waited for for minutes.
+            "Acquire::http::Pipeline-Depth": "0",
+            "Acquire::http::Timeout": "15",
         }
         return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
 
