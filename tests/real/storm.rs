@@ -167,6 +167,10 @@ impl World {
         let text = fs::read_to_string(self.project.path().join("artifact-hashes.nix"));
         let mut named = BTreeSet::new();
         let text = text.unwrap_or_default();
+        // Before the first registration there is none; how many there are to be is asked elsewhere.
+        if text.is_empty() {
+            return named;
+        }
         for (name, sha256) in parse(&text).unwrap().entries() {
             named.insert(name.to_owned());
             let entry = self.project.path().join("artifacts/qemuamd64").join(name);
