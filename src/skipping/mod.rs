@@ -186,14 +186,7 @@ impl<'a> Judge<'a> {
                 record,
             };
         }
-        let tools = self
-            .tools
-            .as_ref()
-            .map_or_else(Tools::default, |tools| Tools {
-                version: tools.version.clone(),
-                digest: tools.digest.clone(),
-            });
-        let gathered = match self.gatherer.gather(variant, kas, &tools) {
+        let gathered = match self.inputs(variant, kas) {
             Ok(gathered) => gathered,
             Err(error) => {
                 reasons.push(Reason::Unreadable {
