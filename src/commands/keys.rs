@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::unchanged::moment;
 use crate::files::PathError;
 use crate::inputs::listing::Listings;
-use crate::inputs::{Gathered, Gatherer, HashCache, Tools, image_name};
+use crate::inputs::{Gathered, Gatherer, HashCache, Seen, Tools, image_name};
 use crate::kas;
 use crate::model::key::{self, Unknown};
 use crate::model::matrix::Variant;
@@ -39,6 +39,7 @@ pub struct Before {
     lines: Vec<key::Line>,
     /// What could not be known yet.
     unknown: Unknown,
+    seen: Seen,
     started: Timestamp,
 }
 
@@ -68,11 +69,12 @@ impl Keys {
     }
 
     /// Looks at everything anew: another variant's build may have taken hours since the last look.
-    fn gather(&self, variant: &Variant) -> Result<Gathered, PathError> {
+    fn gather(&self, variant: &Variant) -> Result<(Gathered, Seen), PathError> {
         let files = variant.kas.iter().map(String::as_str);
         let kas = kas::read(&self.project_dir, &self.project_dir, files);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let tools = self.tools();
+        cache.watch();
         let mut gatherer = Gatherer::new(
             &self.project_dir,
             &self.settings,
@@ -83,7 +85,8 @@ impl Keys {
         if let Err(error) = gatherer.save() {
             tracing::warn!("{error}");
         }
-        gathered
+        let seen = cache.seen();
+        Ok((gathered?, seen))
     }
 
     fn tools(&self) -> Tools {
@@ -97,11 +100,12 @@ impl Keys {
     /// What cannot be read; the build may still read it, and is then not recorded as unchanged.
     pub fn before(&self, variant: &Variant) -> Result<Before, PathError> {
         let started = (self.clock)();
-        let gathered = self.gather(variant)?;
+        let (gathered, seen) = self.gather(variant)?;
         let lines = key::lines(&gathered.inputs);
         Ok(Before {
             lines,
             unknown: gathered.unknown,
+            seen,
             started,
         })
     }
@@ -116,12 +120,24 @@ impl Keys {
         before: &Before,
     ) -> Result<Result<MadeOf, String>, PathError> {
         self.look_at_image();
-        let gathered = self.gather(variant)?;
+        let (gathered, seen) = self.gather(variant)?;
         let lines = key::lines(&gathered.inputs);
         let changes = key::changed_meanwhile(&before.lines, &lines, before.unknown);
         if !changes.is_empty() {
             let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
             return Ok(Err(format!("during the build, {}", changes.join("; "))));
+        }
+        // A branch that was checked out and left again: the build may have read what was there in between.
+        let touched = seen
+            .iter()
+            .rev()
+            .find(|(path, now)| before.seen.get(*path).is_some_and(|then| then != *now));
+        if let Some((path, _)) = touched {
+            let path = path.strip_prefix(&self.project_dir).unwrap_or(path);
+            let path = path.display();
+            return Ok(Err(format!(
+                "during the build, {path} was written, though it is again what it was"
+            )));
         }
         if gathered.unknown.includes {
             let why = "what kas files include from a cloned repository is not there at its pin";

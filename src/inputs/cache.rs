@@ -9,7 +9,7 @@
 //! The file of the cache is only ever replaced whole, and holds its own checksum: one that is torn or of
 //! another version is an empty one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -58,7 +58,11 @@ pub struct HashCache {
     changed: bool,
     /// How many files were read, for who wants to know what it cost.
     pub read: usize,
+    seen: Option<Seen>,
 }
+
+/// The states in which files and directories were seen, by their paths.
+pub type Seen = BTreeMap<PathBuf, Stamp>;
 
 impl HashCache {
     /// The cache that lies at `path`, empty where there is none that can be used.
@@ -74,6 +78,7 @@ impl HashCache {
             clock: Box::new(clock),
             changed: false,
             read: 0,
+            seen: None,
         }
     }
 
@@ -86,6 +91,24 @@ impl HashCache {
             clock: Box::new(clock),
             changed: false,
             read: 0,
+            seen: None,
+        }
+    }
+
+    /// From now on the state of what is looked at is noted, until [`HashCache::seen`] takes the notes.
+    pub fn watch(&mut self) {
+        self.seen = Some(Seen::new());
+    }
+
+    /// What was noted.
+    pub fn seen(&mut self) -> Seen {
+        self.seen.take().unwrap_or_default()
+    }
+
+    /// Notes a state.
+    pub fn note(&mut self, path: &Path, metadata: &Metadata) {
+        if let Some(seen) = &mut self.seen {
+            seen.insert(path.to_owned(), Stamp::of(metadata));
         }
     }
 
@@ -95,6 +118,7 @@ impl HashCache {
     /// What the system answers; a file that never comes to rest.
     pub fn hash(&mut self, path: &Path) -> Result<Hash, PathError> {
         let metadata = fs::metadata(path).map_err(PathError::on("read", path))?;
+        self.note(path, &metadata);
         self.hash_seen(path, &metadata)
     }
 

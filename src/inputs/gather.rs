@@ -167,6 +167,10 @@ impl<'a> Gatherer<'a> {
         let mut facts = Vec::new();
         for file in kas.closure(&variant.kas) {
             let (hash, said) = self.kas_file(&file, kas);
+            let path = self.project_dir.join(&file);
+            if let Ok(metadata) = fs::metadata(&path) {
+                self.cache.note(&path, &metadata);
+            }
             kas_files.push((file, hash));
             facts.push(said);
         }

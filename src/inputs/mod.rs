@@ -11,5 +11,5 @@ mod gather;
 pub mod listing;
 pub mod tree;
 
-pub use cache::HashCache;
+pub use cache::{HashCache, Seen};
 pub use gather::{Gathered, Gatherer, Tools, image_name};

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -112,8 +112,9 @@ impl Walker<'_> {
         .map_err(PathError::on("read", path))?;
         let kind = metadata.file_type();
         if kind.is_dir() {
-            return self.directory(path, name);
+            return self.directory(path, name, &metadata);
         }
+        self.cache.note(path, &metadata);
         if kind.is_symlink() {
             return self.link(path, name);
         }
@@ -133,16 +134,18 @@ impl Walker<'_> {
         self.files.push(TreeFile { path, what, hash });
     }
 
-    fn directory(&mut self, path: &Path, name: &str) -> Result<(), PathError> {
+    fn directory(&mut self, path: &Path, name: &str, seen: &Metadata) -> Result<(), PathError> {
         let real = fs::canonicalize(path).map_err(PathError::on("read", path))?;
         if !self.above.insert(real.clone()) {
             return Ok(());
         }
+        let mut holds_others = false;
         for entry in fs::read_dir(path).map_err(PathError::on("read", path))? {
             let entry = entry.map_err(PathError::on("read", path))?;
             let file_name = entry.file_name();
             let below = path.join(&file_name);
             if is_left_out(&file_name) || self.without.contains(&below) {
+                holds_others = true;
                 continue;
             }
             let file_name = escaped(&file_name);
@@ -154,6 +157,10 @@ impl Walker<'_> {
             self.visit(&below, &below_name, false)?;
         }
         self.above.remove(&real);
+        // Its times tell of files that came and went; where others write too, they tell nothing.
+        if !holds_others {
+            self.cache.note(path, seen);
+        }
         Ok(())
     }
 

@@ -479,6 +479,45 @@ fn an_input_that_changes_during_the_build_is_built_again() {
 }
 
 #[test]
+fn an_input_that_changes_and_changes_back_during_the_build_is_built_again() {
+    let world = World::new();
+    let dir = world.project.path();
+    let said_of = |doing: &str| {
+        world.project.instead(
+            "qemuamd64.base",
+            &format!("deploy; cd {}; {doing}", dir.display()),
+        );
+        let said = world.run(&["--variant", "qemuamd64/base"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stderr
+    };
+    let written = |what: &str| {
+        format!("during the build, {what} was written, though it is again what it was")
+    };
+    for (doing, what) in [
+        (
+            "cp meta-one/conf/layer.conf x; echo more >> x; mv x meta-one/conf/layer.conf; \
+             head -n -1 meta-one/conf/layer.conf > x; mv x meta-one/conf/layer.conf",
+            "meta-one/conf/layer.conf",
+        ),
+        (
+            "touch meta-one/conf/new; rm meta-one/conf/new",
+            "meta-one/conf",
+        ),
+        ("cp kas/base.yml x; mv x kas/base.yml", "kas/base.yml"),
+    ] {
+        let said = said_of(doing);
+        assert!(said.contains(&written(what)), "{doing}: {said}");
+    }
+    let said =
+        said_of("mkdir -p meta-one/conf/__pycache__; cat meta-one/conf/layer.conf > /dev/null");
+    assert!(!said.contains("builds it again"), "{said}");
+    let said = world.run(&["--variant", "qemuamd64/base"]);
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("unchanged: nothing to do"), "{said}");
+}
+
+#[test]
 fn what_failed_or_was_asked_for_is_built() {
     let world = World::built();
     world.expect(&["--no-skip"], ALL);

@@ -59,6 +59,7 @@ fn storm(world: &World, seed: u64, kills: u64) {
         in_order(world, &format!("{at}, after the run\n{}", rerun.stderr));
         assert_eq!(world.project.hashed().len(), 7, "{at}");
     }
+    assert!(world.nix_keeps_all(), "seed {seed}");
     println!("seed {seed}: {killed} kills, {late} too late, all in order");
 }
 

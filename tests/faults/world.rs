@@ -136,7 +136,7 @@ impl World {
         if text.is_empty() {
             return named;
         }
-        let mut store_paths = Vec::new();
+        let mut entries = Vec::new();
         for (name, sha256) in parse(&text).unwrap().entries() {
             named.insert(name.to_owned());
             let entry = self.entry(name);
@@ -154,21 +154,26 @@ impl World {
                     store_path.display()
                 ));
             }
-            store_paths.push((name.to_owned(), entry, store_path));
+            entries.push((name.to_owned(), entry));
         }
         if let Some(nix) = &self.nix {
-            let roots = nix.output("nix-store", ["--gc", "--print-roots"]);
-            for (name, entry, store_path) in store_paths {
-                let valid = nix.succeeds(
-                    "nix-store",
-                    ["--check-validity".as_ref(), store_path.as_os_str()],
-                );
-                if !valid || !roots.contains(&format!("{} -> ", entry.display())) {
-                    wrong.dangling.push(name);
-                }
-            }
+            let gone = nix.not_kept(&entries);
+            wrong.dangling.extend(gone.into_iter().map(str::to_owned));
         }
         named
+    }
+
+    /// Whether Nix itself says of every registered file that its output entry keeps it.
+    pub(crate) fn nix_keeps_all(&self) -> bool {
+        let entries: Vec<(String, PathBuf)> = self
+            .project
+            .hashed()
+            .into_iter()
+            .map(|name| (name.clone(), self.entry(&name)))
+            .collect();
+        self.nix
+            .as_ref()
+            .is_none_or(|nix| !entries.is_empty() && nix.are_roots(&entries))
     }
 
     /// What runs of the containers of this project, whether or not the engine knows it.

@@ -166,6 +166,7 @@ impl World {
     fn check_hashes(&self, wrong: &mut Wrong) -> BTreeSet<String> {
         let text = fs::read_to_string(self.project.path().join("artifact-hashes.nix"));
         let mut named = BTreeSet::new();
+        let mut entries = Vec::new();
         let text = text.unwrap_or_default();
         // Before the first registration there is none; how many there are to be is asked elsewhere.
         if text.is_empty() {
@@ -186,16 +187,11 @@ impl World {
             if is != sha256 {
                 wrong.hashes.push(name.to_owned());
             }
-            let is_valid = self.nix.as_ref().is_none_or(|nix| {
-                let words = ["--check-validity".as_ref(), store_path.as_os_str()];
-                nix.succeeds("nix-store", words)
-                    && nix
-                        .output("nix-store", ["--gc", "--print-roots"])
-                        .contains(&format!("{} -> ", entry.display()))
-            });
-            if !is_valid {
-                wrong.dangling.push(name.to_owned());
-            }
+            entries.push((name.to_owned(), entry));
+        }
+        if let Some(nix) = &self.nix {
+            let gone = nix.not_kept(&entries);
+            wrong.dangling.extend(gone.into_iter().map(str::to_owned));
         }
         named
     }

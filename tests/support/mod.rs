@@ -82,6 +82,45 @@ impl PrivateNix {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Which of these output entries Nix does not keep: their store path is not valid, or the collector would
+    /// not find it through them. Asks of Nix one process for all: it looks for roots in every process of the
+    /// machine, which takes seconds where much runs, so its roots directory is read here. That it is what
+    /// Nix goes by, `roots` shows.
+    pub fn not_kept<'a>(&self, entries: &'a [(String, PathBuf)]) -> Vec<&'a str> {
+        let store_path = |entry: &Path| std::fs::read_link(entry).unwrap_or_default();
+        let links = std::fs::read_dir(self.state_dir().join("gcroots/auto"));
+        let roots: std::collections::BTreeSet<PathBuf> = links
+            .into_iter()
+            .flatten()
+            .map(|link| store_path(&link.unwrap().path()))
+            .collect();
+        let paths = entries.iter().map(|(_, entry)| store_path(entry));
+        let options = ["--check-validity", "--print-invalid"].map(PathBuf::from);
+        let invalid = match entries {
+            [] => String::new(),
+            _ => self.output("nix-store", options.into_iter().chain(paths)),
+        };
+        let invalid: Vec<&Path> = invalid.lines().map(Path::new).collect();
+        entries
+            .iter()
+            .filter(|(_, entry)| {
+                !roots.contains(entry) || invalid.contains(&store_path(entry).as_path())
+            })
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// Asks Nix itself whether the collector finds a store path through each of these output entries.
+    pub fn are_roots(&self, entries: &[(String, PathBuf)]) -> bool {
+        let roots = self.output("nix-store", ["--gc", "--print-roots"]);
+        let is_root = |entry: &Path| {
+            let store_path = std::fs::read_link(entry).unwrap_or_default();
+            let line = format!("{} -> {}", entry.display(), store_path.display());
+            roots.lines().any(|root| root == line)
+        };
+        entries.iter().all(|(_, entry)| is_root(entry))
+    }
+
     /// Whether a Nix program succeeds.
     pub fn succeeds<S: AsRef<OsStr>>(
         &self,
