@@ -1,6 +1,5 @@
 //! The ways into a Nix store, through its real programs: every one leaves the same, and none takes a file
-//! that changes, more memory than it should, or more than it was given. What needs Nix passes where it is
-//! not installed.
+//! that changes, more memory than it should, or more than it was given.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 

@@ -17,11 +17,15 @@ use isar_build_all::model::matrix::{Variant, VariantKey};
 use isar_build_all::model::outcome::{Outcome, RunOutcome};
 use isar_build_all::model::plan::{NodeIx, Plan, Resources, Scope, VariantIx};
 use isar_build_all::model::skip::{Skip, Skips};
-use isar_build_all::report::{Hub, Reporter};
+use isar_build_all::report::Hub;
 use isar_build_all::scheduler::{FailurePolicy, StopRequest, Work, run};
 use isar_build_all::steps::share::Share;
 use isar_build_all::steps::{StepResult, StopLevel, StopSignal};
 use tokio::sync::mpsc;
+
+#[path = "support/mod.rs"]
+mod support;
+use support::steps::Collect;
 
 /// What a scripted node does.
 #[derive(Clone, Copy)]
@@ -71,19 +75,6 @@ impl Work for Scripted {
                 StepResult::succeeded()
             }
         }
-    }
-}
-
-struct Collect(Arc<Mutex<Vec<Event>>>);
-
-impl Reporter for Collect {
-    fn name(&self) -> &'static str {
-        "collect"
-    }
-
-    fn event(&mut self, event: &Event) -> std::io::Result<()> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
     }
 }
 

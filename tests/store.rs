@@ -1,4 +1,4 @@
-//! The stores, Nix's through its real programs. What needs Nix passes where it is not installed.
+//! The stores, Nix's through its real programs.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::names_in;
 use isar_build_all::model::event::How;
 use isar_build_all::model::nix32;
 use isar_build_all::model::store_path::{NIX_STORE_DIR, flat_base_name};
@@ -58,15 +59,6 @@ fn output(dir: &Path) -> PathBuf {
     let output = dir.join("artifacts");
     fs::create_dir_all(&output).unwrap();
     output
-}
-
-fn names_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -40,6 +40,16 @@ pub struct LayerInput {
 }
 
 impl LayerInput {
+    /// For a project that sets nothing, in an empty environment.
+    #[must_use]
+    pub fn of(project_dir: &Path) -> LayerInput {
+        LayerInput {
+            project_dir: project_dir.to_owned(),
+            working_dir: project_dir.to_owned(),
+            ..LayerInput::default()
+        }
+    }
+
     /// Where downloads and shared state are kept by default. Where there is no home directory, beside
     /// variants.toml.
     pub(crate) fn cache_dir(&self) -> PathBuf {

@@ -1,20 +1,18 @@
 //! A project whose steps are run one by one, on each store.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind, Verdict};
+use isar_build_all::model::event::{EventKind, Verdict};
 use isar_build_all::model::format::Format;
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
-use isar_build_all::report::{Clock, Hub, Reporter};
-use isar_build_all::settings::{LayerInput, Settings, StoreWrite};
+use isar_build_all::report::Clock;
+use isar_build_all::settings::{Settings, StoreWrite};
 use isar_build_all::state::StateDir;
-use isar_build_all::state::journal::Journal;
 use isar_build_all::state::records::Records;
 use isar_build_all::steps::capture::{Provenance, capture};
 use isar_build_all::steps::output::take_output;
@@ -24,21 +22,9 @@ use isar_build_all::store::{LocalStore, NixStore, Store};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use crate::common::names_in;
 use crate::support::PrivateNix;
-
-#[derive(Clone, Default)]
-pub(crate) struct Collect(Arc<Mutex<Vec<Event>>>);
-
-impl Reporter for Collect {
-    fn name(&self) -> &'static str {
-        "collect"
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
-    }
-}
+use crate::support::steps::{Stage, settings_in};
 
 /// A project in a directory of its own.
 pub(crate) struct World {
@@ -57,12 +43,7 @@ pub(crate) struct Ended {
 impl World {
     pub(crate) fn new(nix: Option<(PrivateNix, StoreWrite)>) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings::resolve(&LayerInput {
-            project_dir: dir.path().to_owned(),
-            working_dir: dir.path().to_owned(),
-            ..LayerInput::default()
-        })
-        .unwrap();
+        let settings = settings_in(dir.path());
         let state = StateDir::at(settings.state_dir.value.clone());
         state.create().unwrap();
         let store = match &nix {
@@ -128,35 +109,16 @@ impl World {
         handover: &Arc<Handover>,
         work: impl FnOnce(StepContext) -> F,
     ) -> Ended {
-        let collected = Collect::default();
-        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
-        let (hub, events) = Hub::start("run", Arc::clone(&self.registry.clock), reporters).unwrap();
-        let ctx = StepContext {
+        let stage = Stage {
             node: format!("step:qemuamd64/{id}"),
-            run: "run".to_owned(),
-            variant: Arc::new(variant(id)),
+            variant: variant(id),
             settings: Arc::clone(&self.settings),
-            events,
-            stop: self.level.subscribe(),
-            share: Default::default(),
-            variables: Vec::new(),
             handover: Arc::clone(handover),
-            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
+            dir: self.dir.path(),
+            clock: Arc::clone(&self.registry.clock),
+            stop: self.level.subscribe(),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let result = runtime.block_on(work(ctx));
-        drop(runtime);
-        assert!(hub.join().is_empty());
-        let events = collected
-            .0
-            .lock()
-            .unwrap()
-            .drain(..)
-            .map(|event| event.kind)
-            .collect();
+        let (result, events) = stage.run(work);
         Ended { result, events }
     }
 
@@ -227,13 +189,7 @@ impl World {
     }
 
     pub(crate) fn left(&self, path: &str) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.path(path))
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        names_in(&self.path(path))
     }
 
     pub(crate) fn assert_registered(&self, id: &str, name: &str, content: &[u8]) {

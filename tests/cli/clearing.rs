@@ -7,18 +7,13 @@ use std::time::{Duration, Instant};
 
 use isar_build_all::state::lock::{Holder, LockFile};
 
-use crate::common::eventually;
+use crate::common::{eventually, names_in};
 use crate::project::Project;
 
 const ARM: [&str; 2] = ["--machine", "qemuarm64"];
 
 fn runs(project: &Project) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(project.path().join(".isar-build-all/runs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
+    names_in(&project.path().join(".isar-build-all/runs"))
 }
 
 #[test]

@@ -8,4 +8,6 @@ mod disk;
 mod hostile;
 mod images;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

@@ -1,40 +1,26 @@
 //! A project in a directory of its own, and the steps from deploy directory to registration.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind, Verdict};
+use isar_build_all::model::event::{EventKind, Verdict};
 use isar_build_all::model::format::Format;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
-use isar_build_all::report::{Clock, Hub, Reporter};
-use isar_build_all::settings::{Gate, LayerInput, Settings};
+use isar_build_all::report::Clock;
+use isar_build_all::settings::{Gate, Settings};
 use isar_build_all::state::StateDir;
-use isar_build_all::state::journal::Journal;
 use isar_build_all::state::records::Records;
 use isar_build_all::steps::capture::{Provenance, capture};
 use isar_build_all::steps::output::take_output;
 use isar_build_all::steps::register::{Registry, register};
-use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
+use isar_build_all::steps::{StepContext, StepResult, StopLevel};
 use isar_build_all::store::{LocalStore, Store};
 use tokio::sync::watch;
 
-#[derive(Clone, Default)]
-struct Collect(Arc<Mutex<Vec<Event>>>);
-
-impl Reporter for Collect {
-    fn name(&self) -> &'static str {
-        "collect"
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
-    }
-}
+use crate::support::steps::{Stage, settings_in};
 
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -57,12 +43,7 @@ pub(crate) struct Ended {
 impl World {
     pub(crate) fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings::resolve(&LayerInput {
-            project_dir: dir.path().to_owned(),
-            working_dir: dir.path().to_owned(),
-            ..LayerInput::default()
-        })
-        .unwrap();
+        let settings = settings_in(dir.path());
         let state = StateDir::at(settings.state_dir.value.clone());
         state.create().unwrap();
         let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
@@ -139,28 +120,16 @@ impl World {
         id: &str,
         work: impl FnOnce(StepContext, Registry) -> F,
     ) -> Ended {
-        let collected = Collect::default();
-        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
-        let (hub, events) = Hub::start("run", Arc::clone(&self.registry.clock), reporters).unwrap();
-        let ctx = StepContext {
+        let stage = Stage {
             node: format!("capture:qemuamd64/{id}"),
-            run: "run".to_owned(),
-            variant: Arc::new(variant(id, self.format)),
+            variant: variant(id, self.format),
             settings: Arc::new(self.settings.clone()),
-            events,
+            handover: Arc::default(),
+            dir: self.dir.path(),
+            clock: Arc::clone(&self.registry.clock),
             stop: self.level.subscribe(),
-            share: Default::default(),
-            variables: Vec::new(),
-            handover: Arc::new(Handover::default()),
-            journal: Arc::new(Journal::open(&self.dir.path().join("journal.jsonl")).unwrap()),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let result = runtime.block_on(work(ctx, self.registry.clone()));
-        drop(runtime);
-        assert!(hub.join().is_empty());
+        let (result, events) = stage.run(|ctx| work(ctx, self.registry.clone()));
         let mut ended = Ended {
             outcome: result.outcome,
             why: result.why.unwrap_or_default(),
@@ -168,8 +137,8 @@ impl World {
             gates: Vec::new(),
             warnings: Vec::new(),
         };
-        for event in collected.0.lock().unwrap().drain(..) {
-            match event.kind {
+        for event in events {
+            match event {
                 EventKind::Gate {
                     name, verdict, why, ..
                 } => ended.gates.push((name, verdict, why)),

@@ -7,6 +7,8 @@
     reason = "test support: each test binary uses a part of it"
 )]
 
+pub mod steps;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -17,12 +17,7 @@ struct World {
 impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings::resolve(&LayerInput {
-            project_dir: dir.path().to_owned(),
-            working_dir: dir.path().to_owned(),
-            ..LayerInput::default()
-        })
-        .unwrap();
+        let settings = Settings::resolve(&LayerInput::of(dir.path())).unwrap();
         let world = World {
             environment: Environment::new(dir.path(), [("PATH", "/nonexistent")]),
             settings,

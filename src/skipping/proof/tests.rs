@@ -36,12 +36,7 @@ fn artifact(name: &str, optional: bool) -> Artifact {
 impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings::resolve(&LayerInput {
-            project_dir: dir.path().to_owned(),
-            working_dir: dir.path().to_owned(),
-            ..LayerInput::default()
-        })
-        .unwrap();
+        let settings = Settings::resolve(&LayerInput::of(dir.path())).unwrap();
         let at = |path: &str| dir.path().join(path);
         for place in ["store", "artifacts/qemuamd64", "var/gcroots/auto"] {
             fs::create_dir_all(at(place)).unwrap();

@@ -12,18 +12,21 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
 }
 
-fn build(records: &Records, id: &str, dir: &str, outcome: Option<Outcome>, seconds: f64) {
+fn begin(records: &Records, id: &str, dir: &str) -> i64 {
     let names = ["image.wic".to_owned(), "image-vmlinuz".to_owned()];
-    let variant = key(id);
     let start = BuildStart {
         run: "r1",
-        variant: &variant,
+        variant: &key(id),
         build_dir: Path::new(dir),
         kas: "a.yml:b.yml",
         deploy_names: &names,
         started: at(0),
     };
-    let build = records.record_build_started(&start).unwrap();
+    records.record_build_started(&start).unwrap()
+}
+
+fn build(records: &Records, id: &str, dir: &str, outcome: Option<Outcome>, seconds: f64) {
+    let build = begin(records, id, dir);
     if let Some(outcome) = outcome {
         records
             .record_build_finished(build, outcome, seconds, at(5))
@@ -197,16 +200,7 @@ fn what_the_last_good_builds_took_is_known_the_newest_first() {
     assert!(!path.exists(), "reading makes nothing");
     let records = Records::open(&path).unwrap();
     for number in 0..7u32 {
-        let variant = key("one");
-        let start = BuildStart {
-            run: "r1",
-            variant: &variant,
-            build_dir: Path::new("/b"),
-            kas: "a.yml",
-            deploy_names: &[],
-            started: at(0),
-        };
-        let id = records.record_build_started(&start).unwrap();
+        let id = begin(&records, "one", "/b");
         let took = (number == 6).then_some(Took {
             memory: 7 << 30,
             cpu_seconds: 9.5,
@@ -259,17 +253,8 @@ fn a_build_that_began_with_its_image_is_known_behind_many_that_did_not() {
 
     let dir = tempfile::tempdir().unwrap();
     let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
-    let variant = key("one");
     for number in 0..20u32 {
-        let start = BuildStart {
-            run: "r1",
-            variant: &variant,
-            build_dir: Path::new("/b"),
-            kas: "a.yml",
-            deploy_names: &[],
-            started: at(0),
-        };
-        let id = records.record_build_started(&start).unwrap();
+        let id = begin(&records, "one", "/b");
         // The first, the second, and the newest but one.
         let began = [0, 1, 18].contains(&number);
         let measure = Measure {
@@ -281,7 +266,7 @@ fn a_build_that_began_with_its_image_is_known_behind_many_that_did_not() {
             .record_build_finished(id, Outcome::Succeeded, f64::from(number), at(5))
             .unwrap();
     }
-    let past = &records.past_builds().unwrap()[&variant];
+    let past = &records.past_builds().unwrap()[&key("one")];
     let seconds: Vec<f64> = past.iter().map(|past| past.seconds).collect();
     assert_eq!(seconds[..RECENT], [19.0, 18.0, 17.0, 16.0, 15.0]);
     assert_eq!(seconds[RECENT..], [1.0, 0.0]);

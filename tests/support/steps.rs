@@ -1,0 +1,78 @@
+//! Runs one step by itself, and keeps the events that it sends.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use isar_build_all::model::event::{Event, EventKind};
+use isar_build_all::model::matrix::Variant;
+use isar_build_all::report::{Clock, Hub, Reporter};
+use isar_build_all::settings::{LayerInput, Settings};
+use isar_build_all::state::journal::Journal;
+use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
+use tokio::sync::watch;
+
+/// A reporter that keeps every event.
+#[derive(Clone, Default)]
+pub struct Collect(pub Arc<Mutex<Vec<Event>>>);
+
+impl Reporter for Collect {
+    fn name(&self) -> &'static str {
+        "collect"
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+/// The settings of a project that sets none.
+pub fn settings_in(dir: &Path) -> Settings {
+    Settings::resolve(&LayerInput::of(dir)).unwrap()
+}
+
+/// What a step is given.
+pub struct Stage<'a> {
+    pub node: String,
+    pub variant: Variant,
+    pub settings: Arc<Settings>,
+    pub handover: Arc<Handover>,
+    /// The directory that gets the journal.
+    pub dir: &'a Path,
+    pub clock: Clock,
+    pub stop: watch::Receiver<StopLevel>,
+}
+
+impl Stage<'_> {
+    /// Runs it, and waits for all that it has started.
+    pub fn run<F: Future<Output = StepResult>>(
+        self,
+        work: impl FnOnce(StepContext) -> F,
+    ) -> (StepResult, Vec<EventKind>) {
+        let collected = Collect::default();
+        let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
+        let (hub, events) = Hub::start("run", self.clock, reporters).unwrap();
+        let ctx = StepContext {
+            node: self.node,
+            run: "run".to_owned(),
+            variant: Arc::new(self.variant),
+            settings: self.settings,
+            events,
+            stop: self.stop,
+            share: Default::default(),
+            variables: Vec::new(),
+            handover: self.handover,
+            journal: Arc::new(Journal::open(&self.dir.join("journal.jsonl")).unwrap()),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let result = runtime.block_on(work(ctx));
+        drop(runtime);
+        assert!(hub.join().is_empty());
+        let mut events = collected.0.lock().unwrap();
+        (result, events.drain(..).map(|event| event.kind).collect())
+    }
+}
