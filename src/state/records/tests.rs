@@ -12,7 +12,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).unwrap()
 }
 
-fn begin(records: &Records, id: &str, dir: &str) -> i64 {
+fn begin(records: &Records, id: &str, dir: &str) -> BuildId {
     let names = ["image.wic".to_owned(), "image-vmlinuz".to_owned()];
     let start = BuildStart {
         run: "r1",
