@@ -4,25 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod common;
+mod support;
 
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{eventually, lives, pid_in, script};
 use isar_build_all::exec::StopLevel;
 use isar_build_all::exec::watcher::Watcher;
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind};
-use isar_build_all::model::matrix::{Variant, VariantKey};
+use isar_build_all::model::event::EventKind;
 use isar_build_all::model::outcome::Outcome;
-use isar_build_all::report::{Hub, Reporter};
-use isar_build_all::settings::{CommandLine, Environment, LayerInput, Settings};
-use isar_build_all::state::journal::Journal;
-use isar_build_all::steps::build::{BuildTools, build};
-use isar_build_all::steps::{Handover, StepContext, StepResult};
-use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
+use isar_build_all::settings::CommandLine;
+use isar_build_all::steps::StepResult;
+use isar_build_all::steps::build::BuildTools;
 use tokio::sync::watch;
 
 /// Records its words and environment, then does what the test says. `$name` is the container's.
@@ -47,20 +41,6 @@ case "$1 $2" in
 "stop -t") test -e "$here/container.$last" && : > "$here/stopped" && rm -f "$here/container.$last" ;;
 esac
 "#;
-
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<EventKind>>>);
-
-impl Reporter for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.0.lock().unwrap().push(event.kind.clone());
-        Ok(())
-    }
-}
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -106,88 +86,20 @@ impl Scene {
             .replace(self.dir.path().to_str().unwrap(), "DIR")
     }
 
-    fn settings(&self) -> Settings {
-        Settings::resolve(&LayerInput {
-            project_dir: self.path("project"),
-            working_dir: self.path("project"),
-            user: None,
-            project: None,
-            environment: Environment::new(&self.path("home"), Vec::<(String, String)>::new()),
-            command_line: self.line.clone(),
-        })
-        .unwrap()
-    }
-
-    fn runner(&self) -> Runner {
-        let version = Version::new(5, 5);
-        if self.kas {
-            return Runner::Kas(Kas {
-                program: self.path("kas"),
-                version,
-            });
-        }
-        Runner::Container {
-            kas_container: KasContainer {
-                program: self.path("kas-container"),
-                version,
-                mode_flag: "--isar-privileged",
-            },
-            engine: Box::new(Engine {
-                kind: EngineKind::Podman,
-                program: self.path("podman"),
-                version,
-                prefix: vec![self.path("podman").display().to_string()],
-                environment: vec![("KAS_CONTAINER_ENGINE".to_owned(), "podman".to_owned())],
-                passed_over: Vec::new(),
-                notes: Vec::new(),
-            }),
-        }
-    }
-
     async fn build(&self) -> Built {
-        let variant = Variant {
-            key: VariantKey {
-                machine: "qemuamd64".to_owned(),
-                id: "server-1".to_owned(),
-            },
-            arch: Arch::Amd64,
-            axes: Vec::new(),
-            kas: vec!["kas/base.yml".to_owned(), "kas/opt/x.yml".to_owned()],
-            attr_path: Vec::new(),
-            artifacts: Vec::new(),
-        };
-        let recorder = Recorder::default();
-        let (hub, events) = Hub::start(
-            "r1",
-            Arc::new(jiff::Timestamp::now),
-            vec![Box::new(recorder.clone())],
-        )
-        .unwrap();
-        let ctx = StepContext {
-            node: "build:qemuamd64/server-1".to_owned(),
-            run: "r1".to_owned(),
-            variant: Arc::new(variant),
-            settings: Arc::new(self.settings()),
-            events,
-            stop: self.stop.subscribe(),
-            share: Default::default(),
-            variables: Vec::new(),
-            handover: Arc::new(Handover::default()),
-            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
-        };
         let tools = BuildTools {
-            runner: self.runner(),
+            runner: support::building::runner(self.dir.path(), self.dir.path(), self.kas),
             watcher: self.watcher.clone(),
             guarding: None,
             project_dir: self.path("project"),
             system_root: self.path("system"),
         };
         let start = Instant::now();
-        let result = build(&ctx, &tools).await.result;
+        let (line, stop) = (self.line.clone(), self.stop.subscribe());
+        let dir = self.dir.path();
+        let (result, events) =
+            support::building::build_one(dir, "server-1", line, stop, &tools).await;
         let took = start.elapsed();
-        drop(ctx);
-        assert!(hub.join().is_empty());
-        let events = recorder.0.lock().unwrap().clone();
         Built {
             result,
             events,
@@ -323,7 +235,7 @@ async fn progress_output_and_log_are_told() {
         .filter(|event| matches!(event, EventKind::Output { .. }))
         .count();
     assert_eq!(lines, 2);
-    let log = scene.read("project/.isar-build-all/runs/r1/qemuamd64/server-1.log");
+    let log = scene.read("project/.isar-build-all/runs/run/qemuamd64/server-1.log");
     assert_eq!(log.lines().count(), 2);
     assert!(log.contains("Running task 3 of 9"));
 }

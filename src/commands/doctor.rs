@@ -61,8 +61,9 @@ pub fn doctor_on(
     checks.push(nix_check(settings.store.value, &survey));
     checks.extend(survey.programs.iter().map(program_check));
     let machine = Machine::capture(host);
-    // That the mounts cannot be read is said below.
-    let drives = machine.drives().unwrap_or_default().drives;
+    // That mounts or ledger cannot be read is said below.
+    let mut drives = machine.drives().unwrap_or_default().drives;
+    drives.extend(machine.away().unwrap_or_default());
     checks.extend(directory_checks(settings, &drives));
     checks.extend(wsl::wsl_checks(machine, host, settings, environment));
     DoctorReport::new(checks)

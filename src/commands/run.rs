@@ -289,8 +289,7 @@ fn check_hashes_file(project: &Project) -> Result<(), Failure> {
 
 /// Refuses directories on a Windows drive before anything is made in one.
 fn refuse_misplaced(settings: &Settings, host: &tools::Host) -> Result<(), Failure> {
-    let misplaced =
-        wsl::misplaced(settings, &crate::wsl::Machine::capture(host)).map_err(environment)?;
+    let misplaced = wsl::misplaced(settings, &crate::wsl::Machine::capture(host))?;
     if misplaced.is_empty() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod group;
 mod lines;
 mod logfile;
 mod process;
+mod short;
 mod stop;
 mod undo;
 pub mod watcher;
@@ -14,5 +15,6 @@ pub use lines::{Lines, MAX_LINE};
 pub use process::{
     Control, Ended, ExecError, Finish, Output, Process, Spec, StopAction, StopCause,
 };
+pub use short::{ask, quiet};
 pub use stop::{StopLevel, StopSignal};
-pub use undo::{ASK_LIMIT, Limits, Undo, Undone, answer, quiet};
+pub use undo::{ASK_LIMIT, Limits, Undo, Undone};

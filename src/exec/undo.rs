@@ -3,15 +3,14 @@
 //!
 //! Knows neither engines nor kas: commands are passed in.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::group::{self, Met};
+use super::short::quiet;
 
 /// How long one question to the engine may take where all has to be over soon.
 pub const ASK_LIMIT: Duration = Duration::from_secs(3);
@@ -269,47 +268,10 @@ fn note(argv: &[String], code: Option<i32>, said: &str) -> String {
     format!("`{}`: {how}: {}", argv.join(" "), said.trim())
 }
 
-/// Runs a short command without input and terminal. Returns its exit code and what it wrote to stderr;
-/// no code when it could not be started, was killed or took longer than `limit`.
-pub async fn quiet(argv: &[String], limit: Duration) -> (Option<i32>, String) {
-    let Some((program, args)) = argv.split_first() else {
-        return (None, "no command".to_owned());
-    };
-    let output = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .output();
-    match timeout(limit, output).await {
-        Ok(Ok(output)) => (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        ),
-        Ok(Err(error)) => (None, error.to_string()),
-        Err(_) => (None, format!("no answer within {} s", limit.as_secs())),
-    }
-}
-
-/// Runs a short command and returns what it printed, where it ended well within `limit`.
-pub async fn answer(argv: &[String], limit: Duration) -> Option<String> {
-    let (program, args) = argv.split_first()?;
-    let output = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(limit, output).await.ok()?.ok()?;
-    let text = || String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::process::Command;
+
     use super::*;
 
     /// podman has forgotten the container, and its conmon lives.

@@ -241,7 +241,15 @@ fn waits_by_intent(thread: &Thread) -> bool {
 }
 
 fn is_frozen(thread: &Thread) -> bool {
-    functions(thread).any(|name| name.contains("refrigerator") || name.contains("freezer_trap"))
+    // Where the kernel's compiler has put the trap into its only caller, what is stopped is told by its state.
+    functions(thread).any(is_pause)
+        || (thread.state == 'S' && thread.wchan.as_deref() == Some("get_signal"))
+}
+
+/// Whether a function of the kernel is one in which those sleep whose container is paused.
+#[must_use]
+pub fn is_pause(function: &str) -> bool {
+    function.contains("refrigerator") || function.contains("freezer_trap")
 }
 
 fn is_9p(function: &str) -> bool {

@@ -25,6 +25,21 @@ pub struct VariantDirs {
     pub output: PathBuf,
 }
 
+impl Settings {
+    /// The directories that a run makes and writes to, by the settings that say where they are.
+    #[must_use]
+    pub fn directories(&self) -> [(&'static str, &Path); 6] {
+        [
+            ("state-dir", &self.state_dir.value),
+            ("build-root", &self.build_root.value),
+            ("output-dir", &self.output_dir.value),
+            ("dl-dir", &self.dl_dir.value),
+            ("sstate-dir", &self.sstate_dir.value),
+            ("repo-ref-dir", &self.repo_ref_dir.value),
+        ]
+    }
+}
+
 /// The directories of a variant.
 ///
 /// The work directory is not shared: two runs of kas in one meet in git's lock. The build directory is

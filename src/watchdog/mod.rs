@@ -7,13 +7,10 @@
 
 mod gather;
 
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::process::Command;
-use tokio::time::timeout;
-
+use crate::exec::ask;
 use crate::model::processes::{Look, LookTexts};
 
 pub use gather::main;
@@ -70,51 +67,20 @@ impl Looker {
         ];
         words.extend(marks.iter().cloned());
         let as_root: Vec<String> = self.elevate.iter().chain(&words).cloned().collect();
-        let answer = match run(&as_root).await {
+        let answer = match ask(&as_root, LIMIT).await {
             // Without root's rights less can be seen, and more than nothing.
-            Err(_) if !self.elevate.is_empty() => run(&words).await,
+            Err(_) if !self.elevate.is_empty() => ask(&words, LIMIT).await,
             answer => answer,
         };
-        let texts: LookTexts = serde_json::from_slice(&answer.map_err(NoLook)?)
+        let texts: LookTexts = serde_json::from_str(&answer.map_err(NoLook)?)
             .map_err(|error| NoLook(error.to_string()))?;
         Ok(Look::read(&texts))
     }
 
     /// The first process of the container.
     async fn container(&self) -> Option<i32> {
-        let answer = run(&self.family.container).await.ok()?;
-        let number = String::from_utf8_lossy(&answer).trim().parse().ok();
+        let answer = ask(&self.family.container, LIMIT).await.ok()?;
         // 0 is what engines say of a container that does not run.
-        number.filter(|&pid| pid > 1)
-    }
-}
-
-/// Runs a command and returns what it writes.
-async fn run(words: &[String]) -> Result<Vec<u8>, String> {
-    let Some((program, args)) = words.split_first() else {
-        return Err("no command".to_owned());
-    };
-    let output = Command::new(Path::new(program))
-        .args(args)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .output();
-    match timeout(LIMIT, output).await {
-        Ok(Ok(Output { status, stdout, .. })) if status.success() => Ok(stdout),
-        Ok(Ok(Output { status, stderr, .. })) => Err(format!(
-            "`{}`: {status}: {}",
-            words.join(" "),
-            String::from_utf8_lossy(&stderr).trim()
-        )),
-        Ok(Err(error)) => Err(format!("`{program}`: {error}")),
-        Err(_) => Err(format!(
-            "`{}`: no answer within {} s",
-            words.join(" "),
-            LIMIT.as_secs()
-        )),
+        answer.trim().parse().ok().filter(|&pid| pid > 1)
     }
 }

@@ -16,6 +16,10 @@ use crate::settings::{Holders, Unmount};
 /// Between two tries while somebody uses a drive.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// For how long it is tried again also where nobody is to be waited for: some use a drive for a moment only, and a
+/// sync that is under way mostly ends.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// How long the kernel may take to put a superblock away whose last mount is gone.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -105,6 +109,9 @@ impl Machine {
                 return Err(AwayError::Stopped);
             }
             match (policy.holders, talk.ask) {
+                (Holders::Fail | Holders::Ask, _) if begin.elapsed() < MOMENT => {
+                    std::thread::sleep(PAUSE);
+                }
                 (Holders::Fail, _) | (Holders::Ask, None) => {
                     return Err(AwayError::Held(in_the_way));
                 }

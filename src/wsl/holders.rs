@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drive::{is_drive, is_of_kind};
 use super::machine::mounts_of;
+use crate::model::hang::is_pause;
 use crate::model::mountinfo::Mount;
 
 /// The hidden subcommand that the binary must hand to [`main`].
@@ -153,12 +154,16 @@ const SYNC: &str = if cfg!(target_arch = "aarch64") {
     "162"
 };
 
-/// Whether one of its threads is inside `sync(2)` (`proc_pid_syscall(5)`).
+/// Whether one of its threads is inside `sync(2)` (`proc_pid_syscall(5)`). One that was paused or stopped on its
+/// way out of it is not: the kernel does so where it delivers signals, once the call is done, and goes on telling
+/// of that call.
 fn is_syncing(process: &Path) -> bool {
     let threads = fs::read_dir(process.join("task")).into_iter().flatten();
     threads.flatten().any(|thread| {
-        fs::read_to_string(thread.path().join("syscall"))
-            .is_ok_and(|call| call.split(' ').next() == Some(SYNC))
+        let text = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        text("syscall").split(' ').next() == Some(SYNC)
+            && !is_pause(text("wchan").trim())
+            && !text("stack").contains("get_signal+")
     })
 }
 
@@ -314,7 +319,15 @@ mod tests {
         fs::remove_file(syncing.join("ns/mnt")).unwrap();
         fs::create_dir_all(syncing.join("task/9")).unwrap();
         let call = format!("{SYNC} 0x0 0x7fff 0x0 0x0 0x0 0x0 0x7ffe 0x7ffd\n");
-        fs::write(syncing.join("task/9/syscall"), call).unwrap();
+        fs::write(syncing.join("task/9/syscall"), &call).unwrap();
+        let paused = process(proc, 9, "mnt:[1]", MOUNTS);
+        fs::create_dir_all(paused.join("task/9")).unwrap();
+        fs::write(paused.join("task/9/syscall"), &call).unwrap();
+        fs::write(paused.join("task/9/wchan"), "do_freezer_trap").unwrap();
+        fs::create_dir_all(paused.join("task/10")).unwrap();
+        fs::write(paused.join("task/10/syscall"), &call).unwrap();
+        let stack = "[<0>] get_signal+0x1e3/0x880\n[<0>] arch_do_signal_or_restart+0x4c/0x270\n";
+        fs::write(paused.join("task/10/stack"), stack).unwrap();
 
         let scan = scan(proc, Path::new("/mnt"), &["0:44".to_owned()]);
         let said: Vec<String> = scan.holders.iter().map(Holder::to_string).collect();

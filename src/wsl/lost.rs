@@ -1,7 +1,8 @@
 //! Drives that somebody else unmounted and did not bring back: which they are, and how WSL would mount them.
 //!
 //! WSL leaves the directory of a drive where it is, so an empty one with a letter for a name is one that is
-//! lost. Letter, root and options are those of /etc/wsl.conf and its defaults.
+//! lost. Letter, root and options are those of /etc/wsl.conf and its defaults. What is asked of a directory a child
+//! with a time limit asks: it may be a drive all the same.
 
 use std::io;
 use std::path::PathBuf;
@@ -31,21 +32,37 @@ pub fn lost(machine: &Machine) -> io::Result<Vec<Lost>> {
         return Ok(Vec::new());
     }
     let mounts = machine.mounts()?;
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&automount.root)
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let point = entry.path();
-        let name = entry.file_name();
-        let Some(letter) = name.to_str().filter(|name| is_letter(name)) else {
-            continue;
-        };
-        // What is mounted is asked for nothing, not even whether it is a directory.
-        if mounts.iter().any(|mount| mount.point == point) || !is_empty_directory(&entry) {
-            continue;
+    let names = match machine.list(&automount.root) {
+        Called::Ended { stdout, .. } => stdout,
+        called => {
+            let message = format!("{}: {}", automount.root.display(), called.why());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
+    };
+    // What is mounted is asked for nothing, not even whether it is a directory.
+    let candidates: Vec<(&str, PathBuf)> = names
+        .lines()
+        .filter(|name| is_letter(name))
+        .map(|letter| (letter, automount.root.join(letter)))
+        .filter(|(_, point)| !mounts.iter().any(|mount| mount.point == *point))
+        .collect();
+    // All at the same time, so that it takes as long as the slowest.
+    let empty: Vec<bool> = std::thread::scope(|scope| {
+        let asked: Vec<_> = candidates
+            .iter()
+            .map(|(_, point)| scope.spawn(move || machine.is_empty_dir(point)))
+            .collect();
+        let answers = asked.into_iter();
+        answers
+            .map(|answer| answer.join().unwrap_or(false))
+            .collect()
+    });
+    let mut found = Vec::new();
+    for ((letter, point), _) in candidates
+        .into_iter()
+        .zip(empty)
+        .filter(|(_, empty)| *empty)
+    {
         let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
         let mut options = vec![
             "noatime".to_owned(),
@@ -65,11 +82,6 @@ pub fn lost(machine: &Machine) -> io::Result<Vec<Lost>> {
 
 fn is_letter(name: &str) -> bool {
     name.len() == 1 && name.bytes().all(|byte| byte.is_ascii_lowercase())
-}
-
-fn is_empty_directory(entry: &std::fs::DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_dir())
-        && std::fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none())
 }
 
 /// Mounts them as WSL does.
@@ -117,7 +129,7 @@ mod tests {
     #[test]
     fn an_empty_directory_with_a_letter_is_a_lost_drive() {
         let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("win");
+        let root = dir.path().canonicalize().unwrap().join("win");
         for name in ["c", "d", "e", "wsl", "F", "f/in use"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
@@ -142,9 +154,17 @@ mod tests {
             .iter()
             .map(|drive| format!("{} {}", drive.source, drive.point.display()))
             .collect();
-        let root = root.display();
-        assert_eq!(words, [format!("C: {root}/c"), format!("E: {root}/e")]);
+        let shown = root.display();
+        assert_eq!(words, [format!("C: {shown}/c"), format!("E: {shown}/e")]);
         assert!(found[0].options.join(",").ends_with(",metadata,umask=22"));
+        // The root may be a link, while the kernel tells where the mount is.
+        std::os::unix::fs::symlink("win", dir.path().join("link")).unwrap();
+        let linked = conf(true).replace("/win/", "/link/");
+        std::fs::write(&machine.conf, linked).unwrap();
+        assert_eq!(lost(&machine).unwrap(), found);
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(lost(&machine).unwrap(), []);
+        std::fs::create_dir_all(root.join("c")).unwrap();
         std::fs::write(&machine.conf, conf(false)).unwrap();
         assert_eq!(lost(&machine).unwrap(), []);
         std::fs::write(&machine.conf, conf(true)).unwrap();

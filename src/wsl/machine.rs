@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::call::{Called, call};
 use super::conf::Automount;
-use super::drive::{self, Drives};
+use super::drive::{self, Drive, Drives};
+use super::ledger::{self, LedgerError};
+use super::{place, seccomp};
 use crate::model::mountinfo::{self, Mount};
 use crate::settings::Environment;
 use crate::tools::{self, Host};
@@ -100,12 +102,19 @@ impl Machine {
         Ok(self)
     }
 
-    /// Where WSL mounts drives and how.
+    /// Where WSL mounts drives and how. The kernel tells of mounts where links lead, so the root is told so,
+    /// too; links are followed up to a drive and no further.
     #[must_use]
     pub fn automount(&self) -> Automount {
-        std::fs::read(&self.conf)
+        let mut automount = std::fs::read(&self.conf)
             .map(|text| Automount::read(&String::from_utf8_lossy(&text)))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        if let Ok(mounts) = self.mounts() {
+            let drives = mounts.iter().filter(|mount| drive::is_of_kind(mount));
+            let stops: Vec<&Path> = drives.map(|mount| mount.point.as_path()).collect();
+            automount.root = place::lead(&automount.root, &stops).0;
+        }
+        automount
     }
 
     /// Every mount of our namespace.
@@ -125,6 +134,26 @@ impl Machine {
             return Ok(Drives::default());
         }
         Ok(drive::drives(&self.mounts()?, &self.automount().root))
+    }
+
+    /// Drives that are unmounted at the moment, whoever needs them away; none where this is not WSL.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub fn away(&self) -> Result<Vec<Drive>, LedgerError> {
+        if self.wsl.is_none() {
+            return Ok(Vec::new());
+        }
+        let boot = self.boot();
+        let away = ledger::peek(&self.ledger)?.filter(|away| away.boot == boot);
+        Ok(away.map(|away| away.drives).unwrap_or_default())
+    }
+
+    /// How many filters of system calls we are under, and with us what we start.
+    #[must_use]
+    pub fn filters(&self) -> u32 {
+        let status = std::fs::read_to_string(self.proc.join("self/status"));
+        seccomp::filters(&status.unwrap_or_default())
     }
 
     /// How many superblocks of 9p live in the kernel.
@@ -176,10 +205,16 @@ impl Machine {
 
     /// Lists a directory as the user does: a drive that is mounted and does not answer is none.
     pub(super) fn list(&self, dir: &Path) -> Called {
-        let words = ["ls", "-f", "--"].map(str::to_owned);
-        let mut argv = words.to_vec();
-        argv.push(dir.display().to_string());
-        call(&argv, LOOK_LIMIT)
+        let dir = dir.display().to_string();
+        call(&["ls", "-f", "--", &dir].map(str::to_owned), LOOK_LIMIT)
+    }
+
+    /// Whether a path is a directory with nothing in it; not where it does not answer.
+    pub(super) fn is_empty_dir(&self, path: &Path) -> bool {
+        let path = path.display().to_string();
+        let words = ["find", &path, "-maxdepth", "0", "-type", "d", "-empty"];
+        let called = call(&words.map(str::to_owned), LOOK_LIMIT);
+        matches!(called, Called::Ended { code: 0, stdout, .. } if !stdout.is_empty())
     }
 
     /// Runs our own look at all processes as root.

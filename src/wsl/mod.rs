@@ -18,8 +18,6 @@ mod place;
 mod proof;
 mod seccomp;
 
-use std::time::Duration;
-
 pub use away::{Ask, AwayError, Back, Policy, Talk};
 pub use conf::Automount;
 pub use drive::{Drive, Drives, drives};
@@ -28,17 +26,4 @@ pub use ledger::{Away, LedgerError, User, peek};
 pub use lost::{Lost, lost, mount_lost};
 pub use machine::{Machine, NoRoot};
 pub use place::drive_of;
-pub use seccomp::{is_filtered, write_profile};
-
-/// What a program says on its standard output, where it ends well within `limit`. It blocks.
-///
-/// # Errors
-/// Why it does not, as the end of a sentence.
-pub fn ask(argv: &[String], limit: Duration) -> Result<String, String> {
-    match call::call(argv, limit) {
-        call::Called::Ended {
-            code: 0, stdout, ..
-        } => Ok(stdout),
-        other => Err(other.why()),
-    }
-}
+pub use seccomp::{filters, is_filtered, write_profile};

@@ -1,5 +1,5 @@
-//! Whether a path lies on a drive, told without asking the drive: each link on the way is followed, and the walk
-//! ends as soon as it reaches a drive.
+//! Where a path leads and whether it lies on a drive, told without asking the drive: each link on the way is
+//! followed, and the walk ends as soon as it reaches a drive.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -12,25 +12,34 @@ const LINKS: u32 = 40;
 /// The drive on which an absolute path lies, or would lie once it is made.
 #[must_use]
 pub fn drive_of<'a>(path: &Path, drives: &'a [Drive]) -> Option<&'a Drive> {
+    let points: Vec<&Path> = drives.iter().map(|drive| drive.point.as_path()).collect();
+    let (_, on) = lead(path, &points);
+    on.map(|number| &drives[number])
+}
+
+/// Where an absolute path leads, its links followed up to the first of `stops`; and which of them it lies on.
+pub(super) fn lead(path: &Path, stops: &[&Path]) -> (PathBuf, Option<usize>) {
     let mut left: Vec<OsString> = words(path);
     let mut here = PathBuf::from("/");
     let mut links = 0;
     loop {
         // Of two that lie in each other the inner is the one.
-        let on = drives
-            .iter()
-            .filter(|drive| here.starts_with(&drive.point))
-            .max_by_key(|drive| drive.point.components().count());
+        let on = (0..stops.len())
+            .filter(|&number| here.starts_with(stops[number]))
+            .max_by_key(|&number| stops[number].components().count());
         if on.is_some() {
-            return on;
+            here.extend(left.into_iter().rev());
+            return (here, on);
         }
-        let word = left.pop()?;
+        let Some(word) = left.pop() else {
+            return (here, None);
+        };
         if word == ".." {
             here.pop();
             continue;
         }
         let next = here.join(&word);
-        if drives.iter().any(|drive| drive.point == next) {
+        if stops.contains(&next.as_path()) {
             here = next;
             continue;
         }
@@ -96,5 +105,15 @@ mod tests {
                 "{path}"
             );
         }
+        let points = [drives[0].point.as_path()];
+        assert_eq!(
+            lead(&root.join("home/again/x"), &points),
+            (root.join("mnt/c/cache/x"), Some(0))
+        );
+        symlink("../home/me", root.join("mnt/me")).unwrap();
+        assert_eq!(
+            lead(&root.join("mnt/me/state"), &points),
+            (root.join("home/me/state"), None)
+        );
     }
 }

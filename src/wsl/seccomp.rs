@@ -41,13 +41,26 @@ fn profile() -> String {
     PROFILE.replace("ARCHITECTURES", architectures)
 }
 
-/// Whether a process is under a profile, by the text of its `status`: mode 2 is a filter
-/// (`proc_pid_status(5)`). Without ours a privileged container has none.
+/// How many filters a process is under, by the text of its `status`: mode 2 is at least one, and since Linux 5.9
+/// they are counted (`proc_pid_status(5)`).
 #[must_use]
-pub fn is_filtered(status: &str) -> bool {
-    status
-        .lines()
-        .any(|line| line.strip_prefix("Seccomp:").map(str::trim) == Some("2"))
+pub fn filters(status: &str) -> u32 {
+    let field = |name: &str| {
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        value.trim().parse::<u32>().ok()
+    };
+    match field("Seccomp") {
+        Some(2) => field("Seccomp_filters").unwrap_or(1).max(1),
+        _ => 0,
+    }
+}
+
+/// Whether the first process of a container, by the text of its `status`, is under a filter of its own. It has
+/// those that we are under, `outer`, from us; without ours a privileged container has none besides.
+#[must_use]
+pub fn is_filtered(status: &str, outer: u32) -> bool {
+    filters(status) > outer
 }
 
 #[cfg(test)]
@@ -74,12 +87,17 @@ mod tests {
 
     #[test]
     fn a_filter_is_told_from_none_and_from_strict_mode() {
-        assert!(is_filtered(
-            "Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t1\n"
-        ));
+        let counted = |count: u32| format!("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t{count}\n");
+        assert!(is_filtered(&counted(1), 0));
         for mode in ["0", "1", "22", ""] {
-            assert!(!is_filtered(&format!("Seccomp:\t{mode}\n")), "{mode}");
+            assert!(!is_filtered(&format!("Seccomp:\t{mode}\n"), 0), "{mode}");
         }
-        assert!(!is_filtered("Seccomp_filters:\t2\n"));
+        assert!(!is_filtered("Seccomp_filters:\t2\n", 0));
+        // One that was there before the container is none of ours.
+        assert!(!is_filtered(&counted(1), 1));
+        assert!(is_filtered(&counted(2), 1));
+        // Where they are not counted, only the first can be seen.
+        assert!(is_filtered("Seccomp:\t2\n", 0));
+        assert!(!is_filtered("Seccomp:\t2\n", filters("Seccomp:\t2\n")));
     }
 }

@@ -7,6 +7,7 @@
     reason = "test support: each test binary uses a part of it"
 )]
 
+pub mod building;
 pub mod steps;
 
 use std::ffi::{OsStr, OsString};

@@ -45,11 +45,8 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Runs it, and waits for all that it has started.
-    pub fn run<F: Future<Output = StepResult>>(
-        self,
-        work: impl FnOnce(StepContext) -> F,
-    ) -> (StepResult, Vec<EventKind>) {
+    /// What the step gets, and what it says meanwhile.
+    pub fn begin(self) -> (StepContext, Heard) {
         let collected = Collect::default();
         let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
         let (hub, events) = Hub::start("run", self.clock, reporters).unwrap();
@@ -65,14 +62,36 @@ impl Stage<'_> {
             handover: self.handover,
             journal: Arc::new(Journal::open(&self.dir.join("journal.jsonl")).unwrap()),
         };
+        (ctx, Heard { hub, collected })
+    }
+
+    /// Runs it, and waits for all that it has started.
+    pub fn run<F: Future<Output = StepResult>>(
+        self,
+        work: impl FnOnce(StepContext) -> F,
+    ) -> (StepResult, Vec<EventKind>) {
+        let (ctx, heard) = self.begin();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .unwrap();
         let result = runtime.block_on(work(ctx));
         drop(runtime);
-        assert!(hub.join().is_empty());
-        let mut events = collected.0.lock().unwrap();
-        (result, events.drain(..).map(|event| event.kind).collect())
+        (result, heard.end())
+    }
+}
+
+/// What a step says.
+pub struct Heard {
+    hub: Hub,
+    collected: Collect,
+}
+
+impl Heard {
+    /// All of it, once nobody can say more.
+    pub fn end(self) -> Vec<EventKind> {
+        assert!(self.hub.join().is_empty());
+        let mut events = self.collected.0.lock().unwrap();
+        events.drain(..).map(|event| event.kind).collect()
     }
 }

@@ -35,9 +35,11 @@ fn no_hang() {
         LIMIT,
         &[
             "unguarded_hangs",
+            "watchdog_names_fm6",
             "seccomp_guard_finishes",
             "no_sync_in_kernel",
             "unmount_guard_finishes",
+            "late_pause_is_noticed",
         ],
     );
 }
@@ -51,6 +53,7 @@ fn drives_away_and_back() {
         &[
             "superblock_gone",
             "remount_same_options",
+            "no_sync_meets_a_drive",
             "two_builds_one_unmount",
             "holder_named",
             "other_namespace_found",
@@ -61,5 +64,9 @@ fn drives_away_and_back() {
 /// Whatever kills the tool, the drives come back.
 #[test]
 fn sudden_death() {
-    machine::run("deaths", LIMIT, &["sigkill_recovered"]);
+    machine::run(
+        "deaths",
+        LIMIT,
+        &["sigkill_recovered", "drives_back_within_10_s"],
+    );
 }

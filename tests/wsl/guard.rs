@@ -10,15 +10,10 @@ use isar_build_all::wsl::{Talk, settle_dead};
 use crate::common::eventually;
 use crate::world::{IMAGE, World};
 
-fn why(ended: &crate::world::Ended) -> String {
-    ended.result.why.clone().unwrap_or_default()
-}
-
 #[tokio::test]
 async fn drives_are_away_exactly_while_the_image_is_made() {
     let world = World::new(IMAGE);
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let ended = world.succeeds().await;
     assert_eq!(
         world.done(),
         [
@@ -35,7 +30,6 @@ async fn drives_are_away_exactly_while_the_image_is_made() {
             "end of one",
         ]
     );
-    assert!(world.is_whole(), "{}", world.read("proc/1/mountinfo"));
     assert_eq!(
         world.read("options.c"),
         "rw,noatime,dirsync,aname=drvfs;path=C:\\;uid=1000,cache=mmap,access=client,trans=virtio\n"
@@ -64,7 +58,7 @@ async fn two_builds_share_one_unmount_and_the_last_brings_the_drives_back() {
     let world = World::new(&format!("[ $id = one ] || sleep 0.6\n{image}"));
     let (one, two) = tokio::join!(world.build_one("one"), world.build_one("two"));
     for ended in [&one, &two] {
-        assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(ended));
+        assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", ended.why());
     }
     let done = world.done();
     let count = |what: &str| done.iter().filter(|line| line.starts_with(what)).count();
@@ -80,9 +74,8 @@ async fn a_holder_is_named_and_the_container_does_not_go_on() {
     let world = World::new(IMAGE);
     world.write("busy.c", "");
     world.process(77, "mnt/c/notes");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    let why = world.shorten(&why(&ended));
+    let ended = world.fails().await;
+    let why = world.shorten(&ended.why());
     assert!(
         why.contains("pid 77 (vim notes.txt): working directory mnt/c/notes"),
         "{why}"
@@ -102,7 +95,6 @@ async fn a_holder_is_named_and_the_container_does_not_go_on() {
             "mount 9p d"
         ]
     );
-    assert!(world.is_whole());
 }
 
 #[tokio::test]
@@ -127,7 +119,7 @@ async fn a_holder_is_waited_for() {
     });
     let ended = world.build().await;
     leaves.await.unwrap();
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", ended.why());
     let done = world.done();
     assert!(done.contains(&"sgdisk of one".to_owned()), "{done:?}");
     let waits = ended.warnings.iter().find(|said| said.starts_with("waits"));
@@ -147,7 +139,7 @@ async fn the_user_is_asked_and_decides() {
         world.write("busy.c", "");
         world.process(77, "mnt/c");
         let ended = world.build().await;
-        assert_eq!(ended.result.outcome, outcome, "{}", why(&ended));
+        assert_eq!(ended.result.outcome, outcome, "{}", ended.why());
         assert!(world.read("asked").contains("pid 77 (vim notes.txt)"));
         let sgdisk = world.done().contains(&"sgdisk of one".to_owned());
         assert_eq!(sgdisk, answer);
@@ -168,9 +160,8 @@ async fn a_superblock_that_lives_on_is_no_proof_however_often_it_is_tried() {
         world.patience = Duration::from_secs(4);
         world.unmount = how;
         world.write("sticky.c", "");
-        let ended = world.build().await;
-        assert_eq!(ended.result.outcome, Outcome::Failed);
-        let why = why(&ended);
+        let ended = world.fails().await;
+        let why = ended.why();
         assert!(why.contains("one superblock of 9p still lives"), "{why}");
         assert!(why.contains("another WSL distribution"), "{why}");
         let done = world.done();
@@ -179,7 +170,6 @@ async fn a_superblock_that_lives_on_is_no_proof_however_often_it_is_tried() {
             "{done:?}"
         );
         assert_eq!(done.last().unwrap(), "mount 9p d", "{done:?}");
-        assert!(world.is_whole());
     }
 }
 
@@ -196,14 +186,12 @@ async fn a_drive_in_another_namespace_is_found() {
     crate::world::link("mnt:[2]".as_ref(), &private.join("ns/mnt"));
     world.write("proc/90/mountinfo", &world.read("mountinfo.whole"));
     world.write("sticky.d", "");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    let why = world.shorten(&why(&ended));
+    let ended = world.fails().await;
+    let why = world.shorten(&ended.why());
     assert!(
         why.contains("pid 90 (vim notes.txt): its mount namespace has mnt/c"),
         "{why}"
     );
-    assert!(world.is_whole());
 }
 
 #[tokio::test]
@@ -216,15 +204,13 @@ async fn a_sync_that_is_under_way_is_not_unmounted_against() {
         162
     };
     world.write("proc/78/task/1/syscall", &format!("{number} 0x0 0x0\n"));
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    assert!(why(&ended).contains("sync(2) is under way already"));
+    let ended = world.fails().await;
+    assert!(ended.why().contains("sync(2) is under way already"));
     let done = world.done();
     assert!(
         !done.iter().any(|line| line.starts_with("umount")),
         "{done:?}"
     );
-    assert!(world.is_whole());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +234,7 @@ async fn stopped_while_it_waits_the_container_is_removed_and_never_goes_on() {
         });
         let ended = world.build().await;
         stops.await.unwrap();
-        assert_eq!(ended.result.outcome, Outcome::Cancelled, "{}", why(&ended));
+        assert_eq!(ended.result.outcome, Outcome::Cancelled, "{}", ended.why());
         let done = world.done();
         let after = done.iter().rposition(|line| line == "pause").unwrap();
         let after: Vec<&str> = done[after..].iter().map(String::as_str).collect();
@@ -268,8 +254,7 @@ async fn stopped_while_it_waits_the_container_is_removed_and_never_goes_on() {
 async fn an_engine_that_cannot_pause_has_them_unmounted_long_before_the_image() {
     let world = World::new(IMAGE);
     world.write("no-pause", "");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let ended = world.succeeds().await;
     assert_eq!(
         world.done(),
         [
@@ -288,8 +273,7 @@ async fn an_engine_that_cannot_pause_has_them_unmounted_long_before_the_image() 
 async fn a_pause_that_failed_and_froze_the_container_all_the_same_is_undone() {
     let world = World::new(IMAGE);
     world.write("late-pause", "");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    world.succeeds().await;
     assert_eq!(
         world.done(),
         [
@@ -303,28 +287,23 @@ async fn a_pause_that_failed_and_froze_the_container_all_the_same_is_undone() {
             "mount 9p d"
         ]
     );
-    assert!(world.is_whole());
 
     // One that cannot be undone would let the build stand still for ever.
     let world = World::new(IMAGE);
     world.write("late-pause", "");
     world.write("no-unpause", "");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    let why = why(&ended);
+    let ended = world.fails().await;
+    let why = ended.why();
     assert!(why.contains("cannot go on: Error: the runtime"), "{why}");
     assert_eq!(world.done(), ["pause", "rm"]);
-    assert!(world.is_whole());
 }
 
 #[tokio::test]
 async fn a_ledger_that_is_lost_meanwhile_loses_no_drive() {
     let world = World::new(&IMAGE.replace("sgdisk\n", "sgdisk\nrm \"$W/ledger/drives.json\"\n"));
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    world.succeeds().await;
     let done = world.done();
     assert!(done.contains(&"mount 9p c".to_owned()), "{done:?}");
-    assert!(world.is_whole(), "{}", world.read("proc/1/mountinfo"));
 }
 
 #[tokio::test]
@@ -339,14 +318,12 @@ async fn a_ledger_that_cannot_be_used_is_tried_again_as_the_build_ends() {
             .replace("sgdisk\n", break_it)
             .replace("say \"end", mend_it),
     );
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let ended = world.succeeds().await;
     let said = ended.warnings.join("\n");
     assert!(said.contains("are still unmounted"), "{said}");
     let done = world.done();
     let at = |what: &str| done.iter().position(|line| line == what);
     assert!(at("mount 9p c") > at("end of one"), "{done:?}");
-    assert!(world.is_whole(), "{}", world.read("proc/1/mountinfo"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,8 +356,7 @@ async fn what_is_left_to_the_watcher_stays_away_until_it_settles_the_ledger() {
 async fn without_a_container_they_are_away_for_the_whole_build() {
     let mut world = World::new("say \"build of $id\"");
     world.kas = true;
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    world.succeeds().await;
     assert_eq!(
         world.done(),
         [
@@ -391,15 +367,15 @@ async fn without_a_container_they_are_away_for_the_whole_build() {
             "mount 9p d"
         ]
     );
-    assert!(world.is_whole());
 
     let mut world = World::new("say \"build of $id\"");
     world.kas = true;
     world.write("busy.d", "");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    assert_eq!(world.done(), ["umount d", "umount c", "mount 9p c"]);
-    assert!(world.is_whole());
+    world.fails().await;
+    assert_eq!(
+        world.done(),
+        ["umount d", "umount c", "umount d", "mount 9p c"]
+    );
 }
 
 #[tokio::test]
@@ -412,11 +388,9 @@ async fn a_failed_image_task_and_a_killed_build_bring_them_back_too() {
         &IMAGE.replace("sgdisk\n", "still; rm \"$W/container.$name\"; exit 137\n"),
     ] {
         let world = World::new(behave);
-        let ended = world.build().await;
-        assert_eq!(ended.result.outcome, Outcome::Failed);
+        world.fails().await;
         let done = world.done();
         assert!(done.contains(&"mount 9p d".to_owned()), "{done:?}");
-        assert!(world.is_whole());
     }
 }
 
@@ -444,8 +418,7 @@ async fn under_a_filter_that_is_seen_nothing_is_unmounted() {
     for choice in [SyncGuard::Auto, SyncGuard::Seccomp] {
         let mut world = World::new(&IMAGE.replace("attend", "sleep 1"));
         world.choice = choice;
-        let ended = world.build().await;
-        assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+        let ended = world.succeeds().await;
         assert_eq!(world.done(), ["sgdisk of one meets a drive", "end of one"]);
         assert!(ended.warnings.is_empty(), "{:?}", ended.warnings);
         let option = "--security-opt seccomp=project/.isar-build-all/wsl/seccomp.json";
@@ -459,21 +432,18 @@ async fn a_filter_that_the_engine_dropped_is_none() {
     let mut world = World::new(IMAGE);
     world.choice = SyncGuard::Auto;
     world.write("status", "Seccomp:\t0\n");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Succeeded, "{}", why(&ended));
+    let ended = world.succeeds().await;
     assert!(world.done().contains(&"sgdisk of one".to_owned()));
     assert!(
         ended.warnings[0].contains("did not apply"),
         "{:?}",
         ended.warnings
     );
-    assert!(world.is_whole());
 
     let mut world = World::new(IMAGE);
     world.choice = SyncGuard::Seccomp;
     world.write("status", "Seccomp:\t0\n");
-    let ended = world.build().await;
-    assert_eq!(ended.result.outcome, Outcome::Failed);
-    assert!(why(&ended).contains("did not apply the seccomp profile"));
+    let ended = world.fails().await;
+    assert!(ended.why().contains("did not apply the seccomp profile"));
     assert_eq!(world.done(), ["rm"]);
 }

@@ -10,5 +10,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod guard;
+mod late;
 mod ledger;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

@@ -3,28 +3,22 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isar_build_all::exec::StopLevel;
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{Event, EventKind};
-use isar_build_all::model::matrix::{Variant, VariantKey};
-use isar_build_all::report::{Hub, Reporter};
-use isar_build_all::settings::{
-    CommandLine, Environment, Holders, LayerInput, Settings, SyncGuard, Unmount,
-};
-use isar_build_all::state::journal::Journal;
-use isar_build_all::steps::build::{Ask, BuildTools, Guarding, build};
-use isar_build_all::steps::{Handover, StepContext, StepResult};
-use isar_build_all::tools::{Engine, EngineKind, Kas, KasContainer, Runner, Version};
+use isar_build_all::model::event::EventKind;
+use isar_build_all::model::outcome::Outcome;
+use isar_build_all::settings::{CommandLine, Holders, SyncGuard, Unmount};
+use isar_build_all::steps::StepResult;
+use isar_build_all::steps::build::{Ask, BuildTools, Guarding};
 use isar_build_all::wsl::{Keeper, Machine, Policy, write_profile};
 use tokio::sync::watch;
 
 use crate::common::{script, tool};
+use crate::support::building;
 
 /// Writes its words into the list and knows the world's directory as `$W`.
 const HEAD: &str =
@@ -48,7 +42,11 @@ say "umount $name"
 # What must be on the disk by now.
 cp "$W/journal.jsonl" "$W/journal.then" 2>/dev/null
 cp "$W/ledger/drives.json" "$W/ledger.then" 2>/dev/null
+if [ -e "$W/freezes-late" ]; then
+	for container in "$W"/container.*; do : > "$W/paused.${container##*/container.}"; done
+fi
 if [ -e "$W/busy.$name" ]; then
+	grep -q once "$W/busy.$name" && rm "$W/busy.$name"
 	echo "umount: $last: target is busy." >&2
 	exit 32
 fi
@@ -66,6 +64,11 @@ fi
 name=$(basename "$6")
 say "mount $2 $name"
 echo "$4" > "$W/options.$name"
+tries=0
+while [ -e "$W/mounts-late" ] && [ $tries -lt 250 ] && ! ls "$W" | grep -q '^paused'; do
+	sleep 0.02
+	tries=$((tries + 1))
+done
 [ -e "$W/gone.$name" ] && { echo "mount: $5: no such device" >&2; exit 32; }
 grep " $6 " "$W/mountinfo.whole" | sed 's/0:4/0:5/' >> "$W/proc/self/mountinfo"
 : > "$W/bdi/9p-$name"
@@ -77,6 +80,10 @@ case "$1" in
 pause)
 	[ -e "$W/no-pause" ] && { echo "Error: cgroups v1 cannot pause" >&2; exit 125; }
 	[ -e "$W/container.$last" ] || { echo "Error: no such container" >&2; exit 125; }
+	if [ -e "$W/freezes-late" ] && [ "$(grep -c '^pause' "$W/done")" = "$(cat "$W/freezes-late")" ]; then
+		echo "Error: waits for what is in the kernel" >&2
+		exit 125
+	fi
 	: > "$W/paused.$last"; say pause
 	[ -e "$W/late-pause" ] && { echo "Error: timed out" >&2; exit 125; }
 	exit 0 ;;
@@ -136,20 +143,6 @@ sleep 0.5
 say "end of $id"
 "#;
 
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<EventKind>>>);
-
-impl Reporter for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.0.lock().unwrap().push(event.kind.clone());
-        Ok(())
-    }
-}
-
 pub struct World {
     dir: tempfile::TempDir,
     pub choice: SyncGuard,
@@ -166,6 +159,12 @@ pub struct World {
 pub struct Ended {
     pub result: StepResult,
     pub warnings: Vec<String>,
+}
+
+impl Ended {
+    pub fn why(&self) -> String {
+        self.result.why.clone().unwrap_or_default()
+    }
 }
 
 impl World {
@@ -248,9 +247,11 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// What was done, in order.
+    /// What was done, in order; what was tried several times in a row, once.
     pub fn done(&self) -> Vec<String> {
-        self.read("done").lines().map(str::to_owned).collect()
+        let mut done: Vec<String> = self.read("done").lines().map(str::to_owned).collect();
+        done.dedup();
+        done
     }
 
     /// A process in our mount namespace, with its working directory.
@@ -283,47 +284,6 @@ impl World {
         }
     }
 
-    fn settings(&self) -> Settings {
-        Settings::resolve(&LayerInput {
-            project_dir: self.path("project"),
-            working_dir: self.path("project"),
-            user: None,
-            project: None,
-            environment: Environment::new(&self.path("home"), Vec::<(String, String)>::new()),
-            command_line: CommandLine {
-                stop_timeout: Some(3),
-                ..CommandLine::default()
-            },
-        })
-        .unwrap()
-    }
-
-    fn runner(&self) -> Runner {
-        let version = Version::new(5, 5);
-        if self.kas {
-            return Runner::Kas(Kas {
-                program: self.path("bin/run/kas"),
-                version,
-            });
-        }
-        Runner::Container {
-            kas_container: KasContainer {
-                program: self.path("bin/run/kas-container"),
-                version,
-                mode_flag: "--isar-privileged",
-            },
-            engine: Box::new(Engine {
-                kind: EngineKind::Podman,
-                program: self.path("bin/podman"),
-                version,
-                prefix: vec![self.path("bin/podman").display().to_string()],
-                environment: Vec::new(),
-                passed_over: Vec::new(),
-                notes: Vec::new(),
-            }),
-        }
-    }
-
     fn asker(&self) -> Option<Ask> {
         let answers = Mutex::new(self.answers.clone()?.into_iter());
         let (busy, asked) = (self.path("busy.c"), self.path("asked"));
@@ -351,53 +311,28 @@ impl World {
     }
 
     pub async fn build_one(&self, id: &str) -> Ended {
-        let variant = Variant {
-            key: VariantKey {
-                machine: "qemuamd64".to_owned(),
-                id: id.to_owned(),
-            },
-            arch: Arch::Amd64,
-            axes: Vec::new(),
-            kas: vec!["kas/base.yml".to_owned()],
-            attr_path: Vec::new(),
-            artifacts: Vec::new(),
-        };
-        let recorder = Recorder::default();
-        let clock = Arc::new(jiff::Timestamp::now);
-        let (hub, events) = Hub::start("r1", clock, vec![Box::new(recorder.clone())]).unwrap();
-        let ctx = StepContext {
-            node: format!("build:qemuamd64/{id}"),
-            run: "r1".to_owned(),
-            variant: Arc::new(variant),
-            settings: Arc::new(self.settings()),
-            events,
-            stop: self.stop.subscribe(),
-            share: Default::default(),
-            variables: Vec::new(),
-            handover: Arc::new(Handover::default()),
-            journal: Arc::new(Journal::open(&self.path("journal.jsonl")).unwrap()),
-        };
         let profile = (self.choice != SyncGuard::Unmount)
             .then(|| write_profile(&self.path("project/.isar-build-all")).unwrap());
         let tools = BuildTools {
-            runner: self.runner(),
+            runner: building::runner(&self.path("bin/run"), &self.path("bin"), self.kas),
             watcher: None,
             guarding: Some(Guarding {
                 choice: self.choice,
                 profile,
+                outer_filters: self.machine().filters(),
                 keeper: Ok(self.keeper()),
                 ask: self.asker(),
             }),
             system_root: "/".into(),
             project_dir: self.path("project"),
         };
-        let result = build(&ctx, &tools).await.result;
-        drop(ctx);
-        assert!(hub.join().is_empty());
-        let warnings = recorder
-            .0
-            .lock()
-            .unwrap()
+        let line = CommandLine {
+            stop_timeout: Some(3),
+            ..CommandLine::default()
+        };
+        let (dir, stop) = (self.dir.path(), self.stop.subscribe());
+        let (result, events) = building::build_one(dir, id, line, stop, &tools).await;
+        let warnings = events
             .iter()
             .filter_map(|event| match event {
                 EventKind::Warning { message, .. } => Some(self.shorten(message)),
@@ -405,6 +340,23 @@ impl World {
             })
             .collect();
         Ended { result, warnings }
+    }
+
+    /// A build that ends well, after which the drives are back.
+    pub async fn succeeds(&self) -> Ended {
+        self.ends(Outcome::Succeeded).await
+    }
+
+    /// A build that fails, after which the drives are back.
+    pub async fn fails(&self) -> Ended {
+        self.ends(Outcome::Failed).await
+    }
+
+    async fn ends(&self, outcome: Outcome) -> Ended {
+        let ended = self.build().await;
+        assert_eq!(ended.result.outcome, outcome, "{}", ended.why());
+        assert!(self.is_whole(), "{}", self.read("proc/1/mountinfo"));
+        ended
     }
 
     pub fn shorten(&self, text: &str) -> String {

@@ -15,17 +15,10 @@ const LITTLE_ROOM: u64 = 10 * GIB;
 /// A line for each directory that we may not write to, and one for each file system.
 /// What lies on a Windows drive is left alone: a drive that does not answer would keep us for ever.
 pub(super) fn directory_checks(settings: &Settings, drives: &[Drive]) -> Vec<Check> {
-    let directories = [
-        ("state-dir", &settings.state_dir.value),
-        ("build-root", &settings.build_root.value),
-        ("output-dir", &settings.output_dir.value),
-        ("dl-dir", &settings.dl_dir.value),
-        ("sstate-dir", &settings.sstate_dir.value),
-        ("repo-ref-dir", &settings.repo_ref_dir.value),
-    ];
     let mut file_systems = Groups::new();
     let mut refused = Groups::new();
-    let on_linux = directories
+    let on_linux = settings
+        .directories()
         .into_iter()
         .filter(|(_, path)| drive_of(path, drives).is_none());
     for (name, path) in on_linux {

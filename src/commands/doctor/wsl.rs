@@ -23,7 +23,11 @@ pub(super) fn wsl_checks(
                 .says(said)
                 .hint(Some(MOVE.to_owned()))
         })),
-        Err(error) => checks.push(Check::new("wsl", Verdict::Fail).says(error.to_string())),
+        Err(failure) => checks.push(
+            Check::new("wsl", Verdict::Fail)
+                .says(failure.message)
+                .hint(failure.hint),
+        ),
     }
     checks.extend(away_check(&machine));
     checks.push(guard_check(machine, host, settings, environment));
@@ -59,13 +63,8 @@ fn drives_check(machine: &Machine) -> Check {
 }
 
 fn away_check(machine: &Machine) -> Option<Check> {
-    let away = match wsl::peek(&machine.ledger) {
-        Ok(away) => away?,
-        Err(error) => {
-            let check = Check::new("drives", Verdict::Warn).says(error.to_string());
-            return Some(check.hint(error.hint()));
-        }
-    };
+    // Where it cannot be read, that was said of the directories.
+    let away = wsl::peek(&machine.ledger).ok()??;
     if away.users.iter().any(|user| user.lives(&machine.proc)) {
         return None;
     }
@@ -178,6 +177,59 @@ mod tests {
 
         This host cannot build: 1 failure, 0 warnings.
         "#);
+    }
+
+    /// A drive that another run has unmounted at the moment.
+    #[test]
+    fn a_directory_on_a_drive_that_is_away_is_misplaced_too() {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("proc/self")).unwrap();
+        std::fs::create_dir_all(at("proc/sys/kernel/random")).unwrap();
+        let root = "24 1 8:1 / / rw - ext4 /dev/sda rw\n";
+        let whole = format!("{root}75 24 0:44 / /mnt/c rw - 9p C:\\134 rw\n");
+        let mounts = |text: &str| std::fs::write(at("proc/self/mountinfo"), text).unwrap();
+        std::fs::write(at("proc/sys/kernel/random/boot_id"), "this\n").unwrap();
+        let machine = Machine {
+            wsl: Some("Debian".to_owned()),
+            proc: at("proc"),
+            conf: at("wsl.conf"),
+            ledger: at("ledger"),
+            ..Machine::capture(&host())
+        };
+        mounts(&whole);
+        let drives = machine.drives().unwrap().drives;
+        mounts(root);
+        let variables = [("DL_DIR", "/mnt/c/downloads")];
+        let input = LayerInput {
+            project_dir: dir.path().into(),
+            working_dir: dir.path().into(),
+            environment: Environment::new(dir.path(), variables),
+            ..LayerInput::default()
+        };
+        let settings = Settings::resolve(&input).unwrap();
+        assert_eq!(
+            misplaced(&settings, &machine).unwrap(),
+            Vec::<String>::new()
+        );
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(at("ledger"))
+            .unwrap();
+        for (boot, count) in [("another", 0), ("this", 1)] {
+            let away = wsl::Away {
+                boot: boot.to_owned(),
+                drives: drives.clone(),
+                users: Vec::new(),
+            };
+            std::fs::write(at("ledger/drives.json"), serde_json::to_vec(&away).unwrap()).unwrap();
+            let said = misplaced(&settings, &machine).unwrap();
+            assert_eq!(said.len(), count, "{said:?}");
+        }
+        // What is not understood may have it, too.
+        std::fs::write(at("ledger/drives.json"), "{").unwrap();
+        assert!(misplaced(&settings, &machine).is_err());
     }
 
     #[test]

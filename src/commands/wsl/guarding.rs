@@ -11,7 +11,7 @@ use crate::commands::failure::Failure;
 use crate::settings::{Environment, Holders, Settings, SyncGuard};
 use crate::steps::build::{Ask, Guarding};
 use crate::tools::{Host, Runner};
-use crate::wsl::{Keeper, Machine, Policy, drive_of, write_profile};
+use crate::wsl::{Drive, Keeper, Machine, Policy, drive_of, write_profile};
 
 /// What there is to decide from.
 pub(in crate::commands) struct Place<'a> {
@@ -26,17 +26,10 @@ pub(in crate::commands) struct Place<'a> {
 pub(in crate::commands) fn misplaced(
     settings: &Settings,
     machine: &Machine,
-) -> std::io::Result<Vec<String>> {
-    let drives = machine.drives()?.drives;
-    let places = [
-        ("state-dir", &settings.state_dir.value),
-        ("build-root", &settings.build_root.value),
-        ("output-dir", &settings.output_dir.value),
-        ("dl-dir", &settings.dl_dir.value),
-        ("sstate-dir", &settings.sstate_dir.value),
-        ("repo-ref-dir", &settings.repo_ref_dir.value),
-    ];
-    Ok(places
+) -> Result<Vec<String>, Failure> {
+    let drives = drives(machine)?;
+    Ok(settings
+        .directories()
         .into_iter()
         .filter_map(|(name, path)| {
             let drive = drive_of(path, &drives)?;
@@ -48,6 +41,15 @@ pub(in crate::commands) fn misplaced(
             ))
         })
         .collect())
+}
+
+/// The Windows drives, those that are unmounted at the moment among them.
+fn drives(machine: &Machine) -> Result<Vec<Drive>, Failure> {
+    let there = machine.drives().map_err(Failure::environment)?.drives;
+    let away = machine
+        .away()
+        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+    Ok(there.into_iter().chain(away).collect())
 }
 
 /// What to do about [`misplaced`] directories.
@@ -100,7 +102,7 @@ pub(in crate::commands) fn guarding(
     }
     let machine = Machine::capture(place.host);
     if choice == SyncGuard::Unmount {
-        let drives = machine.drives().map_err(Failure::environment)?.drives;
+        let drives = drives(&machine)?;
         if let Some(drive) = drive_of(place.project_dir, &drives) {
             let message = format!(
                 "the project {} lies on the Windows drive {}, which is to be unmounted while an image is made",
@@ -111,6 +113,7 @@ pub(in crate::commands) fn guarding(
             return Err(Failure::environment(message).hint(Some(hint.to_owned())));
         }
     }
+    let outer_filters = machine.filters();
     let policy = Policy {
         unmount: settings.wsl_unmount.value,
         holders: settings.wsl_holders.value,
@@ -125,6 +128,7 @@ pub(in crate::commands) fn guarding(
     Ok(Some(Guarding {
         choice,
         profile,
+        outer_filters,
         keeper,
         ask: asker(settings),
     }))

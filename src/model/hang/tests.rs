@@ -201,6 +201,25 @@ fn sleeping_like_this_by_intent_is_no_hang() {
     }
 }
 
+/// Of Debian's Linux 6.1, where the trap is a part of its caller.
+#[test]
+fn one_that_is_paused_as_it_leaves_sync_is_told_to_be_paused() {
+    let paused = ["get_signal", IN_SYNC[1], "[<0>] get_signal+0x1e3/0x880\n"];
+    let now = || {
+        look(
+            family(vec![one((30, 20), "sgdisk", 'S', 4, 12, paused)]),
+            Vec::new(),
+        )
+    };
+    let Finding::Waiting(waiting) = compare(&now(), &now(), GAP) else {
+        panic!("it waits");
+    };
+    assert_eq!(
+        waiting[0].to_string(),
+        "sgdisk (pid 30) is paused with its container"
+    );
+}
+
 #[test]
 fn a_number_that_now_is_anothers_is_not_the_same_thread() {
     let before = look(

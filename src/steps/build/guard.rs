@@ -6,16 +6,17 @@
 //! fails. Knows nothing of how drives go and come.
 
 mod answers;
+mod ear;
+mod maybe;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::command::{engine_command, engine_words};
-use crate::exec::{StopLevel, quiet};
-use crate::model::console::{ImageTasks, Said};
+use crate::exec::{StopLevel, ask, quiet};
 use crate::settings::SyncGuard;
 use crate::state::journal::Entry;
 use crate::steps::capture::blocking;
@@ -23,6 +24,8 @@ use crate::steps::{StepContext, StepResult};
 use crate::tools::Engine;
 use crate::wsl::{AwayError, Back, Drive, Hold, Keeper, LedgerError, Talk, Untaken, is_filtered};
 use answers::{goes_on, says_gone};
+pub(super) use ear::{Cue, Ear};
+pub(super) use maybe::MaybeWatch;
 
 /// How long the engine may take to pause a container, or to let it go on.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +35,9 @@ const TRIES: u32 = 5;
 
 /// How long the engine is asked to let a container go on.
 const UNPAUSE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a container is paused after all whose pause the engine gave up.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How long the engine may take to remove a container.
 const REMOVAL: Duration = Duration::from_secs(20);
@@ -46,6 +52,8 @@ pub struct Guarding {
     pub choice: SyncGuard,
     /// The filter for their containers, where one is to be tried.
     pub profile: Option<PathBuf>,
+    /// How many filters we are under ourselves.
+    pub outer_filters: u32,
     /// Who takes drives away; or why nobody can, with a hint.
     pub keeper: Result<Keeper, (String, String)>,
     /// Who is asked.
@@ -57,51 +65,6 @@ impl Guarding {
     #[must_use]
     pub fn profile(&self) -> Option<&Path> {
         self.profile.as_deref()
-    }
-}
-
-/// What of a build's output matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cue {
-    /// Its container runs.
-    Alive,
-    /// An image is being made now.
-    Image,
-    /// None is any more.
-    NoImage,
-}
-
-/// Listens to a build's output and passes cues on.
-pub(super) struct Ear {
-    cues: UnboundedSender<Cue>,
-    tasks: ImageTasks,
-    is_alive: bool,
-}
-
-impl Ear {
-    pub(super) fn new() -> (Ear, UnboundedReceiver<Cue>) {
-        let (cues, heard) = unbounded_channel();
-        let ear = Ear {
-            cues,
-            tasks: ImageTasks::default(),
-            is_alive: false,
-        };
-        (ear, heard)
-    }
-
-    pub(super) fn hear(&mut self, said: Option<&Said<'_>>) {
-        let Some(said) = said else { return };
-        let image = self.tasks.hear(said);
-        let first = !self.is_alive && matches!(said, Said::Progress { .. });
-        self.is_alive |= first;
-        let cue = match image {
-            Some(true) => Cue::Image,
-            Some(false) => Cue::NoImage,
-            None if first => Cue::Alive,
-            None => return,
-        };
-        // Nobody listens once the build has been given up.
-        let _ = self.cues.send(cue);
     }
 }
 
@@ -132,6 +95,8 @@ pub(super) struct SyncWatch {
     failed: Option<StepResult>,
     /// The container was removed, or is to be: nothing more is done for it.
     given_up: bool,
+    /// The engine gave up pausing it, and the kernel may still.
+    may_freeze: bool,
 }
 
 impl SyncWatch {
@@ -160,6 +125,7 @@ impl SyncWatch {
             is_watched: false,
             failed: None,
             given_up: false,
+            may_freeze: false,
         }
     }
 
@@ -193,22 +159,42 @@ impl SyncWatch {
 
     /// Acts on cues until the build's output has ended.
     pub(super) async fn follow(&mut self, mut heard: UnboundedReceiver<Cue>) {
-        while let Some(cue) = heard.recv().await {
+        while let Some(cue) = self.next(&mut heard).await {
             if self.given_up {
                 continue;
             }
             match (cue, self.way) {
                 (Cue::Alive | Cue::Image, Way::Filter { seen: false }) => {
                     self.look_at_filter().await;
-                    if cue == Cue::Image && self.way == Way::AtSight && !self.given_up {
-                        self.image_begins().await;
+                    if self.way == Way::AtSight && !self.given_up {
+                        self.act_at_sight(cue, &mut heard).await;
                     }
                 }
-                (Cue::Alive, Way::AtSight) => self.try_pause().await,
-                (Cue::Image, Way::AtSight) => self.image_begins().await,
-                (Cue::NoImage, Way::AtSight) => self.give_back().await,
+                (cue, Way::AtSight) => self.act_at_sight(cue, &mut heard).await,
                 (Cue::Alive | Cue::Image | Cue::NoImage, _) => {}
             }
+        }
+    }
+
+    async fn next(&mut self, heard: &mut UnboundedReceiver<Cue>) -> Option<Cue> {
+        while self.may_freeze && !self.given_up {
+            match tokio::time::timeout(LOOK, heard.recv()).await {
+                Ok(cue) => return cue,
+                Err(_) => self.thaw().await,
+            }
+        }
+        heard.recv().await
+    }
+
+    async fn act_at_sight(&mut self, cue: Cue, heard: &mut UnboundedReceiver<Cue>) {
+        match cue {
+            Cue::Alive => self.try_pause().await,
+            Cue::Image if self.hold.is_some() => {}
+            Cue::Image => {
+                let asked = self.pause().await;
+                self.image_begins(asked).await;
+            }
+            Cue::NoImage => self.image_ends(heard).await,
         }
     }
 
@@ -228,18 +214,16 @@ impl SyncWatch {
     /// without a word.
     async fn look_at_filter(&mut self) {
         let argv = self.engine_words(&["exec", &self.name, "cat", "/proc/1/status"]);
-        let asked = blocking(move || crate::wsl::ask(&argv, ENGINE_LIMIT)).await;
-        let why = match asked {
-            Ok(Ok(status)) if is_filtered(&status) => {
+        let why = match ask(&argv, ENGINE_LIMIT).await {
+            Ok(status) if is_filtered(&status, self.guarding.outer_filters) => {
                 self.way = Way::Filter { seen: true };
                 return;
             }
-            Ok(Ok(_)) => "the engine did not apply the seccomp profile".to_owned(),
-            Ok(Err(_)) if self.has_ended().await => return,
-            Ok(Err(why)) => {
+            Ok(_) => "the engine did not apply the seccomp profile".to_owned(),
+            Err(_) if self.has_ended().await => return,
+            Err(why) => {
                 format!("the container could not be asked for its seccomp profile: {why}")
             }
-            Err(result) => result.why.unwrap_or_default(),
         };
         if self.guarding.choice == SyncGuard::Seccomp {
             let failed = StepResult::failed(format!(
@@ -254,7 +238,6 @@ impl SyncWatch {
             None,
         );
         self.way = Way::AtSight;
-        self.try_pause().await;
     }
 
     /// Tries early what is needed later: an engine that cannot pause is known before it matters.
@@ -275,16 +258,14 @@ impl SyncWatch {
             None,
         );
         self.way = Way::Whole;
-        if let Err(error) = self.take().await {
-            self.refuse(error).await;
+        match self.take().await {
+            Ok(()) => self.thaw().await,
+            Err(error) => self.refuse(error).await,
         }
     }
 
-    async fn image_begins(&mut self) {
-        if self.hold.is_some() {
-            return;
-        }
-        let asked = self.pause().await;
+    /// An image begins, and the container was asked to pause.
+    async fn image_begins(&mut self, asked: Paused) {
         if matches!(asked, Paused::GivenUp) {
             return;
         }
@@ -305,9 +286,40 @@ impl SyncWatch {
             // Also where a stop was asked for meanwhile: only a container that runs can stop by itself, and
             // nothing in it can hang any more.
             Ok(()) if paused => self.unpause().await,
-            Ok(()) => {}
+            Ok(()) => self.thaw().await,
             // Not unpaused: what runs on would reach a drive.
             Err(error) => self.refuse(error).await,
+        }
+    }
+
+    /// No image is made any more: the drives come back. Where the next image begins before they are all back,
+    /// the container is paused then and not afterwards, when sgdisk may have met one.
+    async fn image_ends(&mut self, heard: &mut UnboundedReceiver<Cue>) {
+        let mut giving = std::pin::pin!(self.give());
+        let mut asked = None;
+        let mut is_open = true;
+        let given = loop {
+            tokio::select! {
+                given = &mut giving => break given,
+                cue = heard.recv(), if is_open && asked.is_none() => match cue {
+                    Some(Cue::Image) => asked = Some(self.pause().await),
+                    Some(Cue::Alive | Cue::NoImage) => {}
+                    None => is_open = false,
+                },
+            }
+        };
+        self.given(given);
+        if let Some(asked) = asked {
+            self.image_begins(asked).await;
+        }
+    }
+
+    /// Lets a container go on that was paused late: where the engine gave up pausing it, the kernel still does
+    /// as soon as the last of its system calls is done (cgroup v2).
+    async fn thaw(&mut self) {
+        if self.is_frozen().await == Some(true) {
+            self.may_freeze = false;
+            self.unpause().await;
         }
     }
 
@@ -324,6 +336,7 @@ impl SyncWatch {
             None => !goes_on(code, &said) && !self.has_ended().await,
         };
         if !is_frozen {
+            self.may_freeze = true;
             return Paused::No(why);
         }
         self.give_up_frozen(&said).await;
@@ -362,8 +375,8 @@ impl SyncWatch {
         let words = ["container", "inspect", "--format", "{{.State.Paused}}"];
         let mut argv = self.engine_words(&words);
         argv.push(self.name.clone());
-        let asked = blocking(move || crate::wsl::ask(&argv, ENGINE_LIMIT)).await;
-        asked.ok()?.ok()?.trim().parse().ok()
+        let asked = ask(&argv, ENGINE_LIMIT).await;
+        asked.ok()?.trim().parse().ok()
     }
 
     /// Whether there is no container any more: then nothing in it can hang. An engine that could not be
@@ -486,41 +499,52 @@ impl SyncWatch {
     }
 
     async fn give_back(&mut self) {
-        let mut holds = std::mem::take(&mut self.owed);
-        holds.extend(self.hold.take());
-        for hold in holds {
-            self.give_one_back(hold).await;
-        }
+        let given = self.give().await;
+        self.given(given);
     }
 
-    async fn give_one_back(&mut self, mut hold: Hold) {
+    /// Gives back whatever is held.
+    fn give(&mut self) -> impl Future<Output = Given> + use<> {
         let is_watched = self.is_watched;
-        let done: Result<(Result<Back, LedgerError>, Hold), StepResult> = blocking(move || {
-            hold.leave_to_watcher(is_watched);
-            (hold.give_back(), hold)
+        let mut holds = std::mem::take(&mut self.owed);
+        holds.extend(self.hold.take());
+        blocking(move || {
+            let give = |mut hold: Hold| {
+                hold.leave_to_watcher(is_watched);
+                (hold.give_back(), hold)
+            };
+            holds.into_iter().map(give).collect()
         })
-        .await;
-        match done {
-            Ok((Ok(back), _)) => {
-                for (message, hint) in back.problems {
-                    self.say(message, hint);
+    }
+
+    /// Says what came of it.
+    fn given(&mut self, given: Given) {
+        let given = given.unwrap_or_else(|result| {
+            self.say(result.why.unwrap_or_default(), None);
+            Vec::new()
+        });
+        for (given, hold) in given {
+            match given {
+                Ok(back) => {
+                    for (message, hint) in back.problems {
+                        self.say(message, hint);
+                    }
+                    if back.lost.is_empty() {
+                        self.ctx.note(&Entry::DrivesBack {
+                            run: self.ctx.run.clone(),
+                            build: self.name.clone(),
+                        });
+                    }
                 }
-                if back.lost.is_empty() {
-                    self.ctx.note(&Entry::DrivesBack {
-                        run: self.ctx.run.clone(),
-                        build: self.name.clone(),
-                    });
+                Err(error) => {
+                    self.say(
+                        format!("the drives of Windows are still unmounted: {error}"),
+                        Some("isar-build-all wsl remount".to_owned()),
+                    );
+                    // It is tried again when the build ends. A new image takes them anew meanwhile.
+                    self.owed.push(hold);
                 }
             }
-            Ok((Err(error), hold)) => {
-                self.say(
-                    format!("the drives of Windows are still unmounted: {error}"),
-                    Some("isar-build-all wsl remount".to_owned()),
-                );
-                // It is tried again when the build ends. A new image takes them anew meanwhile.
-                self.owed.push(hold);
-            }
-            Err(result) => self.say(result.why.unwrap_or_default(), None),
         }
     }
 
@@ -528,6 +552,9 @@ impl SyncWatch {
         self.ctx.events.warn(Some(&self.ctx.node), message, hint);
     }
 }
+
+/// What came of giving holds back.
+type Given = Result<Vec<(Result<Back, LedgerError>, Hold)>, StepResult>;
 
 /// What came of asking for a pause.
 enum Paused {
@@ -544,48 +571,4 @@ fn last_line(said: &str) -> &str {
         .map(str::trim)
         .rfind(|line| !line.is_empty())
         .unwrap_or("it said nothing")
-}
-
-/// As the methods of [`SyncWatch`], for a build that may have none.
-pub(super) struct MaybeWatch(pub(super) Option<SyncWatch>);
-
-impl MaybeWatch {
-    pub(super) async fn before(&mut self) -> Result<(), StepResult> {
-        match &mut self.0 {
-            Some(watch) => watch.before().await,
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn after(&self) -> Vec<String> {
-        self.0.as_ref().map(SyncWatch::after).unwrap_or_default()
-    }
-
-    pub(super) async fn follow(&mut self, heard: UnboundedReceiver<Cue>) {
-        if let Some(watch) = &mut self.0 {
-            watch.follow(heard).await;
-        }
-    }
-
-    /// The watcher has taken the build over.
-    pub(super) fn watched(&mut self) {
-        if let Some(watch) = &mut self.0 {
-            watch.is_watched = true;
-        }
-    }
-
-    pub(super) async fn end(&mut self) {
-        if let Some(watch) = &mut self.0 {
-            // Its end was seen, and the watcher is about to forget it.
-            watch.is_watched = false;
-            watch.give_back().await;
-        }
-    }
-
-    pub(super) fn verdict(&mut self, result: StepResult) -> StepResult {
-        match &mut self.0 {
-            Some(watch) => watch.verdict(result),
-            None => result,
-        }
-    }
 }

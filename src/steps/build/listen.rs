@@ -60,7 +60,7 @@ impl<'a> Listener<'a> {
                 let line = Line::new(text);
                 let said = Said::read(&line);
                 self.collector.hear(&line, said.as_ref());
-                ear.hear(said.as_ref());
+                ear.hear(&line, said.as_ref());
                 watch.hear(&line, said.as_ref());
                 self.ctx.events.output(&self.ctx.node, stream, text);
                 if self.first.as_ref().is_some_and(|first| first.hear(&line)) {

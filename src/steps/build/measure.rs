@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::exec::answer;
+use crate::exec::ask;
 use crate::machine::meter::Meter;
 use crate::model::need::Took;
 use crate::steps::StepContext;
@@ -108,6 +108,6 @@ async fn follow(
 async fn container_pid(engine: &Engine, name: &str) -> Option<u32> {
     let mut command = engine.prefix.clone();
     command.extend(["inspect", "--format", "{{.State.Pid}}", name].map(str::to_owned));
-    let text = answer(&command, Duration::from_secs(10)).await?;
+    let text = ask(&command, Duration::from_secs(10)).await.ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 0)
 }

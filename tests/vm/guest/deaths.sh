@@ -32,7 +32,7 @@ sigkill_recovered() {
 	killed=$(uptime_ms)
 	kill_hard tool
 	must "the watcher brings the drives back" within 60 drives_are_back || return
-	note "the drives were back after $(($(uptime_ms) - killed)) ms"
+	back_after=$(($(uptime_ms) - killed))
 	must "the container is gone" within 30 no_container || return
 	put_right
 
@@ -48,9 +48,16 @@ sigkill_recovered() {
 	must "the next start brings the drives back" drives_are_back
 }
 
+drives_back_within_10_s() {
+	took=${back_after:-0}
+	must "the watcher brought them back" [ -n "${back_after:-}" ] || return
+	must "it took no more than 10 s, and not $took ms" [ "$took" -le 10000 ]
+}
+
 make_project
 mount_drives
 before=$(drives)
 note "$before"
 guard=unmount
 check sigkill_recovered
+check drives_back_within_10_s

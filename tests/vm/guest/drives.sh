@@ -22,6 +22,22 @@ remount_same_options() {
 	must "both can be listed: $listed" [ "$(echo "$listed" | grep -c from-windows)" = 2 ]
 }
 
+# Nobody holds sgdisk back: the pause must be there first, and every sync of sgdisk must fall between the death of
+# the drives' superblocks and their next mount, as the kernel tells.
+no_sync_meets_a_drive() {
+	trace_calls ksys_sync v9fs_kill_super v9fs_mount
+	echo 20 > $VM/wic-takes
+	start_build unmount --variant a
+	rm $VM/together
+	must "the build ends" build_ends_with 0 || return
+	order=$(traced | sed -n -e 's/^\(ksys_sync\) sgdisk/\1/p' -e 's/^\(v9fs[a-z_]*\) .*/\1/p' | uniq -c | awk '{ print $1, $2 }')
+	note "$(echo "$order" | tr '\n' ';')"
+	must "both are unmounted, sgdisk syncs, both are mounted: $order" \
+		[ "$(echo "$order" | sed 's/^[0-9]* ksys/n ksys/' | tr '\n' ';')" = "2 v9fs_kill_super;n ksys_sync;2 v9fs_mount;" ] || return
+	must "the GPT is right" gpt_is_right a || return
+	must "the drives are back" drives_are_back
+}
+
 # Counted in the kernel: each drive's superblock dies once and is made once.
 two_builds_one_unmount() {
 	deaths=$(calls v9fs_kill_super) mounts=$(calls v9fs_mount)
@@ -59,6 +75,8 @@ holder_named() {
 	start_build unmount --variant a
 	must "it is said who is waited for" within 180 said_who $holder 'sleep 1000' || return
 	must "the container is paused" is_paused qemuamd64-a || return
+	paused=$(runc --root /run/runc list | awk '/ paused / { print $2 }')
+	note "its first process sleeps in $(cat "/proc/$paused/wchan")"
 	let_go a
 	sleep 5
 	must "the build waits" not test -e $VM/a.done || return
@@ -88,9 +106,10 @@ make_project
 mount_drives
 before=$(drives)
 note "$before"
-count_calls v9fs_kill_super v9fs_mount
+count_calls ksys_sync v9fs_kill_super v9fs_mount
 check superblock_gone
 check remount_same_options
+check no_sync_meets_a_drive
 check two_builds_one_unmount
 check holder_named
 check other_namespace_found

@@ -8,6 +8,7 @@ PROJECT=/home/isar/project
 BUILD_LOG=/run/build.log
 frozen=false
 holders=fail
+silence=600
 helpers=
 build=
 C_OPTIONS='trans=virtio,version=9p2000.L,cache=mmap,msize=262144,aname=drvfs;path=C:\;uid=1000;gid=1000;symlinkroot=/mnt/,access=client,dirsync,noatime'
@@ -26,9 +27,11 @@ note() { echo "   $(cut -d ' ' -f 1 /proc/uptime) $*"; }
 check() {
 	started=$(uptime_ms)
 	why=
+	took=
 	echo "== $1 at $((started / 1000)) s"
 	"$1"
-	milliseconds=$(($(uptime_ms) - started))
+	# A check can say what it measured.
+	milliseconds=${took:-$(($(uptime_ms) - started))}
 	ok=true
 	[ -z "$why" ] || ok=false
 	printf '@check {"name":"%s","ok":%s,"seconds":%d.%03d,"why":"%s"}\n' "$1" $ok $((milliseconds / 1000)) \
@@ -50,7 +53,7 @@ put_right() {
 	[ "$frozen" = false ] || host thaw
 	for process in $helpers; do kill -KILL "$process" 2> /dev/null; done
 	helpers=
-	rm -rf $VM/together
+	rm -f $VM/together $VM/early $VM/wic-takes
 	if [ -n "$build" ] && ! build_ends; then
 		note "the build still runs"
 		sed 's/^/   | /' $BUILD_LOG
@@ -65,6 +68,7 @@ put_right() {
 	build=
 	guard=
 	holders=fail
+	silence=600
 	drives_are_back && return
 	umount -l /mnt/c /mnt/d 2> /dev/null
 	within 10 no_superblock || note "a superblock is left"
@@ -117,6 +121,13 @@ count_calls() {
 calls() { awk '/^ *Hits:/ { print $2 }' "$TRACING/events/vm/$1/hist"; }
 callers() { sed -n 's/.*common_pid: \([^ ]*\) *\[ *\([0-9]*\)\].*/\1/p' "$TRACING/events/vm/$1/hist" | sort -u | tr '\n' ' '; }
 
+# What was called since, in order: a line for each function and who called it.
+trace_calls() {
+	for function in "$@"; do echo 1 > "$TRACING/events/vm/$function/enable"; done
+	echo > $TRACING/trace
+}
+traced() { sed -n 's/^ *\(.*\)-[0-9]* .*: \([a-z0-9_]*\): (.*/\2 \1/p' $TRACING/trace; }
+
 # Makes a page of a file dirty and keeps it so.
 start_hold() {
 	hold "$1" > /run/held 2>&1 &
@@ -143,14 +154,15 @@ tool() (
 		WSL_DISTRO_NAME=Debian WSL_INTEROP=/run/WSL/1_interop \
 		KAS_CONTAINER_ENGINE=podman ISAR_BUILD_ALL_STORE=local ISAR_BUILD_ALL_MOUNTS=$VM:/vm \
 		ISAR_BUILD_ALL_BUILD_SPACE=1 ISAR_BUILD_ALL_MIN_FREE=0 ISAR_BUILD_ALL_SKIP_GATES="architecture shape content" \
-		ISAR_BUILD_ALL_WSL_SYNC_GUARD="$guard" ISAR_BUILD_ALL_WSL_HOLDERS="$holders" isar-build-all "$@"
+		ISAR_BUILD_ALL_WSL_SYNC_GUARD="$guard" ISAR_BUILD_ALL_WSL_HOLDERS="$holders" \
+		ISAR_BUILD_ALL_SILENCE_LIMIT="$silence" isar-build-all "$@"
 )
 
 # Starts a build in the background; its output is on the console, too.
 start_build() {
 	guard=$1
 	shift
-	rm -f $VM/*.at-sgdisk $VM/*.go $VM/*.done $BUILD_LOG
+	rm -f $VM/*.at-sgdisk $VM/*.early $VM/*.go $VM/*.done $BUILD_LOG
 	touch $VM/together
 	tool --no-color --no-skip "$@" > $BUILD_LOG 2>&1 &
 	build=$!
