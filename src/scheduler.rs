@@ -241,7 +241,7 @@ impl Walk<'_> {
         let fit = planned
             .lanes
             .iter()
-            .filter(|(lane, _)| !self.plan.lane(*lane).name.starts_with("builddir:"))
+            .filter(|(lane, _)| !self.plan.lane(*lane).is_build_dir())
             .map(|&(lane, places)| self.plan.lane(lane).size / places.max(1))
             .min()
             .unwrap_or(1);

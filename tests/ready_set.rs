@@ -322,6 +322,34 @@ fn one_leads_and_the_others_follow_when_what_they_share_is_there() {
 }
 
 #[test]
+fn who_builds_in_the_directory_of_a_skipped_one_still_waits_for_those_before_it() {
+    let names: Vec<String> = (0..4).map(|index| format!("v{index}")).collect();
+    let resources = Resources {
+        builds: 4,
+        captures: 2,
+        build_dirs: vec!["one".to_owned(); 4],
+        ..Resources::default()
+    };
+    let variants: Vec<_> = names.iter().map(|name| variant(name)).collect();
+    let plan = Plan::new(variants, Scope::Full, &resources);
+    let mut ready = ReadySet::new(&plan);
+    for node in 3..9 {
+        ready.skip(NodeIx(node));
+        assert_eq!(ready.outcome(NodeIx(node)), Some(Outcome::Skipped));
+    }
+    for expected in [["build:m/v0"], ["capture:m/v0"]] {
+        let ix = ready.take_next().unwrap();
+        assert_eq!([plan.node(ix).id.as_str()], expected);
+        assert_eq!(ready.take_next(), None);
+        ready.finish(ix, Outcome::Succeeded);
+    }
+    assert_eq!(
+        startable(&mut ready, &plan),
+        ["register:m/v0", "build:m/v3"]
+    );
+}
+
+#[test]
 fn after_a_leader_that_failed_or_is_skipped_the_next_one_leads() {
     let plan = beside(3, 4, 3, &[10, 30, 20]);
     let mut ready = ReadySet::new(&plan);

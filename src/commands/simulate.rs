@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::cli::{Format, PlanArgs};
+use crate::model::order;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
 use crate::model::simulate::{
@@ -78,8 +79,9 @@ pub(super) fn simulate(
     let mut forecast = Forecast::of(project, Scope::Full, jobs);
     let given = given(context, &args.durations)?;
     set(&mut forecast, project, &given)?;
-    let plan = forecast.plan(project, Scope::Full)?;
+    let mut plan = forecast.plan(project, Scope::Full)?;
     let skips = unchanged::would_skip(context, project, &plan)?;
+    order::improve(&mut plan, &skips);
     let simulation = Simulation {
         schedule: walk(&plan, &skips, |_| Outcome::Succeeded),
         bounds: bounds(&plan, &skips),
@@ -131,7 +133,7 @@ impl Simulation<'_> {
         self.plan
             .lanes
             .iter()
-            .filter(|lane| !lane.name.starts_with("builddir:"))
+            .filter(|lane| !lane.is_build_dir())
             .map(|lane| (lane.name.as_str(), lane.size))
     }
 

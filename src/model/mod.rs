@@ -22,6 +22,7 @@ pub mod names;
 pub mod nar;
 pub mod need;
 pub mod nix32;
+pub mod order;
 pub mod outcome;
 pub mod pattern;
 pub mod plan;

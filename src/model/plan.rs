@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::Variant;
 use super::need::{Capacity, Need};
+use super::order::longest_first;
+use super::skip::Skips;
 
 /// The kinds of step that a plan is made of. A new one is a file in `src/steps/` and a word here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,6 +55,14 @@ pub struct Lane {
     pub name: String,
     /// How many places it has.
     pub size: u32,
+}
+
+impl Lane {
+    /// Whether it is a build directory's.
+    #[must_use]
+    pub fn is_build_dir(&self) -> bool {
+        self.name.starts_with("builddir:")
+    }
 }
 
 /// One step of one variant.
@@ -147,6 +157,9 @@ pub struct Plan {
     pub expected: Vec<Expected>,
     /// As in [`Resources`].
     pub cores: Option<u32>,
+    /// By node: among those equally far on the greatest starts first, and among equals the first. Where it is
+    /// empty all are equal.
+    pub order: Vec<u64>,
 }
 
 /// The lanes that every plan has, in this order.
@@ -264,14 +277,17 @@ impl Plan {
             Scope::Full => groups(&resources.cold, steps.len()),
             Scope::FromDeploy | Scope::FromOutput => Vec::new(),
         };
-        Plan {
+        let mut plan = Plan {
             variants,
             nodes,
             lanes,
             groups,
             expected: resources.expected.clone(),
             cores: resources.cores,
-        }
+            order: Vec::new(),
+        };
+        plan.order = longest_first(&plan, &Skips::none());
+        plan
     }
 
     /// The lane at a place.
@@ -290,20 +306,6 @@ impl Plan {
             .collect();
         taken.sort_unstable();
         taken
-    }
-
-    /// For each node the longest way through what it is waited for, itself included, in milliseconds.
-    #[must_use]
-    pub fn ways(&self) -> Vec<u64> {
-        let mut ways: Vec<u64> = vec![0; self.nodes.len()];
-        // What a node waits for stands before it, so those that wait for it are done here.
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            ways[index] = ways[index].saturating_add(node.millis);
-            for before in node.needs.iter().chain(&node.after) {
-                ways[before.0] = ways[before.0].max(ways[index]);
-            }
-        }
-        ways
     }
 
     /// The node at a place.

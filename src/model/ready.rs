@@ -20,14 +20,19 @@ use groups::Groups;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Waiting { unmet: usize },
+    Waiting {
+        unmet: usize,
+    },
+    /// It has nothing to do, and what comes after it waits for what it would have waited for.
+    Passed {
+        unmet: usize,
+    },
     Running,
     Done(Outcome),
 }
 
 /// The order in which nodes start: the deeper first, so that a finished build is captured and registered
-/// before the next build takes the machine; then the one with the longest way to the end, where that is
-/// known and counts; then plan order.
+/// before the next build takes the machine; then as the plan's order says; then plan order.
 type Rank = (Reverse<usize>, Reverse<u64>, NodeIx);
 
 /// Nodes with the same demand.
@@ -79,13 +84,10 @@ impl ReadySet {
                 unmet: node.needs.len() + node.after.len(),
             });
         }
-        // Where one builds at a time the order changes nothing for the better, and people expect theirs.
-        let longest_first = plan.lanes.first().is_some_and(|build| build.size > 1);
-        let way = plan.ways();
         let rank: Vec<Rank> = (0..count)
             .map(|index| {
-                let way = if longest_first { way[index] } else { 0 };
-                (Reverse(depth[index]), Reverse(way), NodeIx(index))
+                let weight = plan.order.get(index).copied().unwrap_or(0);
+                (Reverse(depth[index]), Reverse(weight), NodeIx(index))
             })
             .collect();
         let (classes, class_of) = classes(plan);
@@ -179,10 +181,16 @@ impl ReadySet {
         }
     }
 
-    /// Ends a node that has not started and has nothing to do; what needs it may run.
+    /// Ends a node that has not started and has nothing to do; what needs it may run. Where several build in one
+    /// directory, those on both sides of it still keep their order.
     pub fn skip(&mut self, ix: NodeIx) {
         self.withdraw(ix);
-        self.finish(ix, Outcome::Skipped);
+        match self.state[ix.0] {
+            State::Waiting { unmet } if unmet > 0 => self.state[ix.0] = State::Passed { unmet },
+            _ => {
+                self.finish(ix, Outcome::Skipped);
+            }
+        }
     }
 
     /// What a running build shares with others is there: those that wait for it follow.
@@ -194,6 +202,12 @@ impl ReadySet {
         }
     }
 
+    /// Whether others wait for what this one shares with them, or will when they are ready.
+    #[must_use]
+    pub fn leads(&self, ix: NodeIx) -> bool {
+        self.groups.leads(ix)
+    }
+
     /// How many builds wait for what this one shares with them.
     #[must_use]
     pub fn led_by(&self, ix: NodeIx) -> usize {
@@ -202,11 +216,20 @@ impl ReadySet {
 
     /// One thing less that a waiting node waits for.
     fn meet(&mut self, ix: NodeIx) {
-        if let State::Waiting { unmet } = &mut self.state[ix.0] {
-            *unmet -= 1;
-            if *unmet == 0 {
-                self.admit(ix);
+        match &mut self.state[ix.0] {
+            State::Waiting { unmet } => {
+                *unmet -= 1;
+                if *unmet == 0 {
+                    self.admit(ix);
+                }
             }
+            State::Passed { unmet } => {
+                *unmet -= 1;
+                if *unmet == 0 {
+                    self.finish(ix, Outcome::Skipped);
+                }
+            }
+            State::Running | State::Done(_) => {}
         }
     }
 
@@ -324,6 +347,7 @@ impl ReadySet {
     pub fn outcome(&self, ix: NodeIx) -> Option<Outcome> {
         match self.state[ix.0] {
             State::Done(outcome) => Some(outcome),
+            State::Passed { .. } => Some(Outcome::Skipped),
             _ => None,
         }
     }

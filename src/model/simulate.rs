@@ -59,8 +59,8 @@ pub fn simulate(
             let node = plan.node(ix);
             let end = now + node.millis;
             schedule.spans[ix.0] = Some(Span { start: now, end });
-            schedule.followed[ix.0] = leaders.started(ix, ready.led_by(ix) > 0);
-            if ready.led_by(ix) > 0
+            schedule.followed[ix.0] = leaders.started(ix, ready.leads(ix));
+            if ready.leads(ix)
                 && let Some(expected) = plan.expected.get(node.variant.0)
             {
                 let shared = now + expected.shared.min(node.millis);
@@ -215,7 +215,7 @@ pub fn list_bound(plan: &Plan, skips: &Skips, schedule: &Schedule) -> u64 {
 }
 
 /// How long each node takes; those that are skipped take none.
-fn millis(plan: &Plan, skips: &Skips) -> Vec<u64> {
+pub(super) fn millis(plan: &Plan, skips: &Skips) -> Vec<u64> {
     plan.nodes
         .iter()
         .map(|node| match skips.contains(node.variant) {

@@ -112,6 +112,14 @@ impl Groups {
         }
     }
 
+    /// Whether this one leads and is not through yet.
+    pub(super) fn leads(&self, ix: NodeIx) -> bool {
+        self.number(ix).is_some_and(|number| {
+            let group = &self.groups[number];
+            group.leader == Some(ix) && !group.warm
+        })
+    }
+
     /// How many wait for this one.
     pub(super) fn led_by(&self, ix: NodeIx) -> usize {
         match self.number(ix) {
