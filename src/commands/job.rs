@@ -152,7 +152,7 @@ impl Job {
         self.recall_silences(ctx);
         let begin = Instant::now();
         let result = contamination::build(ctx, tools, &dirs.build, old).await;
-        let seconds = begin.elapsed().as_secs_f64();
+        let waited_too = begin.elapsed().as_secs_f64();
         if result.outcome.lets_descendants_run() {
             let after = before.after(&dirs.build, &ctx.variant);
             if let Err(error) = records.record_deploy_states(id, Moment::After, &after) {
@@ -166,8 +166,10 @@ impl Job {
             self.remember_silences(ctx);
             self.mark(variant, dirs);
         }
-        let measure = ctx.handover.take_measured(&ctx.variant.key);
-        if let Err(error) = records.record_measure(id, &measure) {
+        let measured = ctx.handover.take_measured(&ctx.variant.key);
+        // The next build need not wait for what this one did: another that goes first, or a cleaning.
+        let seconds = measured.seconds.unwrap_or(waited_too);
+        if let Err(error) = records.record_measure(id, &measured.measure) {
             // The next build is estimated.
             tracing::warn!("{error}");
         }

@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
     let engine = Engine::find(&settings, &context.environment, &host);
     let store = tools::Store::probe(&settings, &context.environment)
         .ok()
-        .map(|store| super::store::open(store, &state, StoreWrite::Auto).0);
+        .map(|store| super::store::open(store, &state, StoreWrite::Auto, "recover").store);
     let place = Place {
         settings: &settings,
         state: &state,

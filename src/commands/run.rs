@@ -11,9 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::PublishIf;
-use crate::exec::watcher::Watcher;
+use crate::exec::Undo;
+use crate::exec::watcher::{Guard, Watcher};
 use crate::files::PathError;
 use crate::model::event::EventKind;
+use crate::model::order;
 use crate::model::outcome::RunOutcome;
 use crate::model::plan::{Plan, Scope};
 use crate::model::skip::Skips;
@@ -29,6 +31,7 @@ use crate::steps::Handover;
 use crate::steps::build::first::FirstStart;
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
+use crate::steps::places::Places;
 use crate::steps::register::Registry;
 use crate::steps::register::batch::Batch;
 use crate::steps::room::Room;
@@ -56,7 +59,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     refuse_misplaced(&project.settings, &host)?;
     let scope = Project::scope(context);
     let forecast = Forecast::of(&project, scope, project.settings.jobs.value);
-    let plan = Arc::new(forecast.plan(&project, scope)?);
+    let mut plan = forecast.plan(&project, scope)?;
     check_hashes_file(&project)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let run = run_id(clock());
@@ -121,6 +124,8 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         }
         None => (None, Skips::none()),
     };
+    order::improve(&mut plan, &skips);
+    let plan = Arc::new(plan);
     let pruned = prune_runs(&state, &project.settings);
     // Held until the run ends: nobody removes from the caches what a build is about to use.
     let _caches = match scope {
@@ -145,25 +150,38 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         reporters(context, &project.settings, &run_dir, &clock)?,
     )
     .map_err(environment)?;
-    let (store, note) = super::store::open(store, &state, project.settings.store_write.value);
-    notes.extend(note);
+    let opened = super::store::open(store, &state, project.settings.store_write.value, &run);
+    notes.extend(opened.note);
+    let watcher = match (&runner, &opened.undo) {
+        (None, None) => None,
+        _ => Some(start_watcher(&run_dir)?),
+    };
     let first = FirstStart::until(first_start(runner.as_ref(), &project));
     let job = Job {
         plan: Arc::clone(&plan),
         scope,
         run: run.clone(),
         settings: Arc::new(project.settings.clone()),
-        build_tools: runner
-            .map(|runner| build_tools(runner, guarding, &project, &run_dir))
-            .transpose()?,
+        build_tools: runner.map(|runner| BuildTools {
+            runner,
+            watcher: watcher.clone(),
+            guarding,
+            project_dir: project.directory.clone(),
+            system_root: project.system_root.clone(),
+        }),
         registry: Registry {
             batch: batch(context, plan.variants.len() - skips.len()),
-            ..Registry::new(store, Arc::clone(&records), Arc::clone(&clock), command)
+            ..Registry::new(
+                opened.store,
+                Arc::clone(&records),
+                Arc::clone(&clock),
+                command,
+            )
         },
         provenance: provenance(context, scope, &records),
         build_dir: project.build_dir.clone(),
         events: events.clone(),
-        handover: Arc::new(Handover::after(first)),
+        handover: Arc::new(Handover::with(first, Places::on(forecast.machine.cores()))),
         room: Arc::new(Room::default()),
         machine: forecast.machine,
         shared: forecast.shared,
@@ -179,7 +197,13 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
         events.warn(None, error.to_string(), error.hint());
     }
     let plan = (&*plan, &skips);
-    let outcome = walk(context, job, plan, &events, &project, (recovered, notes))?;
+    let beginning = Beginning {
+        recovered,
+        notes,
+        watcher,
+        undo: opened.undo,
+    };
+    let outcome = walk(context, job, plan, &events, &project, beginning)?;
     drop(events);
     if let Some(keys) = keys {
         keys.tidy();
@@ -321,22 +345,10 @@ fn probe(
 }
 
 /// Starts the watcher, which must be there before anything that it might have to undo.
-fn build_tools(
-    runner: Runner,
-    guarding: Option<build::Guarding>,
-    project: &Project,
-    run_dir: &RunDir,
-) -> Result<BuildTools, Failure> {
+fn start_watcher(run_dir: &RunDir) -> Result<Watcher, Failure> {
     let program = std::env::current_exe().map_err(environment)?;
     let log = run_dir.root().join("watcher.log");
-    let watcher = Watcher::start(&program, &log).map_err(environment)?;
-    Ok(BuildTools {
-        runner,
-        watcher: Some(watcher),
-        guarding,
-        project_dir: project.directory.clone(),
-        system_root: project.system_root.clone(),
-    })
+    Watcher::start(&program, &log).map_err(environment)
 }
 
 /// Opens the journal with the first entry of this run.
@@ -381,6 +393,18 @@ pub(super) fn command_line() -> String {
     arguments().join(" ")
 }
 
+/// What is there when the walk begins.
+struct Beginning {
+    /// What was put in order.
+    recovered: Report,
+    /// What there is to say of the tools.
+    notes: Vec<Note>,
+    /// Who undoes what we leave.
+    watcher: Option<Watcher>,
+    /// What ends the programs that write into the store.
+    undo: Option<Undo>,
+}
+
 /// Walks the plan under a runtime of its own, from `run_started` to `run_finished`.
 fn walk(
     context: &Context,
@@ -388,7 +412,7 @@ fn walk(
     (plan, skips): (&Plan, &Skips),
     events: &EventSink,
     project: &Project,
-    (recovered, notes): (Report, Vec<Note>),
+    beginning: Beginning,
 ) -> Result<RunOutcome, Failure> {
     let begin = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -403,23 +427,31 @@ fn walk(
     let outcome = runtime.block_on(async {
         let requests = requests().map_err(environment)?;
         // As long as this one is held, the watcher ends only when something else ended it.
-        let watcher = job
-            .build_tools
-            .as_ref()
-            .and_then(|tools| tools.watcher.clone());
+        let watcher = beginning.watcher.clone();
         let listener = tokio::spawn(say_when_dead(watcher, events.clone()));
         events.emit(EventKind::RunStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             args: arguments().split_off(1),
             store: job.registry.store.kind().to_owned(),
         });
-        say_recovered(recovered, events);
-        say_what_to_know(context, project, events, notes, job.build_tools.is_some());
+        say_recovered(beginning.recovered, events);
+        say_what_to_know(
+            context,
+            project,
+            events,
+            beginning.notes,
+            job.build_tools.is_some(),
+        );
         for what in &job.machine.unknown {
             events.note(None, format!("it cannot be told: {what}"));
         }
         let batch = job.registry.batch.clone();
+        let guard = guard_store(beginning.watcher.as_ref(), beginning.undo, events).await;
         let outcome = scheduler::run(plan, skips, Arc::new(job), policy, events, requests).await;
+        // Every step has ended, and with it what it had started.
+        if let Some(guard) = guard {
+            guard.release();
+        }
         listener.abort();
         say_unpublished(batch.as_deref(), events);
         Ok(outcome)
@@ -430,6 +462,22 @@ fn walk(
         seconds: begin.elapsed().as_secs_f64(),
     });
     Ok(outcome)
+}
+
+/// Names to the watcher what writes into the store, before any of it is started.
+async fn guard_store(
+    watcher: Option<&Watcher>,
+    undo: Option<Undo>,
+    events: &EventSink,
+) -> Option<Guard> {
+    match watcher?.guard("store", undo?).await {
+        Ok(guard) => Some(guard),
+        Err(error) => {
+            let message = format!("{error}: if we are killed, what writes into the store goes on");
+            events.warn(None, message, None);
+            None
+        }
+    }
 }
 
 /// Waits for the watcher's end and warns of it. The watcher lives as long as this, or longer.

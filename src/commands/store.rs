@@ -1,24 +1,40 @@
 //! The store that a run registers in, and how it is written to.
 
+use crate::exec::Undo;
 use crate::settings::StoreWrite;
 use crate::state::StateDir;
 use crate::store::{LocalStore, NixStore, Store};
 use crate::tools::{self, NixAccess, Note};
 
-/// The store, and what there is to say about how it is written to.
-pub(super) fn open(
-    store: tools::Store,
-    state: &StateDir,
-    write: StoreWrite,
-) -> (Store, Option<Note>) {
+/// The variable that names the run in the environment of the programs that write into a store for it.
+const MARK: &str = "ISAR_BUILD_ALL_REGISTERS";
+
+/// A store that a run registers in.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    /// What there is to say about how it is written to.
+    pub(super) note: Option<Note>,
+    /// What ends the programs that write into it; none where none is started.
+    pub(super) undo: Option<Undo>,
+}
+
+/// Opens the store for the run `run`.
+pub(super) fn open(store: tools::Store, state: &StateDir, write: StoreWrite, run: &str) -> Opened {
     let nix = match store {
         tools::Store::Nix(nix) => nix,
         tools::Store::Local { .. } => {
-            return (Store::Local(LocalStore::new(state.store())), None);
+            return Opened {
+                store: Store::Local(LocalStore::new(state.store())),
+                note: None,
+                undo: None,
+            };
         }
     };
     let access = nix.access;
+    // Runs of two checkouts may begin in one second.
+    let mark = format!("{run}@{}", state.root().display());
     let mut store = NixStore {
+        env: vec![(MARK.into(), mark.clone().into())],
         store_dir: nix.store_dir,
         state_dir: nix.state_dir,
         ..NixStore::new(nix.program)
@@ -39,5 +55,12 @@ pub(super) fn open(
                 .to_owned(),
         });
     }
-    (Store::Nix(store), note)
+    Opened {
+        store: Store::Nix(store),
+        note,
+        undo: Some(Undo {
+            marks: vec![format!("{MARK}={mark}")],
+            ..Undo::default()
+        }),
+    }
 }

@@ -204,12 +204,12 @@ async fn run_kas(
             .await;
         // Whoever follows the output learns that there is no more.
         drop(ear);
-        finish
+        (finish, listener.seconds())
     };
-    let (finish, ()) = tokio::join!(work, sync.follow(heard));
-    let (collector, measure) = listener.end().await;
+    let ((finish, seconds), ()) = tokio::join!(work, sync.follow(heard));
+    let (collector, measured) = listener.end(seconds).await;
     if task == Task::Build {
-        ctx.handover.put_measured(variant.key.clone(), measure);
+        ctx.handover.put_measured(variant.key.clone(), measured);
     }
 
     let evidence = Evidence {

@@ -14,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Captures, StepContext, StepResult, StopLevel};
@@ -28,9 +27,6 @@ use crate::store::copy::{CopyError, Stamp};
 use crate::store::{Captured, Hold, Store, StoreError, Taking};
 
 pub(super) use copying::copy_one;
-
-/// Files of one variant that are read at the same time.
-const AT_ONCE: usize = 4;
 
 /// How we know whose the files in the deploy directory are.
 #[derive(Debug, Clone)]
@@ -116,19 +112,18 @@ impl Capture {
     }
 }
 
-/// Does blocking work for each source, some at the same time. What succeeded comes in the order of the
+/// Does blocking work for each source, at the same time where the run has places for it. What succeeded comes in the order of the
 /// sources, and the failure of the first that failed.
 async fn all<T: Send + 'static>(
+    ctx: &StepContext,
     sources: Vec<Source>,
     work: impl Fn(Source) -> Result<T, StepResult> + Clone + Send + 'static,
 ) -> (Vec<T>, Result<(), StepResult>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     for (place, source) in sources.into_iter().enumerate() {
-        let (work, places) = (work.clone(), Arc::clone(&places));
+        let (work, places) = (work.clone(), ctx.handover.places().clone());
         tasks.spawn(async move {
-            // It is never closed, so there is always a permit in the end.
-            let _permit = places.acquire_owned().await.ok();
+            let _taken = places.take().await;
             (place, blocking(move || work(source)).await.flatten())
         });
     }

@@ -10,6 +10,7 @@ pub mod freshness;
 mod gates;
 pub(crate) mod git_locks;
 pub mod output;
+pub mod places;
 pub mod register;
 pub mod room;
 pub mod share;
@@ -31,6 +32,7 @@ use crate::state::records::measures::Measure;
 
 use build::first::FirstStart;
 use freshness::Before;
+use places::Places;
 use share::Share;
 
 pub use crate::store::Captured;
@@ -159,17 +161,27 @@ pub struct Captures {
     pub hold: Option<Arc<Hold>>,
 }
 
-/// What the steps of a run hand on: that the first build has prepared what all start from, what lay in
-/// the deploy directory before each build, what each build took and how long its tasks are silent, and
+/// What the steps of a run hand on: that the first build has prepared what all start from, how many files are
+/// taken at once, what lay in the deploy directory before each build, what each build took and how long its tasks are silent, and
 /// the captures of each variant.
 #[derive(Debug, Default)]
 pub struct Handover {
     first: FirstStart,
-    measured: Mutex<HashMap<VariantKey, Measure>>,
+    places: Places,
+    measured: Mutex<HashMap<VariantKey, Measured>>,
     before: Mutex<HashMap<VariantKey, Before>>,
     captured: Mutex<HashMap<VariantKey, Captures>>,
     made_of: Mutex<HashMap<VariantKey, MadeOf>>,
     silences: Mutex<HashMap<VariantKey, History>>,
+}
+
+/// What was measured of a variant's build.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// What it took.
+    pub measure: Measure,
+    /// How long kas ran, in seconds; none where it was not started.
+    pub seconds: Option<f64>,
 }
 
 /// What a variant was built from, while nothing of that changed.
@@ -186,13 +198,20 @@ pub struct MadeOf {
 }
 
 impl Handover {
-    /// Where one build goes first.
+    /// Where one build goes first, and captures have so many places.
     #[must_use]
-    pub fn after(first: FirstStart) -> Handover {
+    pub fn with(first: FirstStart, places: Places) -> Handover {
         Handover {
             first,
+            places,
             ..Handover::default()
         }
+    }
+
+    /// The places of captures.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Who goes first.
@@ -202,15 +221,15 @@ impl Handover {
     }
 
     /// Leaves what was measured of a variant's build.
-    pub fn put_measured(&self, key: VariantKey, measure: Measure) {
+    pub fn put_measured(&self, key: VariantKey, measured: Measured) {
         self.measured
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, measure);
+            .insert(key, measured);
     }
 
     /// Takes what was measured of a variant's build.
-    pub fn take_measured(&self, key: &VariantKey) -> Measure {
+    pub fn take_measured(&self, key: &VariantKey) -> Measured {
         self.measured
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

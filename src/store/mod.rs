@@ -200,6 +200,12 @@ impl Store {
         }
     }
 
+    /// Whether its collector may take what nothing roots, although it is held back as far as we may.
+    #[must_use]
+    pub fn may_collect(&self, hold: &Hold) -> bool {
+        matches!(self, Store::Nix(_)) && hold.lock.is_none()
+    }
+
     /// Puts a file into the store, which takes nothing away from anywhere.
     ///
     /// # Errors

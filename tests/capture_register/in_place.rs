@@ -6,12 +6,17 @@ use std::sync::Arc;
 use isar_build_all::model::event::{EventKind, How, Verdict};
 use isar_build_all::model::outcome::Outcome;
 use isar_build_all::settings::StoreWrite;
-use isar_build_all::steps::StepResult;
+use isar_build_all::steps::build::first::FirstStart;
+use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::places::Places;
+use isar_build_all::steps::register::batch::Batch;
+use isar_build_all::steps::register::register;
+use isar_build_all::steps::{Handover, StepContext, StepResult};
 use isar_build_all::store::Store;
 
 use crate::common;
 use crate::support::PrivateNix;
-use crate::world::{World, gate};
+use crate::world::{Ended, World, gate, variant};
 
 /// A world whose Nix adds files in place by a program that does something first.
 fn in_place(before: &str) -> World {
@@ -84,6 +89,102 @@ fn a_file_that_changes_while_it_is_added_is_refused() {
     let refused = world.both("base");
     assert_eq!(refused.result.outcome, Outcome::Refused);
     assert_eq!(gate(&refused), Some(("freshness", Verdict::Refused)));
+    assert_eq!(world.hashes(), "");
+    assert!(world.left("artifacts/qemuamd64").is_empty());
+}
+
+/// Counts how many of it run at the same time, in a file with a line for each.
+const COUNTS: &str = "here=$(dirname \"$0\"); mkdir -p \"$here/running/$$\"; ls \"$here/running\" | wc -l >> \"$here/counts\"; sleep 0.3; rmdir \"$here/running/$$\"";
+
+/// Four captures at the same time, of two files each, where so many places are: the most additions at once.
+fn most_at_once(places: usize) -> usize {
+    let world = in_place(COUNTS);
+    world.deploy("image-debian-qemuamd64.wic", b"an image");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
+    let handover = Arc::new(Handover::with(FirstStart::default(), Places::of(places)));
+    std::thread::scope(|scope| {
+        for id in ["one", "two", "three", "four"] {
+            let (world, handover) = (&world, &handover);
+            scope.spawn(move || {
+                let captured = world.capture(id, handover, &Provenance::Adopted);
+                assert_eq!(captured.result, StepResult::succeeded());
+            });
+        }
+    });
+    let counts = fs::read_to_string(world.path("counts")).unwrap();
+    let counts: Vec<usize> = counts
+        .lines()
+        .map(|line| line.trim().parse().unwrap())
+        .collect();
+    assert_eq!(counts.len(), 8);
+    counts.into_iter().max().unwrap()
+}
+
+#[test]
+fn all_captures_of_a_run_together_add_no_more_files_at_once_than_it_has_places_for() {
+    assert_eq!(most_at_once(2), 2);
+    assert!(most_at_once(16) > 4, "and without that limit they would");
+}
+
+/// One waits for the other, and the collector cannot be kept away as long: it is the daemon's.
+fn collected_between(meanwhile: impl Fn(&World)) -> (World, Ended) {
+    let mut world = in_place("");
+    let Store::Nix(mut nix) = (*world.registry.store).clone() else {
+        panic!("it is a Nix store")
+    };
+    nix.state_dir = world.path("no/such/place");
+    world.registry.store = Arc::new(Store::Nix(nix));
+    world.registry.batch = Some(Arc::new(Batch::of(2)));
+    world.deploy("image-debian-qemuamd64.wic", b"an image");
+    world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");
+    let (build_dir, registry) = (world.build_dir(), world.registry.clone());
+    let last = world.step("base", &Arc::default(), |base| async {
+        let other = StepContext {
+            variant: Arc::new(variant("other")),
+            ..base.clone()
+        };
+        for ctx in [base, other] {
+            let captured = capture(&ctx, &build_dir, &Provenance::Adopted, &registry.store).await;
+            assert_eq!(captured, StepResult::succeeded());
+            let registered = register(&ctx, &registry).await;
+            if ctx.variant.key.id == "other" {
+                return registered;
+            }
+            assert_eq!(registered, StepResult::succeeded());
+            assert_eq!(world.hashes(), "");
+            let nix = world.nix.as_ref().unwrap();
+            nix.output("nix-store", ["--gc"]);
+            meanwhile(&world);
+        }
+        unreachable!()
+    });
+    (world, last)
+}
+
+#[test]
+fn what_is_collected_before_all_are_published_is_added_again() {
+    let (world, last) = collected_between(|_| {});
+    assert_eq!(last.result, StepResult::succeeded());
+    for id in ["base", "other"] {
+        world.assert_registered(id, ".wic", b"an image");
+        world.assert_registered(id, "-vmlinuz", b"a kernel");
+    }
+    let nix = world.nix.as_ref().unwrap();
+    nix.output("nix-store", ["--gc"]);
+    world.assert_registered("base", ".wic", b"an image");
+}
+
+#[test]
+fn what_was_collected_and_is_no_longer_there_keeps_all_from_being_published() {
+    let (world, last) = collected_between(|world| {
+        world.deploy("image-debian-qemuamd64.wic", b"another image");
+    });
+    let why = last.result.why.unwrap();
+    assert_eq!(last.result.outcome, Outcome::Failed, "{why}");
+    assert!(
+        why.contains("was collected before all were published"),
+        "{why}"
+    );
     assert_eq!(world.hashes(), "");
     assert!(world.left("artifacts/qemuamd64").is_empty());
 }

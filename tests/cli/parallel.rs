@@ -1,6 +1,7 @@
 //! Builds beside each other: how many, with how many threads, who leads, and what holds them back.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -433,4 +434,29 @@ fn a_schedule_is_drawn_from_given_durations() {
         assert_eq!(said.code, Some(2), "{}", said.stderr);
         assert!(said.stderr.contains(message), "{}", said.stderr);
     }
+}
+
+#[test]
+fn the_history_of_a_build_knows_nothing_of_its_wait_for_the_first_one() {
+    let project = Project::new();
+    // There are no clones yet, so one of the two goes alone until BitBake speaks.
+    for variant in ["qemuamd64.base", "qemuarm64.base"] {
+        project.instead(&format!("{variant}.before"), "sleep 2");
+    }
+    let begin = Instant::now();
+    let said = project.run(&["--variant", "base", "-j", "2"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(begin.elapsed() > Duration::from_secs(4), "one waited");
+    project.write("kas/base.yml", "header:\n  version: 15\n");
+    let plan = simulated(&project, &["-j", "2", "--variant", "base"]);
+    let builds = plan["nodes"].as_array().unwrap().iter();
+    let took: Vec<f64> = builds
+        .filter(|node| node["id"].as_str().unwrap().starts_with("build:"))
+        .map(|node| node["end"].as_f64().unwrap() - node["start"].as_f64().unwrap())
+        .collect();
+    assert_eq!(took.len(), 2, "{plan}");
+    assert!(
+        took.iter().all(|took| (2.0..3.9).contains(took)),
+        "{took:?}"
+    );
 }

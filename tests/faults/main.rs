@@ -17,6 +17,7 @@ mod counts;
 mod full_disk;
 mod hostile;
 mod instants;
+mod orphans;
 #[path = "../cli/project.rs"]
 #[allow(dead_code)]
 mod project;

@@ -100,6 +100,11 @@ impl World {
             .unwrap()
     }
 
+    /// Has Nix take what nothing roots.
+    pub(crate) fn collect_garbage(&self) {
+        self.nix.as_ref().unwrap().output("nix-store", ["--gc"]);
+    }
+
     /// Checks every hash against the bytes behind its output entry, and that nothing is left of anyone.
     pub(crate) fn check(&self) -> Wrong {
         let mut wrong = Wrong::default();

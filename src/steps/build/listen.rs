@@ -8,7 +8,7 @@ use crate::exec::Output;
 use crate::model::console::{Collector, Line, Said};
 use crate::model::event::EventKind;
 use crate::state::records::measures::Measure;
-use crate::steps::StepContext;
+use crate::steps::{Measured, StepContext};
 
 use super::first::Pioneer;
 use super::guard::Ear;
@@ -44,14 +44,20 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// kas has ended: what it said of failures, and what the build took.
-    pub(super) async fn end(self) -> (Collector, Measure) {
+    /// For how many seconds kas has run.
+    pub(super) fn seconds(&self) -> f64 {
+        self.begin.elapsed().as_secs_f64()
+    }
+
+    /// kas has ended, after so many seconds: what it said of failures, and what the build took.
+    pub(super) async fn end(self, seconds: f64) -> (Collector, Measured) {
         drop(self.first);
         let measure = Measure {
             took: self.measuring.end().await,
             shared_seconds: self.shared_seconds,
         };
-        (self.collector, measure)
+        let seconds = Some(seconds);
+        (self.collector, Measured { measure, seconds })
     }
 
     pub(super) fn hear(&mut self, output: Output<'_>, watch: &Watch, ear: &mut Ear) {
@@ -107,7 +113,7 @@ impl<'a> Listener<'a> {
         });
         // What follows from it is told after it.
         if !setscene && self.shared_seconds.is_none() && begins_image {
-            self.shared_seconds = Some(self.begin.elapsed().as_secs_f64());
+            self.shared_seconds = Some(self.seconds());
             self.ctx.share.let_go();
         }
     }

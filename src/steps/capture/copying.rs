@@ -39,7 +39,7 @@ pub(super) async fn take(
                 .map_err(|error| gate::of_copy(&ctx, &error))
         }
     };
-    let (taken, copied) = all(sources, copy).await;
+    let (taken, copied) = all(ctx, sources, copy).await;
     let captured: Vec<Captured> = taken.iter().map(|(one, _)| one.clone()).collect();
     let proven = match copied {
         Ok(()) => proven(capture, captured.clone()).await,

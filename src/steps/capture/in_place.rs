@@ -68,7 +68,7 @@ pub(super) async fn take(
         let program = program.to_owned();
         move |source: Source| add_one(&ctx, &nix, &program, &hold, &source, &go)
     };
-    let (passed, (mut taken, added)) = tokio::join!(gates, all(unknown, add));
+    let (passed, (mut taken, added)) = tokio::join!(gates, all(ctx, unknown, add));
     if let Err(failure) = passed.and(added) {
         ctx.note(&Entry::Added {
             run: ctx.run.clone(),

@@ -23,7 +23,7 @@ use crate::state::journal::{
 };
 use crate::state::lock::{Holder, LockError};
 use crate::state::records::{Records, Registered};
-use crate::steps::capture::fail;
+use crate::steps::capture::{fail, of_store};
 use crate::steps::{StepContext, StepResult, content};
 use crate::store::entries::{self, Before};
 use crate::store::hashes_file::{HashesFile, HashesFileError, WAIT, read_text};
@@ -97,6 +97,7 @@ impl Transaction<'_> {
             HashesFileError::Lock(LockError::Stopped { .. }) => StepResult::cancelled(),
             error => fail(&error, error.hint()),
         };
+        self.renew(prepared)?;
         let holder = Holder::this(&self.registry.command, (self.registry.clock)());
         let file = HashesFile::lock_unless(self.hashes_file, &holder, WAIT, &*self.stop)
             .map_err(of_file)?;
@@ -143,6 +144,53 @@ impl Transaction<'_> {
         }
         for event in prepared.iter().flat_map(|one| &one.events) {
             self.events.emit(event.clone());
+        }
+        Ok(())
+    }
+
+    /// Adds again what the collector has taken since it was added, while other variants were built. What it takes
+    /// from here on cannot be rooted, and then nothing is changed.
+    fn renew(&self, prepared: &[Prepared]) -> Result<(), StepResult> {
+        let store = &self.registry.store;
+        // One that does not wait for others was looked at just now.
+        if self.registry.batch.is_none() {
+            return Ok(());
+        }
+        for one in prepared.iter().filter(|one| store.may_collect(&one.hold)) {
+            let mut gone = Vec::new();
+            for (captured, added) in &one.artifacts {
+                if !store
+                    .is_valid(&one.hold, &added.store_path)
+                    .map_err(of_store)?
+                {
+                    gone.push((captured, added));
+                }
+            }
+            if gone.is_empty() {
+                continue;
+            }
+            let (run, variant) = (self.run.to_owned(), one.key.clone());
+            one.ctx.intend(&Entry::Adding {
+                run: run.clone(),
+                variant: variant.clone(),
+                store: StorePlace::of(store),
+                store_paths: gone
+                    .iter()
+                    .map(|(_, added)| added.store_path.clone())
+                    .collect(),
+            })?;
+            for (captured, added) in gone {
+                let again = store.insert(&one.hold, captured);
+                again.map_err(of_store).map_err(|failure| {
+                    let why = failure.why.unwrap_or_default();
+                    let path = added.store_path.display();
+                    StepResult {
+                        why: Some(format!("{path} was collected before all were published, and cannot be added again: {why}")),
+                        ..failure
+                    }
+                })?;
+            }
+            self.note(&Entry::Added { run, variant });
         }
         Ok(())
     }
