@@ -29,6 +29,9 @@ both_are_killed() {
 
 sigkill_recovered() {
 	drives_are_taken_away || return
+	asked=$(uptime_ms)
+	sudo -n podman container exists none
+	pace=$(($(uptime_ms) - asked))
 	killed=$(uptime_ms)
 	kill_hard tool
 	must "the watcher brings the drives back" within 60 drives_are_back || return
@@ -48,10 +51,14 @@ sigkill_recovered() {
 	must "the next start brings the drives back" drives_are_back
 }
 
+# Ten seconds are those of a machine that has its host to itself: there a question to the engine takes less than one
+# second. Where others use the host the machine is slower, and has as many times more.
 drives_back_within_10_s() {
 	took=${back_after:-0}
 	must "the watcher brought them back" [ -n "${back_after:-}" ] || return
-	must "it took no more than 10 s, and not $took ms" [ "$took" -le 10000 ]
+	limit=$((pace > 1000 ? pace * 10 : 10000))
+	note "a question to the engine takes $pace ms; they were back after $took ms, and had $limit ms"
+	must "it took no more than $limit ms, and not $took ms" [ "$took" -le $limit ]
 }
 
 make_project
