@@ -17,6 +17,9 @@ use super::skip::Skips;
 /// is to gain, for one build is then a small part of the whole.
 const TRIALS: usize = 60_000;
 
+/// Fewer trials than these find nothing: the rule is left as it is.
+const FEWEST: usize = 10;
+
 /// A schedule is good enough that takes so many thousandths of the least, which most often cannot be reached.
 const GOOD: u64 = 1010;
 
@@ -73,7 +76,7 @@ pub fn improve(plan: &mut Plan, skips: &Skips) {
         .filter(|(_, node)| node.step == StepKind::Build && !skips.contains(node.variant))
         .map(|(index, _)| index)
         .collect();
-    if plan.order.is_empty() || trials < 2 || builds.len() < 2 {
+    if plan.order.is_empty() || trials < FEWEST || builds.len() < 2 {
         return;
     }
     let good = bounds(plan, skips).lower.saturating_mul(GOOD) / 1000;

@@ -311,7 +311,7 @@ fn other_orders_and_wider_lanes_are_not_within_the_bounds() {
     let mut runner = TestRunner::deterministic();
     let mut far = [0; 5];
     let mut too_full = 0;
-    for seed in 0..20 {
+    for seed in 0..30 {
         let (drawn, builds, capacity) = drawn_plan().new_tree(&mut runner).unwrap().current();
         let (mut plan, skips) = (plan(&drawn, builds, capacity), skips(&drawn));
         let best = best_of(&plan, &skips, seed);
@@ -336,7 +336,7 @@ fn other_orders_and_wider_lanes_are_not_within_the_bounds() {
     let [improved, _, of_file, shortest, equal] = far;
     assert_eq!(improved, 0);
     assert!(of_file > 2 && shortest > 2 && equal > 2, "{far:?}");
-    assert!(too_full > 10, "{too_full}");
+    assert!(too_full > 15, "{too_full}");
 }
 
 #[test]
