@@ -287,6 +287,30 @@ fn names() {
 }
 
 #[test]
+fn products() {
+    let wic = r#"wic = { extension = ".wic" }"#;
+    let with = |keys: &str| format!(r#"wic = {{ extension = ".wic", {keys} }}"#);
+    let level = with(r#"compress = "zst:20""#);
+    let other = with(r#"compress = "gzip""#);
+    let number = with(r#"compress = 3, bmap = "yes""#);
+    let right = with(r#"compress = "zst:19", bmap = true"#);
+    // What would be made for the first is what the second deploys.
+    let taken = with("bmap = true") + "\nmap = { extension = \".wic.bmap\", deploy_name = \"m\" }";
+    let cases = [
+        (wic, &*level),
+        (wic, &*other),
+        (wic, &*number),
+        (wic, &*right),
+        (
+            r#"artifacts = ["wic"]"#,
+            r#"artifacts = [{ type = "wic", compress = "xz" }]"#,
+        ),
+        (wic, &*taken),
+    ];
+    assert_messages("products", &messages(&cases));
+}
+
+#[test]
 fn collisions() {
     assert_messages(
         "collisions",

@@ -45,6 +45,9 @@ struct Capture {
     optional: bool,
     /// Whether a file of that name lies in the deploy directory now.
     present: bool,
+    /// What would be made of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    products: Vec<String>,
 }
 
 /// The steps of each selected variant.
@@ -125,6 +128,11 @@ fn would(project: &Project, variant: &Variant, building: bool) -> Would {
                 deploy_name: artifact.deploy_name.clone(),
                 unique_name: artifact.unique_name.clone(),
                 optional: artifact.optional,
+                products: artifact
+                    .products
+                    .iter()
+                    .map(|product| product.unique_name.clone())
+                    .collect(),
                 present: deployed
                     .as_ref()
                     .is_some_and(|directory| directory.join(&artifact.deploy_name).exists()),
@@ -167,6 +175,9 @@ fn describe(
                 text,
                 "  would capture   {deploy_name} -> {unique_name}{note}"
             )?;
+        }
+        for product in &capture.products {
+            writeln!(text, "  would make      {product}")?;
         }
         writeln!(text, "  would register  {}", capture.unique_name)?;
     }

@@ -29,6 +29,7 @@ const ASSUMED: Expected = Expected {
     build: 180_000,
     shared: 90_000,
     capture: 3_000,
+    compress: 5_000,
     register: 5_000,
 };
 

@@ -54,10 +54,17 @@ pub(super) fn chart(plan: &Plan, schedule: &Schedule, columns: usize, paint: Pai
         );
         text += &format!("{}  {}\n", cut(&keys[row], name), coloured(&bar, paint));
     }
-    text += &paint.tone(
-        Tone::Quiet,
-        "= build  > until others may follow  c capture  r register",
-    );
+    let compresses = plan
+        .nodes
+        .iter()
+        .any(|node| node.step == StepKind::Compress);
+    let legend = [
+        "= build  > until others may follow  c capture",
+        if compresses { "  z compress" } else { "" },
+        "  r register",
+    ]
+    .concat();
+    text += &paint.tone(Tone::Quiet, &legend);
     text + "\n\n"
 }
 
@@ -112,6 +119,7 @@ impl Scale {
             let mark = match step {
                 StepKind::Build => '=',
                 StepKind::Capture => 'c',
+                StepKind::Compress => 'z',
                 StepKind::Register => 'r',
             };
             bar[first..end].fill(mark);
@@ -127,7 +135,7 @@ impl Scale {
 fn coloured(bar: &str, paint: Paint) -> String {
     let tone = |mark: char| match mark {
         '>' => Tone::Warn,
-        'c' | 'r' => Tone::Good,
+        'c' | 'z' | 'r' => Tone::Good,
         _ => Tone::Normal,
     };
     let mut text = String::new();

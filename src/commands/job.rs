@@ -25,6 +25,7 @@ use crate::state::records::deploys::Moment;
 use crate::state::records::{BuildStart, RecordsError};
 use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::{Provenance, capture};
+use crate::steps::compress::compress;
 use crate::steps::contamination;
 use crate::steps::freshness::Before;
 use crate::steps::output::take_output;
@@ -362,6 +363,7 @@ impl Work for Job {
                 let place = self.build_dir.as_deref().unwrap_or(&dirs.build);
                 self.capture(&ctx, place).await
             }
+            StepKind::Compress => compress(&ctx, &self.registry, self.machine.cores()).await,
             StepKind::Register => register(&ctx, &self.registry).await,
         }
     }

@@ -71,6 +71,12 @@ fn text(plan: &Plan, skips: &Skips) -> String {
                 "  {}  <-  {}{optional}\n",
                 artifact.unique_name, artifact.deploy_name
             );
+            for product in &artifact.products {
+                lines += &format!(
+                    "  {}  made of it ({})\n",
+                    product.unique_name, product.method
+                );
+            }
         }
     }
     lines += "\nSteps:\n";

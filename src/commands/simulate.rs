@@ -300,6 +300,7 @@ fn set(
         let names = [
             vec![node(StepKind::Build), key.clone(), variant.key.id.clone()],
             vec![node(StepKind::Capture)],
+            vec![node(StepKind::Compress)],
             vec![node(StepKind::Register)],
         ];
         let found = names.map(|names| {
@@ -320,7 +321,8 @@ fn set(
         }
         let expected = &mut forecast.durations()[index];
         expected.capture = found[1].unwrap_or(expected.capture);
-        expected.register = found[2].unwrap_or(expected.register);
+        expected.compress = found[2].unwrap_or(expected.compress);
+        expected.register = found[3].unwrap_or(expected.register);
     }
     unused.sort_unstable();
     match unused.first() {

@@ -117,7 +117,7 @@ pub fn meeting(plan: &Plan) -> Option<Meeting> {
                     }
                 }
             }
-            StepKind::Register => {}
+            StepKind::Compress | StepKind::Register => {}
         }
     }
     None

@@ -66,6 +66,10 @@ pub enum How {
     Added,
     /// Registered: the store had it already.
     AlreadyValid,
+    /// Made of a registered artifact, beside it in the output directory.
+    Made,
+    /// The same, and it was there already.
+    Kept,
 }
 
 /// A gate's answer.

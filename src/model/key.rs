@@ -184,7 +184,7 @@ fn walk(inputs: &Inputs, sink: &mut dyn FnMut(Class, &str, &str)) {
     let mut artifacts: Vec<&Artifact> = inputs.artifacts.iter().collect();
     artifacts.sort_by(|one, other| one.unique_name.cmp(&other.unique_name));
     for artifact in artifacts {
-        let value = format!(
+        let mut value = format!(
             "{} {} as {:?}{}{}",
             artifact.kind,
             artifact.deploy_name,
@@ -192,6 +192,9 @@ fn walk(inputs: &Inputs, sink: &mut dyn FnMut(Class, &str, &str)) {
             if artifact.optional { " optional" } else { "" },
             if artifact.unique { " unique" } else { "" },
         );
+        for product in &artifact.products {
+            value += &format!(" {}", product.method);
+        }
         sink(Class::Artifact, &artifact.unique_name, &value);
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::arch::Arch;
 use super::format::Format;
+use super::product::Product;
 
 /// What names a variant: the machine and an id that is unique on that machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +70,9 @@ pub struct Artifact {
     /// What the file has to be: as declared, else as its deploy name says.
     #[serde(skip)]
     pub format: Format,
+    /// What is made of it here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<Product>,
 }
 
 /// One image to build.
@@ -103,6 +107,23 @@ impl Variant {
             .find(|(axis, _)| axis == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// All that is made here of its artifacts.
+    pub fn products(&self) -> impl Iterator<Item = &Product> {
+        self.artifacts
+            .iter()
+            .flat_map(|artifact| &artifact.products)
+    }
+
+    /// What is made here that a build could have deployed under this name.
+    #[must_use]
+    pub fn product_for(&self, deploy_name: &str) -> Option<&Product> {
+        self.artifacts.iter().find_map(|artifact| {
+            let ending = deploy_name.strip_prefix(&artifact.deploy_name)?;
+            let mut products = artifact.products.iter();
+            products.find(|product| product.method.suffix() == ending)
+        })
+    }
 }
 
 /// One file of a release.
@@ -114,6 +135,9 @@ pub struct Asset {
     pub asset: String,
     /// Whether a release is complete without it.
     pub optional: bool,
+    /// The output entry that it is, where it is made here and not deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique_name: Option<String>,
 }
 
 /// A variant that is published, and its files.

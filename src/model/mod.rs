@@ -28,6 +28,7 @@ pub mod pattern;
 pub mod plan;
 pub mod plan_json;
 pub mod processes;
+pub mod product;
 pub mod read;
 pub mod ready;
 pub mod schema;

@@ -20,6 +20,8 @@ pub enum StepKind {
     Build,
     /// Take the deployed files under their unique names, hashing them.
     Capture,
+    /// Make what is declared to be made of them: compressed copies and block maps.
+    Compress,
     /// Put them in the store and write their hashes.
     Register,
 }
@@ -31,6 +33,7 @@ impl StepKind {
         match self {
             StepKind::Build => "build",
             StepKind::Capture => "capture",
+            StepKind::Compress => "compress",
             StepKind::Register => "register",
         }
     }
@@ -103,6 +106,8 @@ pub struct Expected {
     pub shared: u64,
     /// Its capture.
     pub capture: u64,
+    /// What is made of what was captured, where anything is.
+    pub compress: u64,
     /// Its registration.
     pub register: u64,
 }
@@ -192,13 +197,26 @@ impl Plan {
     ) -> Plan {
         let variants = variants.into();
         let steps: &[StepKind] = match scope {
-            Scope::Full => &[StepKind::Build, StepKind::Capture, StepKind::Register],
-            Scope::FromDeploy | Scope::FromOutput => &[StepKind::Capture, StepKind::Register],
+            Scope::Full => &[
+                StepKind::Build,
+                StepKind::Capture,
+                StepKind::Compress,
+                StepKind::Register,
+            ],
+            Scope::FromDeploy | Scope::FromOutput => {
+                &[StepKind::Capture, StepKind::Compress, StepKind::Register]
+            }
         };
         let mut lanes = Vec::with_capacity(variants.len() + 5);
         add(&mut lanes, "build".to_owned(), resources.builds.max(1));
         add(&mut lanes, "capture".to_owned(), resources.captures.max(1));
         add(&mut lanes, "register".to_owned(), 1);
+        let makes = |variant: &Variant| variant.products().next().is_some();
+        // One at a time: it takes several threads, and memory that must not add up.
+        let compress = variants
+            .iter()
+            .any(makes)
+            .then(|| add(&mut lanes, "compress".to_owned(), 1));
         let machine = resources
             .capacity
             .filter(|_| scope == Scope::Full)
@@ -210,6 +228,8 @@ impl Plan {
                 (all, cpu, memory)
             });
         let mut nodes = Vec::with_capacity(variants.len() * steps.len());
+        // The first node of each variant.
+        let mut firsts = Vec::with_capacity(variants.len());
         let mut build_dirs: HashMap<&str, BuildDir> = HashMap::with_capacity(variants.len());
         for (index, (variant, build_dir)) in variants.iter().zip(&resources.build_dirs).enumerate()
         {
@@ -221,7 +241,12 @@ impl Plan {
                 });
             let expected = resources.expected.get(index).copied().unwrap_or_default();
             let mut previous = None;
-            for &step in steps {
+            firsts.push(NodeIx(nodes.len()));
+            let makes = makes(variant);
+            for &step in steps
+                .iter()
+                .filter(|&&step| makes || step != StepKind::Compress)
+            {
                 let here = NodeIx(nodes.len());
                 let mut after = None;
                 let (own, millis) = match step {
@@ -233,12 +258,13 @@ impl Plan {
                         build_dir.captured = Some(here);
                         (CAPTURE, expected.capture)
                     }
+                    StepKind::Compress => (compress.unwrap_or(REGISTER), expected.compress),
                     StepKind::Register => (REGISTER, expected.register),
                 };
                 let mut taken = Vec::with_capacity(match step {
                     StepKind::Build => 4,
                     StepKind::Capture => 2,
-                    StepKind::Register => 1,
+                    StepKind::Compress | StepKind::Register => 1,
                 });
                 taken.push((own, 1));
                 if step == StepKind::Build
@@ -274,7 +300,7 @@ impl Plan {
             }
         }
         let groups = match scope {
-            Scope::Full => groups(&resources.cold, steps.len()),
+            Scope::Full => groups(&resources.cold, &firsts),
             Scope::FromDeploy | Scope::FromOutput => Vec::new(),
         };
         let mut plan = Plan {
@@ -328,12 +354,12 @@ impl Plan {
 }
 
 /// The builds of groups of variants; who is alone follows nobody.
-fn groups(cold: &[(String, Vec<VariantIx>)], steps: usize) -> Vec<Group> {
+fn groups(cold: &[(String, Vec<VariantIx>)], firsts: &[NodeIx]) -> Vec<Group> {
     cold.iter()
         .filter(|(_, variants)| variants.len() > 1)
         .map(|(name, variants)| Group {
             name: name.clone(),
-            members: variants.iter().map(|ix| NodeIx(ix.0 * steps)).collect(),
+            members: variants.iter().map(|ix| firsts[ix.0]).collect(),
         })
         .collect()
 }

@@ -142,6 +142,16 @@ static ARTIFACT: Type = table(&[
         "What the file has to be: `disk`, `kernel`, `initrd`, `tar`, `ext4`, `squashfs`, `fat`, `bmap`, `compressed` or `any`. Default: what its name says, as `.wic` says `disk`; docs/gates.md.",
     ),
     optional(
+        "compress",
+        Type::Text,
+        "Have a compressed copy made beside it, under its unique name with `.zst`: `zst`, or `zst:LEVEL` with a level from 1 to 19 (`zst` is `zst:3`), or `none`. Default `none`.",
+    ),
+    optional(
+        "bmap",
+        Type::Boolean,
+        "Have a block map for bmaptool made beside it, under its unique name with `.bmap`, unless the build deploys that. Default `false`.",
+    ),
+    optional(
         "deploy_name",
         Type::Text,
         "Template of the file name in the deploy directory, where it differs from `naming.deploy_name`.",
@@ -172,6 +182,16 @@ static MACHINE_ARTIFACT: Type = Type::Either(&[
             "format",
             Type::Text,
             "What the file has to be, on this machine.",
+        ),
+        optional(
+            "compress",
+            Type::Text,
+            "The compressed copy that is made of it, on this machine.",
+        ),
+        optional(
+            "bmap",
+            Type::Boolean,
+            "Whether a block map is made of it, on this machine.",
         ),
         optional(
             "deploy_name",

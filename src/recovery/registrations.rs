@@ -12,8 +12,10 @@ use super::report::{Report, Verb};
 use crate::model::event::How;
 use crate::model::hashes::{VariantHashes, parse};
 use crate::model::nix32;
+use crate::model::store_path::hex;
 use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unfinished};
 use crate::state::records::{Records, RecordsError, Registered};
+use crate::steps::compress;
 use crate::steps::register::commit::without;
 use crate::store::entries::{self, Before};
 use crate::store::hashes_file::{HashesFile, HashesFileError, read_text};
@@ -199,10 +201,29 @@ fn sha256(artifact: &IntendedArtifact) -> Result<[u8; 32], Fault> {
     nix32::decode(&artifact.nix32).map_err(|_| Fault::Hash(artifact.nix32.clone()))
 }
 
+/// Takes away what was made of files that these replace. What was to be made of these is made anew.
+fn settle_products(records: &Records, variant: &IntendedVariant) -> Result<(), Fault> {
+    let Some(dir) = variant.artifacts.first().and_then(|one| one.link.parent()) else {
+        return Ok(());
+    };
+    let mut now = records.products(&variant.key)?;
+    let mut hashes = Vec::with_capacity(variant.artifacts.len());
+    for artifact in &variant.artifacts {
+        hashes.push(hex(&sha256(artifact)?));
+    }
+    now.retain(|product| hashes.contains(&product.of));
+    let faults = compress::settle(records, &variant.key, dir, &now)?;
+    faults
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |fault| Err(fault.into()))
+}
+
 /// Commits the record, unless that was done.
 fn record(place: &Place<'_>, registration: &Registration) -> Result<(), Fault> {
     let records = Records::open(&place.state.records())?;
     for variant in &registration.variants {
+        settle_products(&records, variant)?;
         let mut captured = Vec::with_capacity(variant.artifacts.len());
         for artifact in &variant.artifacts {
             captured.push(Captured {

@@ -415,6 +415,8 @@ fn artifact(kind: &EventKind) -> Option<StateLine> {
         How::Copied | How::Reflinked | How::InPlace => "captured",
         How::Added => "registered",
         How::AlreadyValid => "already registered",
+        How::Made => "made",
+        How::Kept => "kept",
     };
     let what = format!("{verb} {name}, {}, sha256:{nix32}", human::bytes(*bytes));
     let text = match store_path {

@@ -19,6 +19,7 @@ use crate::model::skip::Skip;
 use crate::report::human;
 use crate::settings::{Age, Settings, StoreChoice};
 use crate::state::records::keys::{KeyRecord, ToolsRecord};
+use crate::state::records::products::ProductRecord;
 use crate::state::records::{Records, RecordsError};
 
 use proof::Proofs;
@@ -125,6 +126,7 @@ pub struct Judge<'a> {
     gatherer: Gatherer<'a>,
     records: &'a Records,
     known: BTreeMap<VariantKey, KeyRecord>,
+    products: BTreeMap<VariantKey, Vec<ProductRecord>>,
     tools: Option<ToolsRecord>,
     proofs: Proofs<'a>,
     listings: Listings,
@@ -151,6 +153,7 @@ impl<'a> Judge<'a> {
         };
         Ok(Judge {
             known: records.keys()?,
+            products: records.all_products()?,
             settings,
             gatherer,
             records,
@@ -330,12 +333,24 @@ impl<'a> Judge<'a> {
             let what = format!("it is registered in another store: {}", record.store);
             return Some(Reason::Artifact { what });
         }
-        match self.proofs.check(variant, record) {
+        let products = self
+            .products
+            .get(&variant.key)
+            .map_or(&[][..], Vec::as_slice);
+        let checked = self.proofs.check(variant, record).and_then(|artifacts| {
+            let products = self.proofs.check_products(variant, record, products)?;
+            Ok((artifacts, products))
+        });
+        match checked {
             Err(what) => Some(Reason::Artifact { what }),
-            Ok(None) => None,
-            Ok(Some(artifacts)) => {
-                // Where it cannot be kept, the files are read once more next time.
-                let _ = self.records.record_stamps(&variant.key, &artifacts);
+            Ok((artifacts, products)) => {
+                // Where they cannot be kept, the files are read once more next time.
+                if let Some(artifacts) = artifacts {
+                    let _ = self.records.record_stamps(&variant.key, &artifacts);
+                }
+                if let Some(products) = products {
+                    let _ = self.records.record_products(&variant.key, &products);
+                }
                 None
             }
         }

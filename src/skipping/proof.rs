@@ -12,6 +12,7 @@ use crate::model::matrix::Variant;
 use crate::model::store_path::hex;
 use crate::settings::Settings;
 use crate::state::records::keys::{KeyArtifact, KeyRecord, Made};
+use crate::state::records::products::ProductRecord;
 use crate::store::copy::{self, Stamp};
 use crate::store::hashes_file::read_text;
 use crate::store::hashing::Want;
@@ -69,6 +70,13 @@ impl<'a> Proofs<'a> {
             };
             let entry = dir.join(name);
             match &mut known.made {
+                // One that was made here stands for it.
+                None if variant
+                    .products()
+                    .any(|product| product.unique_name == *name) =>
+                {
+                    self.is_unnamed(name)?;
+                }
                 None => self.is_absent(&entry, name)?,
                 Some(made) => {
                     self.is_entry(&entry, name, made, &record.store)?;
@@ -89,14 +97,69 @@ impl<'a> Proofs<'a> {
         }
     }
 
+    /// Compares what is there with what was made of the artifacts of `record`. Returns what to record
+    /// instead where a file has another state and the same content.
+    ///
+    /// # Errors
+    /// The first thing that is not as it was, in words.
+    pub fn check_products(
+        &self,
+        variant: &Variant,
+        record: &KeyRecord,
+        known: &[ProductRecord],
+    ) -> Result<Option<Vec<ProductRecord>>, String> {
+        let dir = self.settings.output_dir.value.join(&variant.key.machine);
+        let made = |name: &str| {
+            let mut artifacts = record.artifacts.iter();
+            artifacts
+                .find(|one| one.unique_name == *name)
+                .and_then(|one| one.made.as_ref())
+        };
+        let mut products = known.to_vec();
+        let mut moved = false;
+        for artifact in &variant.artifacts {
+            let Some(of) = made(&artifact.unique_name) else {
+                continue;
+            };
+            for product in &artifact.products {
+                let name = &product.unique_name;
+                // What the build deployed was compared as such.
+                if made(name).is_some() {
+                    continue;
+                }
+                let method = product.method.to_string();
+                let Some(known) = products.iter_mut().find(|one| one.unique_name == *name) else {
+                    return Err(format!("{name} was not made"));
+                };
+                if known.method != method || known.of != of.sha256 {
+                    return Err(format!("{name} was made of another file, or otherwise"));
+                }
+                let mut there = Made {
+                    sha256: known.sha256.clone(),
+                    store_path: dir.join(name),
+                    stamp: known.stamp,
+                };
+                moved |= self.is_whole(name, &mut there)?;
+                known.stamp = there.stamp;
+            }
+        }
+        Ok(moved.then_some(products))
+    }
+
     /// An optional artifact that was not made must not be there by another way.
     fn is_absent(&self, entry: &Path, name: &str) -> Result<(), String> {
-        if self.hash_of(name)?.is_some() || entry.symlink_metadata().is_ok() {
-            return Err(format!(
-                "{name} is there, and the last build did not make it"
-            ));
+        self.is_unnamed(name)?;
+        if entry.symlink_metadata().is_ok() {
+            return Err(unmade(name));
         }
         Ok(())
+    }
+
+    fn is_unnamed(&self, name: &str) -> Result<(), String> {
+        match self.hash_of(name)? {
+            Some(_) => Err(unmade(name)),
+            None => Ok(()),
+        }
     }
 
     fn is_entry(
@@ -146,10 +209,7 @@ impl<'a> Proofs<'a> {
             Ok(_) => return Err(format!("{shown} is no file")),
             Err(error) => return Err(format!("{shown} cannot be read: {error}")),
         };
-        let same = Stamp {
-            device: there.device,
-            ..made.stamp
-        } == there;
+        let same = made.stamp.is_of(&there);
         if same && !self.verify {
             return Ok(false);
         }
@@ -164,6 +224,10 @@ impl<'a> Proofs<'a> {
         made.stamp = hashed.stamp;
         Ok(!same)
     }
+}
+
+fn unmade(name: &str) -> String {
+    format!("{name} is there, and the last build did not make it")
 }
 
 #[cfg(test)]

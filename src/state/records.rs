@@ -4,6 +4,7 @@
 pub mod deploys;
 pub mod keys;
 pub mod measures;
+pub mod products;
 mod silences;
 mod sources;
 
@@ -29,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/4-silences.sql"),
     include_str!("schema/5-sources.sql"),
     include_str!("schema/6-build-measures.sql"),
+    include_str!("schema/7-products.sql"),
 ];
 
 /// How long a write waits for another process's.

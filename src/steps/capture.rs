@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Captures, StepContext, StepResult, StopLevel};
+use super::{Captures, StepContext, StepResult, StopLevel, compress};
 use crate::files::remove;
 use crate::model::event::{EventKind, How};
 use crate::model::matrix::Artifact;
@@ -82,13 +82,8 @@ pub async fn capture(
         provenance: provenance.clone(),
         store: Arc::clone(store),
     };
-    match capture.take().await {
-        Ok((taken, hold)) => {
-            for (captured, how) in &taken {
-                ctx.events.emit(artifact_event(ctx, captured, None, *how));
-            }
-            let captured = taken.into_iter().map(|(captured, _)| captured).collect();
-            let captures = Captures { captured, hold };
+    match capture.hand_over().await {
+        Ok(captures) => {
             ctx.handover.put(ctx.variant.key.clone(), captures);
             StepResult::succeeded()
         }
@@ -97,6 +92,28 @@ pub async fn capture(
 }
 
 impl Capture {
+    async fn hand_over(self) -> Result<Captures, StepResult> {
+        let ctx = self.ctx.clone();
+        let staging = staging(&ctx, &self.store);
+        let (taken, hold) = self.take().await?;
+        blocking(move || {
+            let captured: Vec<Captured> = taken.iter().map(|(one, _)| one.clone()).collect();
+            let data = compress::look(&ctx, &captured)
+                .inspect_err(|_| clear_staging(&ctx, &staging, &captured))?;
+            for (one, how) in &taken {
+                ctx.events.emit(artifact_event(&ctx, one, None, *how));
+            }
+            Ok(Captures {
+                captured,
+                hold,
+                data,
+                ..Captures::default()
+            })
+        })
+        .await
+        .flatten()
+    }
+
     async fn take(self) -> Result<(Vec<Taken>, Option<Arc<Hold>>), StepResult> {
         let sources = {
             let this = self.clone();

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod capture;
+pub mod compress;
 pub mod contamination;
 mod content;
 pub mod deploy;
@@ -159,6 +160,10 @@ pub struct Captures {
     pub captured: Vec<Captured>,
     /// Keeps the store's collector away from those that are in the store already.
     pub hold: Option<Arc<Hold>>,
+    /// Where those have data of which something is made.
+    pub data: compress::Data,
+    /// What was made of them.
+    pub products: Vec<compress::Ready>,
 }
 
 /// What the steps of a run hand on: that the first build has prepared what all start from, how many files are

@@ -11,7 +11,7 @@ use super::capture::{
     output_dir, staging,
 };
 use super::gates::{self, Subject};
-use super::{Captures, StepContext, StepResult};
+use super::{Captures, StepContext, StepResult, compress};
 use crate::files::{PathError, create_dir};
 use crate::model::matrix::Artifact;
 use crate::store::copy::{self, CopyError};
@@ -89,7 +89,14 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
         clear_staging(ctx, &staging, &captured);
         return checked;
     }
-    let captures = Captures { captured, hold };
+    let data =
+        compress::look(ctx, &captured).inspect_err(|_| clear_staging(ctx, &staging, &captured))?;
+    let captures = Captures {
+        captured,
+        hold,
+        data,
+        ..Captures::default()
+    };
     ctx.handover.put(ctx.variant.key.clone(), captures);
     Ok(())
 }

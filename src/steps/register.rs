@@ -52,7 +52,12 @@ pub async fn register(ctx: &StepContext, registry: &Registry) -> StepResult {
 }
 
 fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult> {
-    let Captures { captured, hold } = ctx.handover.take(&ctx.variant.key);
+    let Captures {
+        captured,
+        hold,
+        products,
+        ..
+    } = ctx.handover.take(&ctx.variant.key);
     if captured.is_empty() {
         return if ctx
             .variant
@@ -66,7 +71,16 @@ fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult
         };
     }
     let prepared = prepare(ctx, registry, &captured, hold);
-    let registered = prepared.and_then(|prepared| publish(ctx, registry, Some(prepared)));
+    let registered = prepared.and_then(|prepared| {
+        publish(
+            ctx,
+            registry,
+            Some(Prepared {
+                products,
+                ..prepared
+            }),
+        )
+    });
     // Also where it failed: the deployed files are still there to be taken again, and a full disk is
     // no place to keep copies.
     clear_staging(ctx, &staging(ctx, &registry.store), &captured);
@@ -79,7 +93,7 @@ fn publish(
     registry: &Registry,
     prepared: Option<Prepared>,
 ) -> Result<(), StepResult> {
-    let prepared = match &registry.batch {
+    let mut prepared = match &registry.batch {
         Some(batch) => match batch.add(prepared) {
             Some(all) => all,
             None => return Ok(()),
@@ -97,7 +111,7 @@ fn publish(
         events: &ctx.events,
         stop: Box::new(killed(ctx)),
     }
-    .commit(&prepared)
+    .commit(&mut prepared)
 }
 
 /// Puts the files into the store, and holds its collector back until the transaction has ended.
@@ -152,6 +166,7 @@ fn prepare(
             .map(|(one, added)| artifact_event(ctx, one, Some(&added.store_path), added.how))
             .collect(),
         artifacts: captured.iter().cloned().zip(added).collect(),
+        products: Vec::new(),
         hold,
     })
 }

@@ -11,6 +11,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,15 @@ impl Stamp {
             mtime: (metadata.mtime(), metadata.mtime_nsec()),
             ctime: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Whether a file is in this state. Devices are not compared: they change from mount to mount.
+    #[must_use]
+    pub fn is_of(&self, there: &Stamp) -> bool {
+        Stamp {
+            device: there.device,
+            ..*self
+        } == *there
     }
 }
 
@@ -178,6 +188,43 @@ pub fn hash(source: &Path, want: Want, stop: Stop<'_>) -> Result<Hashed, CopyErr
     read(source, &file, before, None, want, stop)
 }
 
+/// Where a file has data, in whole blocks of `block` bytes, in order and none beside the next. Where the file
+/// is not in the state `known`, all of it counts as data.
+///
+/// # Errors
+/// See [`CopyError`].
+pub fn data_of(
+    source: &Path,
+    known: Option<&Stamp>,
+    block: u64,
+) -> Result<Vec<Range<u64>>, CopyError> {
+    let (file, before) = open(source)?;
+    let known = known.copied().unwrap_or(before);
+    let all = vec![0..known.bytes];
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut at = 0;
+    while at < before.bytes {
+        let (data, end) =
+            next_data(&file, at, before.bytes).map_err(PathError::on("read", source))?;
+        if end <= at {
+            return Ok(all);
+        }
+        let blocks = data / block * block..end.next_multiple_of(block).min(before.bytes);
+        match found.last_mut() {
+            _ if data == end => {}
+            Some(last) if last.end >= blocks.start => last.end = blocks.end,
+            _ => found.push(blocks),
+        }
+        at = end;
+    }
+    let after = Stamp::of(&file.metadata().map_err(PathError::on("read", source))?);
+    Ok(if before == known && after == known {
+        found
+    } else {
+        all
+    })
+}
+
 /// Whether a file can be read now.
 ///
 /// # Errors
@@ -186,7 +233,7 @@ pub fn readable(source: &Path) -> Result<(), CopyError> {
     open(source).map(drop)
 }
 
-fn open(source: &Path) -> Result<(File, Stamp), CopyError> {
+pub(super) fn open(source: &Path) -> Result<(File, Stamp), CopyError> {
     // NONBLOCK: opening a named pipe that nobody writes to would otherwise never return.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let opened = i32::try_from(flags)
@@ -339,7 +386,7 @@ fn next_data(file: &File, at: u64, size: u64) -> io::Result<(u64, u64)> {
     Ok((data, end))
 }
 
-fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
     loop {
         match file.read_at(space, at) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -150,7 +150,7 @@ impl<'scope> Worker<'scope> {
     }
 }
 
-static ZEROS: [u8; CHUNK] = [0; CHUNK];
+pub(super) static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
 fn hash(pieces: &Receiver<Piece>, before: &[u8], after: &[u8]) -> [u8; 32] {
     let mut sha256 = Sha256::new();

@@ -14,6 +14,7 @@ pub mod hashing;
 pub mod in_place;
 mod local;
 mod nix;
+pub mod products;
 
 use std::fmt;
 use std::fs::File;

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod in_place;
+mod products;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

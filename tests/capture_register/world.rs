@@ -10,11 +10,13 @@ use isar_build_all::model::format::Format;
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
 use isar_build_all::model::outcome::Outcome;
+use isar_build_all::model::product::{Method, Product};
 use isar_build_all::report::Clock;
 use isar_build_all::settings::{Settings, StoreWrite};
 use isar_build_all::state::StateDir;
 use isar_build_all::state::records::Records;
 use isar_build_all::steps::capture::{Provenance, capture};
+use isar_build_all::steps::compress::compress;
 use isar_build_all::steps::output::take_output;
 use isar_build_all::steps::register::{Registry, register};
 use isar_build_all::steps::{Handover, StepContext, StepResult, StopLevel};
@@ -156,12 +158,33 @@ impl World {
         })
     }
 
+    pub(crate) fn compress(&self, id: &str, handover: &Arc<Handover>) -> Ended {
+        let registry = self.registry.clone();
+        self.step(id, handover, |ctx| async move {
+            compress(&ctx, &registry, 2).await
+        })
+    }
+
     /// Captures and registers; the last result.
     pub(crate) fn both(&self, id: &str) -> Ended {
         let handover = Arc::default();
         let ended = self.capture(id, &handover, &self.built());
         if ended.result.outcome != Outcome::Succeeded {
             return ended;
+        }
+        self.register(id, &handover)
+    }
+
+    /// The same, with what is made in between.
+    pub(crate) fn all(&self, id: &str) -> Ended {
+        let handover = Arc::default();
+        for ended in [
+            self.capture(id, &handover, &self.built()),
+            self.compress(id, &handover),
+        ] {
+            if ended.result.outcome != Outcome::Succeeded {
+                return ended;
+            }
         }
         self.register(id, &handover)
     }
@@ -222,6 +245,13 @@ pub(crate) fn variant(id: &str) -> Variant {
         attr: kind.to_owned(),
         optional,
         unique: false,
+        // A variant of which something is made says so by its id.
+        products: match kind {
+            "wic" if id.starts_with("packed") => [Method::Zst(3), Method::Bmap]
+                .map(|method| Product::of(&format!("isar-{id}-qemuamd64{suffix}"), method))
+                .to_vec(),
+            _ => Vec::new(),
+        },
         format: Format::Any,
     };
     Variant {

@@ -15,6 +15,7 @@ mod clearing;
 #[path = "../common/mod.rs"]
 mod common;
 mod parallel;
+mod products;
 mod project;
 mod running;
 mod sharing;

@@ -44,7 +44,10 @@ fn succeed(program: &str, args: &[&str]) {
 
 impl Full {
     fn at(dir: &str) -> Full {
-        let world = World::new();
+        Full::of(World::new(), dir)
+    }
+
+    fn of(world: World, dir: &str) -> Full {
         let place = world.path(dir);
         let image = tempfile::tempdir().unwrap();
         let file = image.path().join("disk");
@@ -207,6 +210,12 @@ fn cases() -> u64 {
 #[test]
 fn at_the_capture() {
     Full::at("artifacts").cases("capture", When::Building, 1, 1_600_000);
+}
+
+#[test]
+fn at_what_is_made_of_a_capture() {
+    let full = Full::of(World::new().packed(), "artifacts");
+    full.cases("products", When::Building, 6, 3_200_000);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn fresh() -> u64 {
 
 #[test]
 fn a_kill_at_any_instant_leaves_what_recover_puts_in_order() {
-    storm(&World::new(), 20_260_601, quarter(0));
+    storm(&World::new().packed(), 20_260_601, quarter(0));
 }
 
 #[test]
@@ -96,5 +96,5 @@ fn also_with_a_nix_store() {
 
 #[test]
 fn also_with_a_nix_store_at_instants_that_nobody_has_tried() {
-    storm(&World::with_nix(), fresh(), quarter(3));
+    storm(&World::with_nix().packed(), fresh(), quarter(3));
 }

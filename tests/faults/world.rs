@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use isar_build_all::inspect::{Rules, inspect_bmap};
+use isar_build_all::model::arch::Arch;
 use isar_build_all::model::hashes::parse;
 use isar_build_all::model::nix32;
 use sha2::{Digest as _, Sha256};
@@ -54,6 +57,17 @@ impl World {
             project: Project::new(),
             nix: None,
         }
+    }
+
+    /// Has something made of every image.
+    pub(crate) fn packed(self) -> World {
+        let matrix = self.project.read("variants.toml");
+        let from = "wic = { ";
+        assert!(matrix.contains(from));
+        let to = "wic = { compress = \"zst\", bmap = true, ";
+        self.project
+            .write("variants.toml", &matrix.replacen(from, to, 1));
+        self
     }
 
     /// With a Nix store of its own.
@@ -119,6 +133,10 @@ impl World {
                 wrong.locks.push(shown);
             } else if path.starts_with(self.path("fake/containers")) {
                 wrong.containers.push(shown);
+            } else if is_entry && self.is_product(&path, &named) {
+                if !self.is_right(&path) {
+                    wrong.wrong_hashes.push(shown);
+                }
             } else if name == "journal.jsonl"
                 || path.iter().any(|part| part == ".captured")
                 || (is_entry && !named.contains(&name))
@@ -132,6 +150,29 @@ impl World {
         let ours = mounted.lines().filter(|line| line.contains(here));
         wrong.mounts.extend(ours.map(str::to_owned));
         wrong
+    }
+
+    fn is_product(&self, path: &Path, named: &BTreeSet<String>) -> bool {
+        let of = path.file_stem().unwrap().to_str().unwrap();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let is_made = matches!(ending, Some("zst" | "bmap")) && !path.is_symlink();
+        is_made && named.contains(of)
+    }
+
+    /// Whether a product is of the image beside it.
+    fn is_right(&self, path: &Path) -> bool {
+        let image = path.with_extension("");
+        if path.extension().is_some_and(|ending| ending == "zst") {
+            let file = fs::File::open(path).unwrap();
+            return zstd::decode_all(file).is_ok_and(|bytes| bytes == fs::read(image).unwrap());
+        }
+        let rules = Rules {
+            arch: Arch::Arm64,
+            foreign: globset::GlobSet::empty(),
+            stop: Arc::new(|| false),
+        };
+        let report = inspect_bmap(path, &image, &rules).unwrap();
+        report.findings.is_empty()
     }
 
     /// Returns the names in the hashes file.

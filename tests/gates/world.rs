@@ -163,6 +163,7 @@ fn variant(id: &str, format: Format) -> Variant {
         } else {
             Format::Any
         },
+        products: Vec::new(),
     };
     Variant {
         key: VariantKey {

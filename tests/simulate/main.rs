@@ -59,6 +59,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             build: build * 1000,
             shared: shared.min(build) * 1000,
             capture: capture * 1000,
+            compress: 0,
             register: register * 1000,
         },
     );
@@ -346,6 +347,7 @@ fn followers_start_when_the_leader_lets_them_go() {
             build,
             shared: 40,
             capture: 2,
+            compress: 0,
             register: 1,
         },
         need: Need::default(),

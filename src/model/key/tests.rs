@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::format::Format;
+use crate::model::product::{Method, Product};
 
 fn artifact(name: &str) -> Artifact {
     Artifact {
@@ -10,6 +11,7 @@ fn artifact(name: &str) -> Artifact {
         optional: false,
         unique: false,
         format: Format::Disk,
+        products: Vec::new(),
     }
 }
 
@@ -43,7 +45,13 @@ fn inputs() -> Inputs {
                 digest: Some("sha256:99".into()),
             }),
         },
-        artifacts: vec![artifact("one.wic"), artifact("two.wic")],
+        artifacts: vec![
+            artifact("one.wic"),
+            Artifact {
+                products: vec![Product::of("two.wic", Method::Zst(3))],
+                ..artifact("two.wic")
+            },
+        ],
     }
 }
 
@@ -105,6 +113,8 @@ differs! {
     an_optional_artifact_differs: |inputs| inputs.artifacts[0].optional = true;
     a_unique_artifact_differs: |inputs| inputs.artifacts[0].unique = true;
     a_format_differs: |inputs| inputs.artifacts[0].format = Format::Any;
+    a_product_differs: |inputs| inputs.artifacts[0].products = vec![Product::of("one.wic", Method::Bmap)];
+    a_level_differs: |inputs| inputs.artifacts[1].products = vec![Product::of("two.wic", Method::Zst(4))];
     an_artifact_less_differs: |inputs| drop(inputs.artifacts.pop());
 }
 

@@ -16,6 +16,7 @@ use crate::model::faults::{Fault, Faults};
 use crate::model::format::Format;
 use crate::model::matrix::{Artifact, Variant, VariantKey};
 use crate::model::names;
+use crate::model::product::Product;
 
 /// A kas file that a chain names, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,6 +265,11 @@ impl<'a> Assembler<'a> {
             if let (Some(unique_name), Some(deploy_name)) = (unique_name, deploy_name) {
                 artifacts.push(Artifact {
                     kind: artifact.kind.clone(),
+                    products: artifact
+                        .products
+                        .iter()
+                        .map(|&method| Product::of(&unique_name, method))
+                        .collect(),
                     format: artifact
                         .format
                         .unwrap_or_else(|| Format::of_name(&deploy_name)),

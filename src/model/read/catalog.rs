@@ -8,6 +8,7 @@ use super::document::{self, Document, Text};
 use crate::model::arch::Arch;
 use crate::model::faults::{Fault, Faults};
 use crate::model::format::Format;
+use crate::model::product::{self, Method};
 use crate::model::{names, suggest};
 
 /// Words with a meaning of their own where axis names stand.
@@ -73,6 +74,8 @@ pub struct MachineArtifact {
     pub unique: bool,
     /// What the file has to be, where that is declared.
     pub format: Option<Format>,
+    /// What is made of it.
+    pub products: Vec<Method>,
     /// The deploy name's template, where it has one of its own.
     pub deploy_name: Option<Text>,
 }
@@ -180,6 +183,9 @@ impl Catalog {
                 if let Some(text) = &own.format {
                     check_format(text, faults);
                 }
+                if let Some(text) = &own.compress {
+                    check_compression(text, faults);
+                }
                 artifacts.extend(artifact(own, base, format));
             }
             let listed = machine.artifacts_span.clone();
@@ -211,6 +217,9 @@ impl Catalog {
         for keys in &document.artifacts {
             if let Some(text) = &keys.format {
                 check_format(text, faults);
+            }
+            if let Some(text) = &keys.compress {
+                check_compression(text, faults);
             }
             if types
                 .get(keys.kind.value.as_str())
@@ -314,8 +323,15 @@ fn artifact(
     base: &document::ArtifactKeys,
     format: Option<Format>,
 ) -> Option<MachineArtifact> {
+    let compress = own.compress.as_ref().or(base.compress.as_ref());
+    let compress = compress.and_then(|text| product::compression(&text.value).ok().flatten());
+    let bmap = own.bmap.or(base.bmap).unwrap_or(false);
     Some(MachineArtifact {
         format,
+        products: compress
+            .into_iter()
+            .chain(bmap.then_some(Method::Bmap))
+            .collect(),
         extension: own.extension.or_else(|| base.extension.clone())?,
         attr: own
             .attr
@@ -384,6 +400,18 @@ fn check_format(text: &Text, faults: &mut Faults) {
                 &error.0,
                 "known ones are",
                 known,
+            )),
+        );
+    }
+}
+
+fn check_compression(text: &Text, faults: &mut Faults) {
+    if let Err(error) = product::compression(&text.value) {
+        faults.push(
+            Fault::at(text.span.clone(), error.to_string(), "not a compression").hint(format!(
+                "write `zst`, `zst:LEVEL` with a level from {} to {}, or `none`",
+                product::LEVELS.start(),
+                product::LEVELS.end()
             )),
         );
     }

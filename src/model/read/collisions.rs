@@ -107,6 +107,33 @@ impl<'m> Checker<'m> {
                 });
             }
         }
+        self.products(firsts, &seen, template);
+    }
+
+    /// Reports what would be made under the name of another variant's artifact. Where a variant deploys
+    /// what could be made of another of its files, the build decides.
+    fn products(&mut self, firsts: &[usize], seen: &HashMap<&str, Place>, template: &Compiled) {
+        for &index in firsts {
+            let variant = &self.made[index].0;
+            for product in variant.products() {
+                let name = product.unique_name.as_str();
+                let Some(&other) = seen.get(name).filter(|other| other.0 != index) else {
+                    continue;
+                };
+                let other_variant = &self.made[other.0].0;
+                self.tally.add(template.text.span.start, "unique name", || {
+                    Fault::at(
+                        template.text.span.clone(),
+                        format!(
+                            "`{name}` would be made for `{}`, and is the unique name of `{}` of `{}`",
+                            variant.key, other_variant.artifacts[other.1].kind, other_variant.key
+                        ),
+                        "does not tell them apart",
+                    )
+                    .hint("give the artifact another extension, or `compress = \"none\"` to what is made")
+                });
+            }
+        }
     }
 
     /// Reports two artifacts of one variant that share something.

@@ -93,6 +93,10 @@ pub struct ArtifactKeys {
     pub unique: Option<bool>,
     /// `format`.
     pub format: Option<Text>,
+    /// `compress`.
+    pub compress: Option<Text>,
+    /// `bmap`.
+    pub bmap: Option<bool>,
     /// `deploy_name`.
     pub deploy_name: Option<Text>,
 }
@@ -339,6 +343,8 @@ impl Reader<'_> {
             optional: boolean(table.get("optional")),
             unique: boolean(table.get("unique")),
             format: self.text(table.get("format")),
+            compress: self.text(table.get("compress")),
+            bmap: boolean(table.get("bmap")),
             deploy_name: self.text(table.get("deploy_name")),
         }
     }
@@ -353,6 +359,8 @@ impl Reader<'_> {
                 optional: None,
                 unique: None,
                 format: None,
+                compress: None,
+                bmap: None,
                 deploy_name: None,
             }),
         };

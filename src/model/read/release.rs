@@ -85,7 +85,9 @@ pub fn releases(
                         .hint("add what they differ in to `naming.release_asset`"),
                     );
                 }
+                let product = variant.product_for(&deploy_name);
                 release.assets.push(Asset {
+                    unique_name: product.map(|product| product.unique_name.clone()),
                     deploy_name,
                     asset,
                     optional: file.optional,

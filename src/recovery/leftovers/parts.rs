@@ -30,7 +30,12 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
     let of_output = || {
         let mut found: Vec<PathBuf> = directories(&place.settings.output_dir.value)
             .iter()
-            .flat_map(|machine| parts_in(machine, &[".link.part", ".old.part"]))
+            .flat_map(|machine| {
+                parts_in(
+                    machine,
+                    &[".link.part", ".old.part", ".zst.part", ".bmap.part"],
+                )
+            })
             .collect();
         let hashes = HashesFile::target(hashes_file).unwrap_or_else(|_| hashes_file.clone());
         found.extend(Some(with_suffix(&hashes, ".part")).filter(|part| exists(part)));

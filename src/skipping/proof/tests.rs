@@ -30,6 +30,7 @@ fn artifact(name: &str, optional: bool) -> Artifact {
         optional,
         unique: false,
         format: Format::Any,
+        products: Vec::new(),
     }
 }
 

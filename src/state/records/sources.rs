@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Records, RecordsError};
+use crate::model::store_path::unhex;
 use crate::store::copy::Stamp;
 
 impl Records {
@@ -39,18 +40,6 @@ impl Records {
             )
             .optional()
             .map_err(self.fault())?;
-        Ok(found.and_then(|hex| from_hex(&hex)))
+        Ok(found.and_then(|hex| unhex(&hex)))
     }
-}
-
-/// None where it is not 64 digits, which we never write.
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -24,6 +24,7 @@ use crate::state::journal::{
 use crate::state::lock::{Holder, LockError};
 use crate::state::records::{Records, Registered};
 use crate::steps::capture::{fail, of_store};
+use crate::steps::compress::{self, Ready};
 use crate::steps::{StepContext, StepResult, content};
 use crate::store::entries::{self, Before};
 use crate::store::hashes_file::{HashesFile, HashesFileError, WAIT, read_text};
@@ -39,6 +40,8 @@ pub struct Prepared {
     /// Where its output entries are.
     pub(super) output_dir: PathBuf,
     pub(super) artifacts: Vec<(Captured, Added)>,
+    /// What was made of them, and goes to its place when they are registered.
+    pub(super) products: Vec<Ready>,
     /// What is told once they are registered.
     pub(super) events: Vec<EventKind>,
     pub(super) hold: Arc<Hold>,
@@ -92,7 +95,7 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// The first thing that failed; everything is then as it was, or the failure says what is not.
-    pub(super) fn commit(&self, prepared: &[Prepared]) -> Result<(), StepResult> {
+    pub(super) fn commit(&self, prepared: &mut [Prepared]) -> Result<(), StepResult> {
         let of_file = |error: HashesFileError| match error {
             HashesFileError::Lock(LockError::Stopped { .. }) => StepResult::cancelled(),
             error => fail(&error, error.hint()),
@@ -132,6 +135,9 @@ impl Transaction<'_> {
         }
         for (one, hashes) in prepared.iter().zip(&hashes) {
             self.unlink(one, &hashes.gone);
+        }
+        for one in &mut *prepared {
+            self.put_products(one);
         }
         drop(file);
         self.record(prepared);
@@ -193,6 +199,36 @@ impl Transaction<'_> {
             self.note(&Entry::Added { run, variant });
         }
         Ok(())
+    }
+
+    /// Puts what was made in its place, and takes away what was made before and is no longer right. What
+    /// fails here is made good by the next run: the variant is not complete.
+    fn put_products(&self, one: &mut Prepared) {
+        let mut now = Vec::with_capacity(one.products.len());
+        for product in std::mem::take(&mut one.products) {
+            match product.put(&one.ctx, &one.output_dir) {
+                Ok((record, event)) => {
+                    now.push(record);
+                    one.events.push(event);
+                }
+                Err(error) => {
+                    self.events
+                        .warn(Some(&one.node), error.to_string(), error.hint());
+                }
+            }
+        }
+        match compress::settle(&self.registry.records, &one.key, &one.output_dir, &now) {
+            Ok(faults) => {
+                for error in faults {
+                    self.events
+                        .warn(Some(&one.node), error.to_string(), error.hint());
+                }
+            }
+            Err(error) => {
+                let message = format!("registered, but not recorded: {error}");
+                self.events.warn(Some(&one.node), message, error.hint());
+            }
+        }
     }
 
     /// Removes the output entries of what the variant no longer has. One that stays says nothing wrong:
