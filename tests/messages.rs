@@ -294,8 +294,13 @@ fn products() {
     let other = with(r#"compress = "gzip""#);
     let number = with(r#"compress = 3, bmap = "yes""#);
     let right = with(r#"compress = "zst:19", bmap = true"#);
-    // What would be made for the first is what the second deploys.
-    let taken = with("bmap = true") + "\nmap = { extension = \".wic.bmap\", deploy_name = \"m\" }";
+    // What would be made for the one machine is what the other deploys.
+    let map = with("bmap = true") + "\nmap = { extension = \".wic.bmap\" }";
+    let unique = "[naming]\nunique_name = \"isar-{id}{extension}\"";
+    let taken = RIGHT
+        .replace(wic, &map)
+        .replace("[naming]", unique)
+        .replace(r#"artifacts = ["wic"]"#, r#"artifacts = ["map"]"#);
     let cases = [
         (wic, &*level),
         (wic, &*other),
@@ -305,7 +310,7 @@ fn products() {
             r#"artifacts = ["wic"]"#,
             r#"artifacts = [{ type = "wic", compress = "xz" }]"#,
         ),
-        (wic, &*taken),
+        ("", &*taken),
     ];
     assert_messages("products", &messages(&cases));
 }

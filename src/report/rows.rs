@@ -117,6 +117,7 @@ impl Layout {
             None => match node.step.as_str() {
                 "build" => "starting".to_owned(),
                 "capture" => "capturing".to_owned(),
+                "compress" => "compressing".to_owned(),
                 "register" => "registering".to_owned(),
                 other => other.to_owned(),
             },

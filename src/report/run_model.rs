@@ -564,6 +564,7 @@ pub fn past(step: &str) -> &'static str {
     match step {
         "build" => "built",
         "capture" => "captured",
+        "compress" => "compressed",
         "register" => "registered",
         _ => "done",
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use super::capture::{
     blocking, clear_staging, fail, killed, of_copy, of_store, output_dir, staging,
@@ -129,14 +130,14 @@ fn make(
             continue;
         }
         let path = lasting(one, &registry.store)?;
-        let all = [0..one.bytes];
+        let all = 0..one.bytes;
         let source = Source {
             path: &path,
             bytes: one.bytes,
             data: captures
                 .data
                 .get(&artifact.unique_name)
-                .map_or(&all[..], Vec::as_slice),
+                .map_or(slice::from_ref(&all), Vec::as_slice),
         };
         let places: Vec<_> = wanted
             .iter()

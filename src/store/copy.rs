@@ -200,14 +200,14 @@ pub fn data_of(
 ) -> Result<Vec<Range<u64>>, CopyError> {
     let (file, before) = open(source)?;
     let known = known.copied().unwrap_or(before);
-    let all = vec![0..known.bytes];
+    let all = 0..known.bytes;
     let mut found: Vec<Range<u64>> = Vec::new();
     let mut at = 0;
     while at < before.bytes {
         let (data, end) =
             next_data(&file, at, before.bytes).map_err(PathError::on("read", source))?;
         if end <= at {
-            return Ok(all);
+            return Ok(Vec::from_iter([all]));
         }
         let blocks = data / block * block..end.next_multiple_of(block).min(before.bytes);
         match found.last_mut() {
@@ -221,7 +221,7 @@ pub fn data_of(
     Ok(if before == known && after == known {
         found
     } else {
-        all
+        Vec::from_iter([all])
     })
 }
 

@@ -28,7 +28,7 @@ pub const BLOCK: u64 = 4096;
 const THREADS: u32 = 4;
 
 /// What a thread of zstd compresses at a time, in bytes.
-const JOB: u32 = 2 << 20;
+const JOB: u32 = 1 << 20;
 
 /// How far back zstd looks, as a power of two: what decompressing needs, whatever the level.
 const WINDOW: u32 = 21;

@@ -161,7 +161,8 @@ fn where_a_file_is_in_another_state_all_of_it_is_data() {
     );
     let file = File::options().write(true).open(&sparse).unwrap();
     file.write_all_at(b"new", 8 << 20).unwrap();
-    assert_eq!(data_of(&sparse, Some(&known), BLOCK).unwrap(), [0..SIZE]);
+    let data = data_of(&sparse, Some(&known), BLOCK).unwrap();
+    assert_eq!((data.len(), data[0].clone()), (1, 0..SIZE));
 }
 
 #[test]
