@@ -108,6 +108,21 @@ fn what_is_made_of_an_image_lies_beside_it_whatever_the_store() {
 }
 
 #[test]
+fn the_next_build_does_not_change_what_is_made_of_the_last() {
+    for world in worlds() {
+        let bytes = deploy(&world, b"first");
+        let handover = Arc::default();
+        world.capture("packed", &handover, &world.built());
+        deploy(&world, b"other");
+        let made = world.compress("packed", &handover);
+        assert_eq!(made.result, StepResult::succeeded());
+        let registered = world.register("packed", &handover);
+        assert_eq!(registered.result, StepResult::succeeded());
+        assert_made(&world, &bytes);
+    }
+}
+
+#[test]
 fn what_cannot_be_made_leaves_everything_as_it_was() {
     for world in worlds() {
         let bytes = deploy(&world, b"first");

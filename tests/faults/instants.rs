@@ -11,6 +11,7 @@ use isar_build_all::model::nix32;
 use isar_build_all::state::journal::{
     Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
 };
+use isar_build_all::state::records::Records;
 use isar_build_all::store::copy::Stamp;
 use isar_build_all::store::entries::{Before, kept};
 
@@ -108,7 +109,10 @@ fn journal(world: &World, before: &State, after: &State, was: impl Fn(usize) -> 
 
 /// A world with the states before and after its second registration.
 fn two_states() -> (World, State, State) {
-    let world = World::new();
+    two_states_of(World::new())
+}
+
+fn two_states_of(world: World) -> (World, State, State) {
     let build = || {
         let said = world.run(&["--variant", "qemuamd64/base"]);
         assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -239,5 +243,33 @@ fn a_hashes_file_in_the_middle_of_a_merge_decides_nothing() {
     assert_eq!(said.code, Some(0), "{}", said.stdout);
     assert!(said.stdout.contains("finished the"), "{}", said.stdout);
     assert_eq!(State::of(&world), after);
+    assert_eq!(world.check(), Wrong::default());
+}
+
+#[test]
+fn what_was_made_of_images_that_were_replaced_goes() {
+    let (world, before, after) = two_states_of(World::new().packed());
+    let made = entry(&world, "isar-base-qemuamd64.wic.zst");
+    assert!(made.exists());
+    // As when it died before what was made of the new image came to its place.
+    let records = Records::open(&world.path(".isar-build-all/records.sqlite")).unwrap();
+    let key = VariantKey {
+        machine: "qemuamd64".to_owned(),
+        id: "base".to_owned(),
+    };
+    let mut products = records.products(&key).unwrap();
+    assert_eq!(products.len(), 1, "the build deploys the map");
+    products[0].of = "0".repeat(64);
+    records.record_products(&key, &products).unwrap();
+    journal(&world, &before, &after, |index| Before::Link {
+        target: before.targets[index].clone().unwrap(),
+    });
+    let said = world.run(&["recover"]);
+    assert!(said.stdout.contains("finished the"), "{}", said.stdout);
+    assert_eq!(State::of(&world), after);
+    assert!(!made.exists());
+    let said = world.run(&["--variant", "qemuamd64/base"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(made.exists());
     assert_eq!(world.check(), Wrong::default());
 }
