@@ -16,30 +16,21 @@ const AGE: Duration = Duration::from_secs(5);
 /// The stale locks in the clones of a work directory, where nobody works, and in those that are shared.
 /// Blocks: where a lock of a shared clone is young, until it is gone or old.
 pub(crate) fn stale(work: &Path, shared: &Path) -> Vec<PathBuf> {
-    let mut stale = in_work(work);
-    stale.extend(in_shared(shared));
+    let mut stale: Vec<PathBuf> = clones(work).iter().flat_map(|clone| locks(clone)).collect();
+    stale.extend(outlived(directories(shared)));
     stale
 }
 
-/// The stale locks in clones that are shared. Blocks as [`stale`] does.
-pub(crate) fn in_shared(shared: &Path) -> Vec<PathBuf> {
-    let mut stale = Vec::new();
-    for clone in directories(shared) {
-        stale.extend(
-            locks(&clone)
-                .into_iter()
-                .filter(|lock| outlives_its_git(lock)),
-        );
-    }
-    stale
+/// The stale locks in repositories in which others may work now. Blocks as [`stale`] does.
+pub(crate) fn outlived(repositories: Vec<PathBuf>) -> Vec<PathBuf> {
+    let locks = repositories.iter().flat_map(|repository| locks(repository));
+    locks.filter(|lock| outlives_its_git(lock)).collect()
 }
 
-/// The locks in the clones of a work directory in which nobody works.
-pub(crate) fn in_work(work: &Path) -> Vec<PathBuf> {
+/// The repositories of the clones in a work directory.
+pub(crate) fn clones(work: &Path) -> Vec<PathBuf> {
     let clones = directories(work).into_iter();
-    clones
-        .flat_map(|clone| locks(&clone.join(".git")))
-        .collect()
+    clones.map(|clone| clone.join(".git")).collect()
 }
 
 /// Whether a lock stays although nobody works with it.
