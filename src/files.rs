@@ -218,6 +218,12 @@ impl PartFile {
     }
 
     fn put(&mut self) -> Result<(), PathError> {
+        if !is_at(&self.file, &self.part).map_err(PathError::on("read", &self.part))? {
+            // What is there now, if anything, is somebody else's.
+            self.done = true;
+            let gone = io::Error::new(io::ErrorKind::NotFound, "somebody removed it meanwhile");
+            return Err(PathError::on("put in place", &self.part)(gone));
+        }
         fs::rename(&self.part, &self.dest).map_err(PathError::on("replace", &self.dest))?;
         self.done = true;
         Ok(())
@@ -226,7 +232,7 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.done && is_at(&self.file, &self.part).unwrap_or(true) {
             // Nobody can be told from here; what stays is found by the next who wants this name.
             let _ = fs::remove_file(&self.part);
         }
@@ -312,6 +318,19 @@ mod tests {
         assert_eq!(fs::read(&dest).unwrap(), b"second");
         assert_eq!(dest.metadata().unwrap().mode() & 0o777, 0o600);
         assert!(!part.exists());
+    }
+
+    #[test]
+    fn what_somebody_else_has_put_there_meanwhile_is_not_put_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("f");
+        let ours = PartFile::create(&dest).unwrap();
+        fs::remove_file(ours.path()).unwrap();
+        let theirs = PartFile::create(&dest).unwrap();
+        let error = ours.commit(None).unwrap_err();
+        assert!(error.to_string().contains("somebody removed it"), "{error}");
+        theirs.commit(None).unwrap();
+        assert!(dest.exists());
     }
 
     #[test]

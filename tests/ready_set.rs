@@ -349,6 +349,36 @@ fn who_builds_in_the_directory_of_a_skipped_one_still_waits_for_those_before_it(
     );
 }
 
+/// On a small stack, which a call for each of them would not fit in.
+#[test]
+fn thousands_that_are_skipped_in_one_directory_end_one_after_the_other() {
+    const COUNT: usize = 3000;
+    let walk = || {
+        let resources = Resources {
+            builds: 4,
+            captures: 2,
+            build_dirs: vec!["one".to_owned(); COUNT],
+            ..Resources::default()
+        };
+        let variants = (0..COUNT).map(|index| variant(&format!("v{index}")));
+        let plan = Plan::new(variants.collect::<Vec<_>>(), Scope::Full, &resources);
+        let mut ready = ReadySet::new(&plan);
+        let last = plan.nodes.len() - 3;
+        for node in 3..last {
+            ready.skip(NodeIx(node));
+        }
+        for expected in ["build:m/v0", "capture:m/v0"] {
+            let ix = ready.take_next().unwrap();
+            assert_eq!(plan.node(ix).id, expected);
+            ready.finish(ix, Outcome::Succeeded);
+        }
+        let last = format!("build:m/v{}", COUNT - 1);
+        assert_eq!(startable(&mut ready, &plan), ["register:m/v0", &last]);
+    };
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    thread.spawn(walk).unwrap().join().unwrap();
+}
+
 #[test]
 fn after_a_leader_that_failed_or_is_skipped_the_next_one_leads() {
     let plan = beside(3, 4, 3, &[10, 30, 20]);

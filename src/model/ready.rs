@@ -61,6 +61,8 @@ pub struct ReadySet {
     ready_builds: usize,
     running_builds: usize,
     open: usize,
+    /// Those that have nothing to do and wait for nothing, and have not ended yet.
+    passed: Vec<NodeIx>,
 }
 
 impl ReadySet {
@@ -106,6 +108,7 @@ impl ReadySet {
             ready_builds: 0,
             running_builds: 0,
             open: count,
+            passed: Vec::new(),
         };
         for index in 0..count {
             if ready.state[index] == (State::Waiting { unmet: 0 }) {
@@ -170,15 +173,15 @@ impl ReadySet {
             }
             self.running_builds -= usize::from(class.builds);
         }
-        self.settle(ix, outcome);
-        if outcome.lets_descendants_run() {
-            for dependent in std::mem::take(&mut self.dependents[ix.0]) {
-                self.meet(dependent);
-            }
+        let dropped = if outcome.lets_descendants_run() {
+            self.end(ix, outcome);
             Vec::new()
         } else {
+            self.settle(ix, outcome);
             self.drop_descendants(ix)
-        }
+        };
+        self.pass_on();
+        dropped
     }
 
     /// Ends a node that has not started and has nothing to do; what needs it may run. Where several build in one
@@ -226,10 +229,26 @@ impl ReadySet {
             State::Passed { unmet } => {
                 *unmet -= 1;
                 if *unmet == 0 {
-                    self.finish(ix, Outcome::Skipped);
+                    self.passed.push(ix);
                 }
             }
             State::Running | State::Done(_) => {}
+        }
+    }
+
+    /// Ends those that have nothing to do and that nothing keeps back any more; one may let the next go, and so on
+    /// through thousands.
+    fn pass_on(&mut self) {
+        while let Some(ix) = self.passed.pop() {
+            self.end(ix, Outcome::Skipped);
+        }
+    }
+
+    /// The node has ended, and what needs it may run.
+    fn end(&mut self, ix: NodeIx, outcome: Outcome) {
+        self.settle(ix, outcome);
+        for dependent in std::mem::take(&mut self.dependents[ix.0]) {
+            self.meet(dependent);
         }
     }
 
@@ -322,6 +341,8 @@ impl ReadySet {
                 self.settle(ix, Outcome::NotRun);
                 dropped.push(ix);
                 dropped.extend(self.drop_descendants(ix));
+                // What they let go is given up too, if it has work to do.
+                self.pass_on();
             }
         }
         dropped.sort();

@@ -5,6 +5,7 @@
 //! build need not wait for it. A product that is there, of this very content and made in this way, is kept.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -19,11 +20,12 @@ use crate::model::event::{EventKind, How};
 use crate::model::matrix::{Artifact, VariantKey};
 use crate::model::nix32;
 use crate::model::product::Product;
-use crate::model::store_path::{hex, unhex};
+use crate::model::store_path::hex;
 use crate::state::journal::Entry;
 use crate::state::records::products::ProductRecord;
 use crate::state::records::{Records, RecordsError};
-use crate::store::copy::{self, Stamp};
+use crate::store::copy::{self, Stamp, Stop};
+use crate::store::hashing::Want;
 use crate::store::products::{self, BLOCK, Source};
 use crate::store::{Captured, Store};
 
@@ -121,7 +123,8 @@ fn make(
             if captured_as(&captures.captured, &product.unique_name).is_some() {
                 continue;
             }
-            match kept(artifact, product, one, &known, &dir) {
+            check_place(ctx, &dir.join(&product.unique_name), &product.unique_name)?;
+            match kept(artifact, product, one, &known, &dir, &killed(ctx)) {
                 Some(kept) => ready.push(kept),
                 None => wanted.push(product),
             }
@@ -129,7 +132,7 @@ fn make(
         if wanted.is_empty() {
             continue;
         }
-        let path = lasting(one, &registry.store)?;
+        let (path, known) = lasting(one, &registry.store)?;
         let all = 0..one.bytes;
         let source = Source {
             path: &path,
@@ -138,6 +141,7 @@ fn make(
                 .data
                 .get(&artifact.unique_name)
                 .map_or(slice::from_ref(&all), Vec::as_slice),
+            known,
         };
         let places: Vec<_> = wanted
             .iter()
@@ -155,32 +159,65 @@ fn make(
     Ok(ready)
 }
 
-/// The file that stays as it was captured: in place, it is the store's.
-fn lasting(one: &Captured, store: &Store) -> Result<PathBuf, StepResult> {
-    match one.added {
-        Some(_) => store
+/// The file that stays as it was captured: in place, it is the store's. Where the collector took that, or where it
+/// is no copy of ours, the state in which it must be.
+fn lasting(one: &Captured, store: &Store) -> Result<(PathBuf, Option<Stamp>), StepResult> {
+    if one.added.is_some() {
+        let path = store
             .path_of(&one.sha256, &one.unique_name)
-            .map_err(of_store),
-        None => Ok(one.path.clone()),
+            .map_err(of_store)?;
+        if path.symlink_metadata().is_ok() {
+            return Ok((path, None));
+        }
     }
+    Ok((one.path.clone(), (!one.staged).then_some(one.source)))
 }
 
-/// A product that need not be made again.
+/// Refuses a place that a product cannot take.
+fn check_place(ctx: &StepContext, path: &Path, name: &str) -> Result<(), StepResult> {
+    let Ok(there) = path.symlink_metadata() else {
+        return Ok(());
+    };
+    let is_entry = ctx
+        .variant
+        .artifacts
+        .iter()
+        .any(|one| one.unique_name == name);
+    let what = if there.is_symlink() {
+        if is_entry {
+            return Ok(());
+        }
+        "is the output entry of an artifact that is declared no longer"
+    } else if there.is_file() {
+        return Ok(());
+    } else {
+        "is no file"
+    };
+    let hint = "remove it, and its line in the hashes file where there is one".to_owned();
+    Err(fail(format!("{} {what}", path.display()), Some(hint)))
+}
+
+/// A product that need not be made again. It is read: what compressing would make good is not believed.
 fn kept(
     artifact: &Artifact,
     product: &Product,
     one: &Captured,
     known: &[ProductRecord],
     dir: &Path,
+    stop: Stop<'_>,
 ) -> Option<Ready> {
     let record = known
         .iter()
         .find(|record| record.unique_name == product.unique_name)?;
     let is_of = record.method == product.method.to_string() && record.of == hex(&one.sha256);
-    let there = is_of.then(|| state(&dir.join(&product.unique_name)))??;
-    record.stamp.is_of(&there).then_some(Ready {
+    let path = dir.join(&product.unique_name);
+    if !is_of || !record.stamp.is_of(&state(&path)?) {
+        return None;
+    }
+    let sha256 = copy::hash(&path, Want::Flat, stop).ok()?.sums.sha256;
+    (hex(&sha256) == record.sha256).then(|| Ready {
         kind: artifact.kind.clone(),
-        sha256: unhex(&record.sha256)?,
+        sha256,
         record: record.clone(),
         part: None,
     })
@@ -202,18 +239,21 @@ impl Ready {
         dir: &Path,
     ) -> Result<(ProductRecord, EventKind), PathError> {
         let path = dir.join(&self.record.unique_name);
-        let how = match self.part {
+        let (how, there) = match self.part {
             Some(part) => {
                 part.commit(None)?;
-                How::Made
+                let there = path.symlink_metadata().map(|there| Stamp::of(&there));
+                (How::Made, there.map_err(PathError::on("read", &path))?)
             }
-            None => How::Kept,
+            None => {
+                let there = state(&path).filter(|there| self.record.stamp.is_of(there));
+                let changed = || io::Error::other("it has changed since it was looked at");
+                let there = there.ok_or_else(changed);
+                (How::Kept, there.map_err(PathError::on("keep", &path))?)
+            }
         };
-        let there = path
-            .symlink_metadata()
-            .map_err(PathError::on("read", &path))?;
         let record = ProductRecord {
-            stamp: Stamp::of(&there),
+            stamp: there,
             ..self.record
         };
         let event = EventKind::Artifact {
@@ -221,7 +261,7 @@ impl Ready {
             variant: ctx.variant.key.to_string(),
             artifact_type: self.kind,
             name: record.unique_name.clone(),
-            bytes: there.len(),
+            bytes: there.bytes,
             sha256: record.sha256.clone(),
             nix32: nix32::encode(&self.sha256),
             store_path: None,

@@ -35,6 +35,12 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     for artifact in &ctx.variant.artifacts {
         let entry = dir.join(&artifact.unique_name);
         match entry.symlink_metadata() {
+            // What was registered is a link.
+            Ok(there) if artifact.optional && !there.is_symlink() && is_product(ctx, artifact) => {
+                let message = format!("{} is not registered", artifact.unique_name);
+                let hint = "it is taken for one that was made of the artifact beside it".to_owned();
+                ctx.events.warn(Some(&ctx.node), message, Some(hint));
+            }
             Ok(there) => match fs::read_link(&entry) {
                 Ok(target) if there.is_symlink() && !entry.exists() => {
                     gone.push(format!(
@@ -99,6 +105,12 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
     };
     ctx.handover.put(ctx.variant.key.clone(), captures);
     Ok(())
+}
+
+/// Whether a file of this name is made here where the build deploys none.
+fn is_product(ctx: &StepContext, artifact: &Artifact) -> bool {
+    let mut products = ctx.variant.artifacts.iter().flat_map(|one| &one.products);
+    products.any(|product| product.unique_name == artifact.unique_name)
 }
 
 fn take(

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use zstd::stream::write::Encoder;
 use zstd::zstd_safe::CParameter;
 
-use super::copy::{CopyError, Stop, open, read_at};
+use super::copy::{CopyError, Stamp, Stop, open, read_at};
 use super::hashing::{CHUNK, ZEROS};
 use crate::files::{PartFile, PathError};
 use crate::model::product::Method;
@@ -24,8 +24,14 @@ use crate::model::store_path::hex;
 /// The blocks of block maps, in bytes: those that bmaptool itself uses.
 pub const BLOCK: u64 = 4096;
 
-/// Threads of zstd at most. Each has three jobs in memory, which all of ours are to be small beside.
-const THREADS: u32 = 4;
+/// Threads of zstd at most. Each has three jobs in memory, and tables that grow with the level.
+fn most_threads(level: u8) -> u32 {
+    match level {
+        0..=5 => 4,
+        6..=12 => 2,
+        _ => 1,
+    }
+}
 
 /// What a thread of zstd compresses at a time, in bytes.
 const JOB: u32 = 1 << 20;
@@ -42,6 +48,8 @@ pub struct Source<'a> {
     pub bytes: u64,
     /// Where it has data, in whole blocks; the rest is zeros.
     pub data: &'a [Range<u64>],
+    /// The state in which it was hashed, where it is read in the same place.
+    pub known: Option<Stamp>,
 }
 
 /// A product that is complete and on the disk, and not in its place yet.
@@ -65,14 +73,22 @@ pub fn make(
     threads: u32,
     stop: Stop<'_>,
 ) -> Result<Vec<Made>, CopyError> {
-    let Source { path, bytes, data } = source;
+    let Source {
+        path,
+        bytes,
+        data,
+        known,
+    } = source;
     let (file, state) = open(path)?;
-    let changed = CopyError::Changed {
+    let changed = |what| CopyError::Changed {
         path: path.to_owned(),
-        what: "its size",
+        what,
     };
     if state.bytes != bytes {
-        return Err(changed);
+        return Err(changed("its size"));
+    }
+    if known.is_some_and(|known| known != state) {
+        return Err(changed("its state, since it was hashed"));
     }
     let mut makers = wanted
         .iter()
@@ -100,7 +116,7 @@ pub fn make(
             let space = &mut buffer[..portion(range.end - at)];
             let length = read_at(&file, space, at).map_err(PathError::on("read", path))?;
             if length == 0 {
-                return Err(changed);
+                return Err(changed("it became shorter"));
             }
             for maker in &mut makers {
                 maker.data(&space[..length])?;
@@ -110,6 +126,10 @@ pub fn make(
         for maker in &mut makers {
             maker.end_of(range);
         }
+    }
+    let after = file.metadata().map_err(PathError::on("read", path))?;
+    if Stamp::of(&after) != state {
+        return Err(changed("its state"));
     }
     let made = makers.into_iter().map(Maker::finish);
     Ok(made.collect::<Result<Vec<_>, _>>()?)
@@ -217,7 +237,7 @@ fn encoder(
     encoder.set_pledged_src_size(Some(bytes))?;
     encoder.include_checksum(true)?;
     encoder.window_log(WINDOW)?;
-    encoder.multithread(threads.clamp(1, THREADS))?;
+    encoder.multithread(threads.clamp(1, most_threads(level)))?;
     encoder.set_parameter(CParameter::JobSize(JOB))?;
     Ok(encoder)
 }

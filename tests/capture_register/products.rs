@@ -143,6 +143,56 @@ fn what_cannot_be_made_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn what_is_kept_is_of_the_content_that_is_recorded() {
+    let world = World::local();
+    let bytes = deploy(&world, b"first");
+    assert_eq!(world.all("packed").result, StepResult::succeeded());
+    // As where the disk has changed the file and left its times.
+    let (records, key) = (&world.registry.records, variant("packed").key);
+    let mut known = records.products(&key).unwrap();
+    for record in &mut known {
+        record.sha256 = record.sha256.replace(['0', '1', '2', '3'], "4");
+    }
+    records.record_products(&key, &known).unwrap();
+    let again = world.all("packed");
+    assert_eq!(told(&again), both(How::Made));
+    assert_made(&world, &bytes);
+    // Changed between the look and the registration: not told, and made by the next.
+    let handover = Arc::default();
+    world.capture("packed", &handover, &world.built());
+    world.compress("packed", &handover);
+    fs::write(entry(&world, ".zst"), "changed").unwrap();
+    let registered = world.register("packed", &handover);
+    assert_eq!(registered.result, StepResult::succeeded());
+    assert_eq!(told(&registered), [("bmap".to_owned(), How::Kept)]);
+    assert_eq!(records.products(&key).unwrap().len(), 1);
+    let mended = world.all("packed");
+    assert_eq!(mended.result, StepResult::succeeded());
+    assert_made(&world, &bytes);
+}
+
+#[test]
+fn a_place_that_is_not_for_a_product_is_refused_before_anything_is_registered() {
+    let world = World::local();
+    deploy(&world, b"first");
+    let place = entry(&world, ".zst");
+    fs::create_dir_all(&place).unwrap();
+    let refused = |what: &str| {
+        let ended = world.all("packed");
+        assert_eq!(ended.result.outcome, Outcome::Failed);
+        let why = ended.result.why.unwrap();
+        assert!(why.contains(".wic.zst is") && why.contains(what), "{why}");
+        assert_eq!(world.hashes(), "");
+    };
+    refused("no file");
+    fs::remove_dir(&place).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &place).unwrap();
+    refused("declared no longer");
+    fs::remove_file(&place).unwrap();
+    assert_eq!(world.all("packed").result, StepResult::succeeded());
+}
+
+#[test]
 fn what_a_registration_gives_up_is_not_put_in_its_place() {
     let world = World::local();
     let bytes = deploy(&world, b"first");
@@ -211,19 +261,21 @@ fn what_lies_in_the_output_directory_has_its_products_too() {
         deploy(&world, b"first");
         assert_eq!(world.both("packed").result, StepResult::succeeded());
         assert_eq!(world.left("artifacts/qemuamd64"), OURS[..2]);
-        let handover = Arc::default();
-        assert_eq!(
-            world.take_output("packed", &handover).result,
-            StepResult::succeeded()
-        );
-        assert_eq!(
-            world.compress("packed", &handover).result,
-            StepResult::succeeded()
-        );
-        assert_eq!(
-            world.register("packed", &handover).result,
-            StepResult::succeeded()
-        );
+        // The second time there is a block map, which a build could have deployed.
+        for how in [How::Made, How::Kept] {
+            let handover = Arc::default();
+            let steps = [
+                world.take_output("packed", &handover),
+                world.compress("packed", &handover),
+                world.register("packed", &handover),
+            ];
+            for ended in &steps {
+                assert_eq!(ended.result, StepResult::succeeded());
+            }
+            assert_eq!(told(&steps[2]), both(how));
+            assert!(!entry(&world, ".bmap").is_symlink());
+            assert!(!world.hashes().contains(".bmap"));
+        }
         assert_eq!(world.left("artifacts/qemuamd64"), OURS);
         let packed = File::open(entry(&world, ".zst")).unwrap();
         assert!(zstd::decode_all(packed).unwrap() == fs::read(entry(&world, "")).unwrap());

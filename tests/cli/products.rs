@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
+use isar_build_all::files::try_lock;
 use serde_json::{Value, json};
 
 use crate::project::outcome;
@@ -191,10 +192,15 @@ fn what_a_dead_run_was_making_is_removed() {
     for ending in [".zst.part", ".bmap.part"] {
         fs::write(entry(&world, ending), "half").unwrap();
     }
-    let said = world.project.run(&["recover"]);
-    assert_eq!(said.code, Some(0), "{}", said.stdout);
-    for ending in [".zst.part", ".bmap.part"] {
+    // Somebody with another state directory writes one of them.
+    let living = fs::File::open(entry(&world, ".zst.part")).unwrap();
+    assert!(try_lock(&living).unwrap());
+    for (ending, stays) in [(".bmap.part", true), (".zst.part", false)] {
+        let said = world.project.run(&["recover"]);
+        assert_eq!(said.code, Some(0), "{}", said.stdout);
         assert!(!entry(&world, ending).exists(), "{}", said.stdout);
+        assert_eq!(entry(&world, ".zst.part").exists(), stays);
+        rustix::fs::flock(&living, rustix::fs::FlockOperation::Unlock).unwrap();
     }
     assert_made(&world);
 }

@@ -1,10 +1,11 @@
 //! Files that were being written.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{children, directories};
-use crate::files::with_suffix;
+use crate::files::{try_lock, with_suffix};
 use crate::recovery::Place;
 use crate::recovery::report::{REMOVE, Report};
 use crate::store::LocalStore;
@@ -31,10 +32,9 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
         let mut found: Vec<PathBuf> = directories(&place.settings.output_dir.value)
             .iter()
             .flat_map(|machine| {
-                parts_in(
-                    machine,
-                    &[".link.part", ".old.part", ".zst.part", ".bmap.part"],
-                )
+                let mut parts = parts_in(machine, &[".link.part", ".old.part"]);
+                parts.extend(dead(parts_in(machine, &[".zst.part", ".bmap.part"])));
+                parts
             })
             .collect();
         let hashes = HashesFile::target(hashes_file).unwrap_or_else(|_| hashes_file.clone());
@@ -52,6 +52,16 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
         }
         Err(error) => report.failed(&error, error.hint()),
     }
+}
+
+/// Those that no living process writes: whoever has another state directory and this output directory locks what
+/// it writes.
+fn dead(mut parts: Vec<PathBuf>) -> Vec<PathBuf> {
+    parts.retain(|part| {
+        part.symlink_metadata().is_ok_and(|there| there.is_file())
+            && File::open(part).is_ok_and(|file| try_lock(&file).unwrap_or(false))
+    });
+    parts
 }
 
 fn remove_part(part: &Path, report: &mut Report) {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::super::copy::data_of;
+use super::super::copy::{Stamp, data_of};
 use super::*;
 
 const SIZE: u64 = 9 * 1024 * 1024 + 700;
@@ -48,6 +48,7 @@ fn made(path: &Path, dir: &TempDir, method: Method, threads: u32) -> Vec<u8> {
         path,
         bytes: SIZE,
         data: &data,
+        known: Some(Stamp::of(&path.symlink_metadata().unwrap())),
     };
     let wanted = [(method, dest.clone())];
     let mut made = make(source, &wanted, threads, &go_on).unwrap();
@@ -175,9 +176,20 @@ fn what_is_stopped_or_too_short_leaves_nothing() {
         path: &sparse,
         bytes,
         data: &[],
+        known: None,
     };
     let stopped = make(source(SIZE), &wanted, 2, &|| true).unwrap_err();
     assert!(matches!(stopped, CopyError::Stopped(_)), "{stopped}");
+    let known = Stamp {
+        inode: 1,
+        ..Stamp::of(&sparse.symlink_metadata().unwrap())
+    };
+    let other = Source {
+        known: Some(known),
+        ..source(SIZE)
+    };
+    let changed = make(other, &wanted, 2, &go_on).unwrap_err();
+    assert!(matches!(changed, CopyError::Changed { .. }), "{changed}");
     let short = make(source(SIZE + 1), &wanted, 2, &go_on).unwrap_err();
     assert!(matches!(short, CopyError::Changed { .. }), "{short}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
