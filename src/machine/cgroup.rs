@@ -20,18 +20,18 @@ pub enum Pid {
 
 /// A group in one hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     /// Where the hierarchy is mounted.
     top: PathBuf,
     /// The group's directory, at or below it.
     dir: PathBuf,
     /// Whether it is the second version's.
-    unified: bool,
+    pub(super) unified: bool,
 }
 
 impl Place {
     /// The group and those above it, as far as we can see.
-    fn upwards(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn upwards(&self) -> impl Iterator<Item = &Path> {
         self.dir
             .ancestors()
             .take_while(|dir| dir.starts_with(&self.top))
@@ -60,51 +60,14 @@ impl Groups {
     /// Those of a process, by the `/proc` and `/sys` below `root`. What cannot be found is left out.
     #[must_use]
     pub fn of(root: &Path, pid: Pid) -> Groups {
-        let own = |file: &str| fs::read(root.join("proc/self").join(file));
-        let mounts = own("mountinfo")
-            .ok()
-            .and_then(|text| mountinfo::parse(&text).ok());
-        let paths = match pid {
-            Pid::Own => own("cgroup").ok(),
-            Pid::Of(pid) => fs::read(root.join(format!("proc/{pid}/cgroup"))).ok(),
-        };
-        let (Some(mounts), Some(paths)) = (mounts, paths) else {
-            return Groups::default();
-        };
         let mut groups = Groups::default();
-        for line in String::from_utf8_lossy(&paths).lines() {
-            // hierarchy:controllers:path (cgroups(7)); the second version has number 0 and no controllers.
-            let mut parts = line.splitn(3, ':');
-            let (Some(number), Some(controllers), Some(path)) =
-                (parts.next(), parts.next(), parts.next())
-            else {
-                continue;
-            };
-            let unified = number == "0" && controllers.is_empty();
-            let controllers: Vec<&str> = controllers.split(',').collect();
-            let is_ours = |mount: &&Mount| match unified {
-                true => mount.fs_type == "cgroup2",
-                false => {
-                    mount.fs_type == "cgroup"
-                        && mount
-                            .super_options
-                            .iter()
-                            .any(|option| controllers.contains(&option.as_str()))
-                }
-            };
-            let Some(place) = mounts
-                .iter()
-                .filter(is_ours)
-                .find_map(|mount| place(root, mount, path, unified))
-            else {
-                continue;
-            };
+        for (controllers, place) in places(root, pid) {
             for (name, list) in [
                 ("memory", &mut groups.memory),
                 ("cpu", &mut groups.cpu),
                 ("cpuacct", &mut groups.cpuacct),
             ] {
-                if unified || controllers.contains(&name) {
+                if place.unified || controllers.iter().any(|controller| controller == name) {
                     list.push(place.clone());
                 }
             }
@@ -162,6 +125,50 @@ impl Groups {
             .chain(&self.cpuacct)
             .all(|place| place.dir == place.top)
     }
+}
+
+/// Where a process stands in each hierarchy that is mounted, with the controllers of that; the second version's
+/// names none.
+pub(super) fn places(root: &Path, pid: Pid) -> Vec<(Vec<String>, Place)> {
+    let own = |file: &str| fs::read(root.join("proc/self").join(file));
+    let mounts = own("mountinfo")
+        .ok()
+        .and_then(|text| mountinfo::parse(&text).ok());
+    let paths = match pid {
+        Pid::Own => own("cgroup").ok(),
+        Pid::Of(pid) => fs::read(root.join(format!("proc/{pid}/cgroup"))).ok(),
+    };
+    let (Some(mounts), Some(paths)) = (mounts, paths) else {
+        return Vec::new();
+    };
+    let mut places = Vec::new();
+    for line in String::from_utf8_lossy(&paths).lines() {
+        // hierarchy:controllers:path (cgroups(7)); the second version has number 0 and no controllers.
+        let mut parts = line.splitn(3, ':');
+        let (Some(number), Some(controllers), Some(path)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let unified = number == "0" && controllers.is_empty();
+        let controllers: Vec<String> = controllers.split(',').map(str::to_owned).collect();
+        let is_ours = |mount: &&Mount| match unified {
+            true => mount.fs_type == "cgroup2",
+            false => {
+                mount.fs_type == "cgroup"
+                    && mount
+                        .super_options
+                        .iter()
+                        .any(|option| controllers.contains(option))
+            }
+        };
+        let place = mounts
+            .iter()
+            .filter(is_ours)
+            .find_map(|mount| place(root, mount, path, unified));
+        places.extend(place.map(|place| (controllers, place)));
+    }
+    places
 }
 
 /// Where a group lies that has this path in its hierarchy. The hierarchy may be mounted from a group on

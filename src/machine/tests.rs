@@ -1,3 +1,4 @@
+use super::freezer::Freezer;
 use super::*;
 
 /// Files below a directory that stands for the root.
@@ -229,6 +230,77 @@ fn a_meter_keeps_the_most_memory_and_the_processor_time_between_its_looks() {
     let took = meter.took().unwrap();
     assert_eq!(took.memory, 1_000, "not the pages of files");
     assert!((took.cpu_seconds - 3.0).abs() < 1e-9 && (took.seconds - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_container_stands_still_by_its_own_groups_and_by_no_others() {
+    let scope = "sys/fs/cgroup/machine.slice/libpod-4f.scope";
+    let dir = tree(&[
+        V2,
+        // The process may have gone down, as those of crun and of systemd do.
+        (
+            "proc/77/cgroup",
+            "0::/machine.slice/libpod-4f.scope/container\n",
+        ),
+        ("proc/78/cgroup", "0::/user.slice\n"),
+        ("proc/79/cgroup", "0::/machine.slice/libpod-77.scope\n"),
+        ("sys/fs/cgroup/user.slice/cgroup.freeze", "0\n"),
+        ("sys/fs/cgroup/machine.slice/cgroup.freeze", "1\n"),
+        (
+            "sys/fs/cgroup/machine.slice/libpod-77.scope/cgroup.freeze",
+            "1\n",
+        ),
+        (&format!("{scope}/cgroup.freeze"), "0\n"),
+        (&format!("{scope}/container/cgroup.freeze"), "0\n"),
+    ]);
+    let of = |pid, id| Freezer::of(dir.path(), pid, id);
+    assert_eq!(of(76, "4f"), None, "no such process");
+    assert_eq!(of(77, ""), None, "the engine says no name");
+    assert_eq!(of(78, "4f"), None, "in no group of its own");
+    assert_eq!(of(79, "4f"), None, "another container's");
+    let freezer = of(77, "4f").unwrap();
+    assert!(freezer.frozen().is_empty(), "the slice is others', too");
+    for group in [scope.to_owned(), format!("{scope}/container")] {
+        let file = dir.path().join(group).join("cgroup.freeze");
+        fs::write(&file, "1\n").unwrap();
+        let frozen = freezer.frozen();
+        assert_eq!(frozen.len(), 1);
+        assert_eq!((&frozen[0].file, frozen[0].thawed), (&file, "0"));
+        fs::write(&file, "0\n").unwrap();
+    }
+    fs::remove_dir_all(dir.path().join(scope)).unwrap();
+    assert!(freezer.frozen().is_empty(), "it has ended");
+}
+
+#[test]
+fn in_the_first_version_a_freezer_that_has_begun_counts_as_well() {
+    let dir = tree(&[
+        (
+            "proc/self/mountinfo",
+            "31 25 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n\
+             32 25 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             33 25 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        ),
+        (
+            "proc/77/cgroup",
+            "7:memory:/docker/4f\n6:freezer:/docker/4f\n0::/\n",
+        ),
+        ("sys/fs/cgroup/memory/docker/4f/freezer.state", "FROZEN\n"),
+        ("sys/fs/cgroup/unified/cgroup.procs", ""),
+        ("sys/fs/cgroup/freezer/docker/freezer.state", "THAWED\n"),
+        ("sys/fs/cgroup/freezer/docker/4f/freezer.state", "THAWED\n"),
+    ]);
+    let freezer = Freezer::of(dir.path(), 77, "4f").unwrap();
+    assert!(freezer.frozen().is_empty());
+    let file = dir
+        .path()
+        .join("sys/fs/cgroup/freezer/docker/4f/freezer.state");
+    for state in ["FREEZING\n", "FROZEN\n"] {
+        fs::write(&file, state).unwrap();
+        let frozen = freezer.frozen();
+        assert_eq!(frozen.len(), 1, "{state}");
+        assert_eq!((&frozen[0].file, frozen[0].thawed), (&file, "THAWED"));
+    }
 }
 
 #[test]

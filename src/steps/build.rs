@@ -8,6 +8,7 @@ mod command;
 mod ending;
 pub mod first;
 mod guard;
+mod inspect;
 mod listen;
 mod measure;
 mod silence;
@@ -260,6 +261,7 @@ fn sync_watch(
         tools.runner.engine(),
         name,
         &undo.stop,
+        &tools.system_root,
     ))
 }
 

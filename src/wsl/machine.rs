@@ -203,6 +203,27 @@ impl Machine {
         self.as_root(&words, MOUNT_LIMIT)
     }
 
+    /// Writes a word into a file of the kernel's, as root.
+    ///
+    /// # Errors
+    /// Why it could not be written, as a sentence.
+    pub fn tell(&self, file: &Path, word: &str) -> Result<(), String> {
+        let script = ["sh", "-c", r#"printf %s "$2" > "$1""#, "sh"].map(OsStr::new);
+        let words: Vec<&OsStr> = script
+            .into_iter()
+            .chain([file.as_os_str(), word.as_ref()])
+            .collect();
+        let called = self.as_root(&words, MOUNT_LIMIT);
+        match called.is_ok() {
+            true => Ok(()),
+            false => Err(format!(
+                "{} cannot be written: {}",
+                file.display(),
+                called.why()
+            )),
+        }
+    }
+
     /// Lists a directory as the user does: a drive that is mounted and does not answer is none.
     pub(super) fn list(&self, dir: &Path) -> Called {
         let dir = dir.display().to_string();

@@ -57,7 +57,7 @@ pub fn filters(status: &str) -> u32 {
 }
 
 /// Whether the first process of a container, by the text of its `status`, is under a filter of its own. It has
-/// those that we are under, `outer`, from us; without ours a privileged container has none besides.
+/// `outer` from us, where it is our child; without ours a privileged container has none besides.
 #[must_use]
 pub fn is_filtered(status: &str, outer: u32) -> bool {
     filters(status) > outer

@@ -21,7 +21,7 @@ async fn an_image_that_begins_while_drives_come_back_meets_none_of_them() {
     let second = "Succeeded\"\n\
         note \"Running task 3 of 3 (mc:y:/work/base.bb:do_image_wic)\"\n\
         note \"recipe base-1.0-r0: task do_image_wic: Started\"\n\
-        until [ -e \"$W/paused.$name\" ] || grep -q ' - 9p ' \"$W/proc/self/mountinfo\"; do sleep 0.02; done\n\
+        until is_frozen || grep -q ' - 9p ' \"$W/proc/self/mountinfo\"; do sleep 0.02; done\n\
         rm \"$W/mounts-late\"\n\
         sgdisk\n\
         note \"recipe base-1.0-r0: task do_image_wic: Succeeded\"";
@@ -45,6 +45,8 @@ async fn a_container_that_the_kernel_pauses_after_the_engine_gave_up_goes_on() {
         let ended = ended.await.expect("the build ends");
         let done = world.done();
         assert!(done.contains(&"sgdisk of one".to_owned()), "{done:?}");
+        // Not only once the drives are away.
+        assert!(!done.contains(&"still frozen".to_owned()), "{done:?}");
         assert!(
             ended.warnings[0].contains("waits for what is in the kernel"),
             "{:?}",
@@ -55,13 +57,44 @@ async fn a_container_that_the_kernel_pauses_after_the_engine_gave_up_goes_on() {
 
 #[tokio::test]
 async fn one_that_is_paused_long_after_the_engine_gave_up_goes_on_too() {
-    let late = "Succeeded\"\n: > \"$W/paused.$name\"\nstill";
+    let late = "Succeeded\"\necho 1 > \"$group/cgroup.freeze\"\nstill\nsay \"goes on\"";
     let world = World::new(&IMAGE.replace("Succeeded\"", late));
     world.write("no-pause", "");
     let ended = tokio::time::timeout(Duration::from_secs(120), world.succeeds());
     ended.await.expect("the build ends");
     let done = world.done();
-    assert!(done.contains(&"unpause".to_owned()), "{done:?}");
+    assert!(done.contains(&"goes on".to_owned()), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_container_that_would_stay_paused_is_removed_and_it_is_said_why() {
+    let world = World::new(IMAGE);
+    world.write("freezes-late", "0");
+    world.write("no-tell", "");
+    let ended = tokio::time::timeout(Duration::from_secs(60), world.fails());
+    let ended = ended.await.expect("the build ends");
+    let why = world.shorten(&ended.why());
+    assert!(why.contains("cannot go on: sys/fs/cgroup/"), "{why}");
+    assert!(
+        why.contains("cgroup.freeze cannot be written: sh: Read-only file system"),
+        "{why}"
+    );
+    assert_eq!(world.done(), ["rm"]);
+}
+
+#[tokio::test]
+async fn a_container_whose_control_group_is_not_found_is_not_paused() {
+    let world = World::new(IMAGE);
+    world.write("no-group", "");
+    let ended = world.succeeds().await;
+    assert!(
+        ended.warnings[0].contains("its control group was not found"),
+        "{:?}",
+        ended.warnings
+    );
+    let done = world.done();
+    assert_eq!(done[..2], ["umount d", "umount c"], "{done:?}");
+    assert!(!done.contains(&"pause".to_owned()), "{done:?}");
 }
 
 #[tokio::test]

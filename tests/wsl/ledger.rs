@@ -60,14 +60,9 @@ fn away(world: &World, boot: &str, users: Vec<User>) -> Away {
     std::fs::set_permissions(&dir, mode).unwrap();
     world.write("ledger/drives.json", &serde_json::to_string(&away).unwrap());
     let whole = world.read("mountinfo.whole");
-    let root = whole.lines().next().unwrap();
-    world.write(
-        "proc/1/mountinfo",
-        &format!(
-            "{root}
-"
-        ),
-    );
+    let others = whole.lines().filter(|line| !line.contains(" - 9p "));
+    let others: String = others.map(|line| format!("{line}\n")).collect();
+    world.write("proc/1/mountinfo", &others);
     for name in ["c", "d"] {
         std::fs::remove_file(world.path(&format!("bdi/9p-{name}"))).unwrap();
     }

@@ -1,5 +1,5 @@
 //! A machine with two Windows drives, made of files and small programs: what mounts and unmounts edits the list
-//! of mounts, the engine pauses by a file, and all of them write what they did into one list, in order.
+//! of mounts, the engine pauses by the file of a control group, and all of them write what they did into one list, in order.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,6 +26,7 @@ const HEAD: &str =
 
 const SUDO: &str = r#"
 while :; do case $1 in -*) shift ;; *) break ;; esac; done
+[ -e "$W/no-tell" ] && [ "$5 $6" = "sh -c" ] && { echo "sh: Read-only file system" >&2; exit 2; }
 PATH=$W/bin:$PATH exec "$@"
 "#;
 
@@ -42,8 +43,9 @@ say "umount $name"
 # What must be on the disk by now.
 cp "$W/journal.jsonl" "$W/journal.then" 2>/dev/null
 cp "$W/ledger/drives.json" "$W/ledger.then" 2>/dev/null
-if [ -e "$W/freezes-late" ]; then
-	for container in "$W"/container.*; do : > "$W/paused.${container##*/container.}"; done
+if [ -e "$W/freezes-late" ] && [ "$name" = d ]; then
+	grep -q 1 "$W"/sys/fs/cgroup/*/cgroup.freeze && say "still frozen"
+	for group in "$W"/sys/fs/cgroup/*; do echo 1 > "$group/cgroup.freeze"; done
 fi
 if [ -e "$W/busy.$name" ]; then
 	grep -q once "$W/busy.$name" && rm "$W/busy.$name"
@@ -51,7 +53,7 @@ if [ -e "$W/busy.$name" ]; then
 	exit 32
 fi
 grep -v " $last " "$W/proc/self/mountinfo" > "$W/mountinfo.new"
-cat "$W/mountinfo.new" > "$W/proc/self/mountinfo"
+mv "$W/mountinfo.new" "$W/proc/self/mountinfo"
 [ -e "$W/sticky.$name" ] || rm -f "$W/bdi/9p-$name"
 "#;
 
@@ -74,29 +76,36 @@ grep " $6 " "$W/mountinfo.whole" | sed 's/0:4/0:5/' >> "$W/proc/self/mountinfo"
 : > "$W/bdi/9p-$name"
 "#;
 
+/// Keeps its own word on whether a container is paused (`paused.NAME`), and asks nobody.
 const PODMAN: &str = r#"
 for last; do :; done
+freeze=$W/sys/fs/cgroup/$last/cgroup.freeze
 case "$1" in
 pause)
 	[ -e "$W/no-pause" ] && { echo "Error: cgroups v1 cannot pause" >&2; exit 125; }
 	[ -e "$W/container.$last" ] || { echo "Error: no such container" >&2; exit 125; }
 	if [ -e "$W/freezes-late" ] && [ "$(grep -c '^pause' "$W/done")" = "$(cat "$W/freezes-late")" ]; then
+		echo 1 > "$freeze"
 		echo "Error: waits for what is in the kernel" >&2
 		exit 125
 	fi
+	echo 1 > "$freeze"
 	: > "$W/paused.$last"; say pause
 	[ -e "$W/late-pause" ] && { echo "Error: timed out" >&2; exit 125; }
 	exit 0 ;;
 unpause)
 	[ -e "$W/paused.$last" ] || { echo "Error: $last is not paused, can't unpause" >&2; exit 125; }
 	[ -e "$W/no-unpause" ] && { echo "Error: the runtime failed" >&2; exit 125; }
+	echo 0 > "$freeze"
 	rm -f "$W/paused.$last"; say unpause ;;
+inspect) test -e "$W/container.$last" && echo "$(cat "$W/container.$last") $last" ;;
 exec) cat "$W/status" ;;
-container)
-	test -e "$W/container.$last" || exit 1
-	[ "$2" = exists ] || { [ -e "$W/paused.$last" ] && echo true || echo false; } ;;
+container) test -e "$W/container.$last" ;;
 stop) test -e "$W/container.$last" && ! test -e "$W/paused.$last" && rm "$W/container.$last" && say stop ;;
-rm) test -e "$W/container.$last" && rm -f "$W/container.$last" "$W/paused.$last" && say rm ;;
+rm)
+	test -e "$W/container.$last" || exit 1
+	rm -rf "$W/container.$last" "$W/paused.$last" "${freeze%/*}"
+	say rm ;;
 esac
 "#;
 
@@ -107,16 +116,23 @@ W=$(dirname "$W")
 id=$(basename "$(dirname "$KAS_WORK_DIR")")
 printf '%s\n' "$@" > "$W/argv"
 name=$(printf '%s' "$3" | sed 's/.*--name \([^ ]*\) .*/\1/')
-: > "$W/container.$name"
+group=$W/sys/fs/cgroup/$name
+mkdir -p "$group" "$W/proc/9$$"
+echo 0 > "$group/cgroup.freeze"
+# To those who look through all processes it is one that ends.
+echo "9$$ (conmon) Z 1" > "$W/proc/9$$/stat"
+[ -e "$W/no-group" ] || echo "0::/$name" > "$W/proc/9$$/cgroup"
+echo "9$$" > "$W/container.$name"
 note() { echo "2026-11-22 03:24:39 - INFO     - NOTE: $1" >&2; }
+is_frozen() { grep -q 1 "$group/cgroup.freeze" 2>/dev/null; }
 still() {
-	while [ -e "$W/paused.$name" ]; do sleep 0.02; done
+	while is_frozen; do sleep 0.02; done
 	[ -e "$W/container.$name" ] || exit 137
 }
 # As long as a real image task takes until its sgdisk: the guard has had its time.
 attend() {
 	tries=0
-	while [ $tries -lt 1500 ] && [ ! -e "$W/paused.$name" ] && grep -q ' - 9p ' "$W/proc/self/mountinfo"; do
+	while [ $tries -lt 1500 ] && ! is_frozen && grep -q ' - 9p ' "$W/proc/self/mountinfo"; do
 		sleep 0.02
 		tries=$((tries + 1))
 	done
@@ -128,7 +144,7 @@ sgdisk() {
 note "Running task 1 of 3 (mc:x:/work/base.bb:do_rootfs_install)"
 sleep 0.7
 . "$W/behave"
-rm -f "$W/container.$name"
+rm -rf "$W/container.$name" "$group"
 "#;
 
 /// An image task as most are.
@@ -189,6 +205,7 @@ impl World {
             "mnt/d",
             "project",
             "proc/sys/kernel/random",
+            "sys/fs/cgroup",
         ] {
             fs::create_dir_all(world.path(dir)).unwrap();
         }
@@ -212,7 +229,9 @@ impl World {
         );
         world.write("proc/sys/kernel/random/boot_id", "this-boot\n");
         world.write("status", "Name:\tcat\nSeccomp:\t2\n");
-        let mut mounts = "24 1 8:32 / / rw,relatime shared:1 - ext4 /dev/sdc rw\n".to_owned();
+        let mut mounts = "24 1 8:32 / / rw,relatime shared:1 - ext4 /dev/sdc rw\n\
+                          30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
+            .to_owned();
         for (id, name, options) in [
             (75, "c", "dirsync,aname=drvfs;path=C:\\;uid=1000,mmap"),
             (76, "d", "cache=5,msize=65536"),
@@ -323,7 +342,7 @@ impl World {
                 keeper: Ok(self.keeper()),
                 ask: self.asker(),
             }),
-            system_root: "/".into(),
+            system_root: self.dir.path().to_owned(),
             project_dir: self.path("project"),
         };
         let line = CommandLine {

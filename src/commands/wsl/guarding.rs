@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::commands::failure::Failure;
 use crate::settings::{Environment, Holders, Settings, SyncGuard};
 use crate::steps::build::{Ask, Guarding};
-use crate::tools::{Host, Runner};
+use crate::tools::{EngineKind, Host, Runner};
 use crate::wsl::{Drive, Keeper, Machine, Policy, drive_of, write_profile};
 
 /// What there is to decide from.
@@ -113,7 +113,7 @@ pub(in crate::commands) fn guarding(
             return Err(Failure::environment(message).hint(Some(hint.to_owned())));
         }
     }
-    let outer_filters = machine.filters();
+    let outer_filters = outer_filters(runner, machine.filters());
     let policy = Policy {
         unmount: settings.wsl_unmount.value,
         holders: settings.wsl_holders.value,
@@ -132,6 +132,15 @@ pub(in crate::commands) fn guarding(
         keeper,
         ask: asker(settings),
     }))
+}
+
+/// How many of our own filters a container has from us. One of Docker's is started by its daemon, which is not
+/// under them.
+fn outer_filters(runner: &Runner, own: u32) -> u32 {
+    match runner.engine() {
+        Some(engine) if engine.kind == EngineKind::Docker => 0,
+        _ => own,
+    }
 }
 
 fn has_own_profile(settings: &Settings) -> bool {
@@ -187,4 +196,37 @@ fn ask(what: &str, stopped: &dyn Fn() -> bool) -> std::io::Result<bool> {
     let mut answer = String::new();
     BufReader::new(terminal).read_line(&mut answer)?;
     Ok(!answer.trim_start().starts_with(['f', 'F']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::{Engine, KasContainer, Version};
+    use crate::wsl::is_filtered;
+
+    #[test]
+    fn our_own_filters_are_taken_off_where_the_engine_is_our_child_and_not_under_docker() {
+        let version = Version::new(5, 0);
+        let runner = |kind: EngineKind| Runner::Container {
+            kas_container: KasContainer {
+                program: "kas-container".into(),
+                version,
+                mode_flag: "--isar",
+            },
+            engine: Box::new(Engine {
+                kind,
+                program: kind.as_str().into(),
+                version,
+                prefix: Vec::new(),
+                environment: Vec::new(),
+                passed_over: Vec::new(),
+                notes: Vec::new(),
+            }),
+        };
+        let one = "Seccomp:\t2\nSeccomp_filters:\t1\n";
+        for (kind, is_own) in [(EngineKind::Docker, true), (EngineKind::Podman, false)] {
+            let outer = outer_filters(&runner(kind), 1);
+            assert_eq!(is_filtered(one, outer), is_own, "{kind}");
+        }
+    }
 }

@@ -8,35 +8,36 @@
 mod answers;
 mod ear;
 mod maybe;
+mod pausing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::command::{engine_command, engine_words};
 use crate::exec::{StopLevel, ask, quiet};
+use crate::machine::freezer::Freezer;
 use crate::settings::SyncGuard;
 use crate::state::journal::Entry;
 use crate::steps::capture::blocking;
 use crate::steps::{StepContext, StepResult};
 use crate::tools::Engine;
 use crate::wsl::{AwayError, Back, Drive, Hold, Keeper, LedgerError, Talk, Untaken, is_filtered};
-use answers::{goes_on, says_gone};
+use answers::says_gone;
 pub(super) use ear::{Cue, Ear};
 pub(super) use maybe::MaybeWatch;
+use pausing::Paused;
 
 /// How long the engine may take to pause a container, or to let it go on.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often the engine is asked to remove a container, and, where the run is to stop, to let one go on.
+/// How often the engine is asked to remove a container, and to let one go on before the kernel is told, or
+/// where the run is to stop.
 const TRIES: u32 = 5;
 
-/// How long the engine is asked to let a container go on.
-const UNPAUSE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often it is looked whether a container is paused after all whose pause the engine gave up.
+/// How often it is looked whether a container stands still after all whose pause the engine gave up.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// How long the engine may take to remove a container.
@@ -52,7 +53,7 @@ pub struct Guarding {
     pub choice: SyncGuard,
     /// The filter for their containers, where one is to be tried.
     pub profile: Option<PathBuf>,
-    /// How many filters we are under ourselves.
+    /// How many filters their containers have from us.
     pub outer_filters: u32,
     /// Who takes drives away; or why nobody can, with a hint.
     pub keeper: Result<Keeper, (String, String)>,
@@ -95,8 +96,12 @@ pub(super) struct SyncWatch {
     failed: Option<StepResult>,
     /// The container was removed, or is to be: nothing more is done for it.
     given_up: bool,
-    /// The engine gave up pausing it, and the kernel may still.
+    /// The engine gave up pausing it, and it may be paused still.
     may_freeze: bool,
+    /// Where `proc` and `sys` lie.
+    root: PathBuf,
+    /// By what the kernel is asked whether the container is paused; none before it is to be.
+    freezer: Option<Freezer>,
 }
 
 impl SyncWatch {
@@ -107,6 +112,7 @@ impl SyncWatch {
         engine: Option<&Engine>,
         name: &str,
         remove: &[String],
+        root: &Path,
     ) -> SyncWatch {
         let way = match (engine, &guarding.profile) {
             (Some(_), Some(_)) => Way::Filter { seen: false },
@@ -126,6 +132,8 @@ impl SyncWatch {
             failed: None,
             given_up: false,
             may_freeze: false,
+            root: root.to_owned(),
+            freezer: None,
         }
     }
 
@@ -314,71 +322,6 @@ impl SyncWatch {
         }
     }
 
-    /// Lets a container go on that was paused late: where the engine gave up pausing it, the kernel still does
-    /// as soon as the last of its system calls is done (cgroup v2).
-    async fn thaw(&mut self) {
-        if self.is_frozen().await == Some(true) {
-            self.may_freeze = false;
-            self.unpause().await;
-        }
-    }
-
-    /// Pauses the container. An engine that did not answer well, or not in time, may have paused it all the
-    /// same, so it is let go on at once; one that stays paused would never end.
-    async fn pause(&mut self) -> Paused {
-        let (code, why) = self.engine_call("pause").await;
-        if code == Some(0) {
-            return Paused::Yes;
-        }
-        let (code, said) = self.engine_call("unpause").await;
-        let is_frozen = match self.is_frozen().await {
-            Some(is_frozen) => is_frozen,
-            None => !goes_on(code, &said) && !self.has_ended().await,
-        };
-        if !is_frozen {
-            self.may_freeze = true;
-            return Paused::No(why);
-        }
-        self.give_up_frozen(&said).await;
-        Paused::GivenUp
-    }
-
-    async fn unpause(&mut self) {
-        let begin = Instant::now();
-        for tries in 1.. {
-            let (code, said) = self.engine_call("unpause").await;
-            if goes_on(code, &said) || self.has_ended().await {
-                return;
-            }
-            // Where the run is to stop it was killed meanwhile, or will be.
-            let stopped = *self.ctx.stop.borrow() > StopLevel::Run;
-            if begin.elapsed() >= UNPAUSE_PATIENCE || (stopped && tries >= TRIES) {
-                return self.give_up_frozen(&said).await;
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    }
-
-    async fn give_up_frozen(&mut self, said: &str) {
-        let stopped = *self.ctx.stop.borrow() > StopLevel::Run;
-        let failed = (!stopped).then(|| {
-            StepResult::failed(format!(
-                "the container was paused and cannot go on: {}",
-                last_line(said)
-            ))
-        });
-        self.give_up(failed).await;
-    }
-
-    /// Whether the container is paused; none where the engine does not say.
-    async fn is_frozen(&self) -> Option<bool> {
-        let words = ["container", "inspect", "--format", "{{.State.Paused}}"];
-        let mut argv = self.engine_words(&words);
-        argv.push(self.name.clone());
-        let asked = ask(&argv, ENGINE_LIMIT).await;
-        asked.ok()?.trim().parse().ok()
-    }
-
     /// Whether there is no container any more: then nothing in it can hang. An engine that could not be
     /// asked, as by a sudo that wants a password, has not said so.
     async fn has_ended(&self) -> bool {
@@ -388,10 +331,6 @@ impl SyncWatch {
         let [_, exists, _] = engine_words(engine, &self.name);
         let (code, said) = quiet(&exists, ENGINE_LIMIT).await;
         code == Some(1) && says_gone(engine.kind, &said)
-    }
-
-    async fn engine_call(&self, word: &str) -> (Option<i32>, String) {
-        quiet(&self.engine_words(&[word, &self.name]), ENGINE_LIMIT).await
     }
 
     async fn refuse(&mut self, error: AwayError) {
@@ -555,16 +494,6 @@ impl SyncWatch {
 
 /// What came of giving holds back.
 type Given = Result<Vec<(Result<Back, LedgerError>, Hold)>, StepResult>;
-
-/// What came of asking for a pause.
-enum Paused {
-    /// The container is paused.
-    Yes,
-    /// It goes on, and this is why.
-    No(String),
-    /// It was given up.
-    GivenUp,
-}
 
 fn last_line(said: &str) -> &str {
     said.lines()

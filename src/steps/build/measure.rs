@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::exec::ask;
 use crate::machine::meter::Meter;
 use crate::model::need::Took;
 use crate::steps::StepContext;
 use crate::tools::{Engine, Runner};
 
 use super::BuildTools;
+use super::inspect::first_process;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -79,8 +79,8 @@ async fn follow(
     let begin = Instant::now();
     let mut meter = None;
     for _ in 0..ATTEMPTS {
-        if let Some(pid) = container_pid(engine, name).await {
-            meter = Meter::of(root, pid);
+        if let Some(first) = first_process(engine, name).await {
+            meter = Meter::of(root, first.pid);
             break;
         }
         tokio::select! {
@@ -102,12 +102,4 @@ async fn follow(
         }
     }
     meter.took()
-}
-
-/// The first process of the container, as the host numbers it; none while it is not running.
-async fn container_pid(engine: &Engine, name: &str) -> Option<u32> {
-    let mut command = engine.prefix.clone();
-    command.extend(["inspect", "--format", "{{.State.Pid}}", name].map(str::to_owned));
-    let text = ask(&command, Duration::from_secs(10)).await.ok()?;
-    text.trim().parse().ok().filter(|pid| *pid > 0)
 }
