@@ -104,6 +104,8 @@ container) test -e "$W/container.$last" ;;
 stop) test -e "$W/container.$last" && ! test -e "$W/paused.$last" && rm "$W/container.$last" && say stop ;;
 rm)
 	test -e "$W/container.$last" || exit 1
+	# It lets go on first what it believes paused.
+	[ -e "$W/paused.$last" ] && grep -q 0 "$freeze" && { echo "Error: container not paused" >&2; exit 125; }
 	rm -rf "$W/container.$last" "$W/paused.$last" "${freeze%/*}"
 	say rm ;;
 esac

@@ -33,8 +33,7 @@ use pausing::Paused;
 /// How long the engine may take to pause a container, or to let it go on.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often the engine is asked to remove a container, and to let one go on before the kernel is told, or
-/// where the run is to stop.
+/// How often the engine is asked to remove a container, and, where the run is to stop, to let one go on.
 const TRIES: u32 = 5;
 
 /// How often it is looked whether a container stands still after all whose pause the engine gave up.

@@ -60,14 +60,15 @@ impl SyncWatch {
         self.go_on(PATIENCE).await;
     }
 
-    /// Has the container go on; where it does not, it is given up. The engine comes first, so that it knows.
+    /// Has the container go on; where it does not, it is given up. The kernel is told only what the engine does
+    /// not know: podman can neither stop nor remove a container that it believes paused and that goes on.
     async fn go_on(&mut self, patience: Duration) -> bool {
         let begin = Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
             let (code, mut said) = self.engine_call("unpause").await;
-            if (goes_on(code, &said) || tries >= TRIES)
+            if goes_on(code, &said)
                 && let Err(why) = self.tell_kernel(self.frozen()).await
             {
                 said = why;
