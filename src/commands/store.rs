@@ -3,11 +3,8 @@
 use crate::exec::Undo;
 use crate::settings::StoreWrite;
 use crate::state::StateDir;
-use crate::store::{LocalStore, NixStore, Store};
+use crate::store::{LocalStore, NixStore, Store, WRITER_MARK, writer_mark};
 use crate::tools::{self, NixAccess, Note};
-
-/// The variable that names the run in the environment of the programs that write into a store for it.
-const MARK: &str = "ISAR_BUILD_ALL_REGISTERS";
 
 /// A store that a run registers in.
 pub(super) struct Opened {
@@ -31,10 +28,9 @@ pub(super) fn open(store: tools::Store, state: &StateDir, write: StoreWrite, run
         }
     };
     let access = nix.access;
-    // Runs of two checkouts may begin in one second.
-    let mark = format!("{run}@{}", state.root().display());
+    let mark = writer_mark(run, state.root());
     let mut store = NixStore {
-        env: vec![(MARK.into(), mark.clone().into())],
+        env: vec![(WRITER_MARK.into(), mark.clone().into())],
         store_dir: nix.store_dir,
         state_dir: nix.state_dir,
         ..NixStore::new(nix.program)
@@ -59,7 +55,7 @@ pub(super) fn open(store: tools::Store, state: &StateDir, write: StoreWrite, run
         store: Store::Nix(store),
         note,
         undo: Some(Undo {
-            marks: vec![format!("{MARK}={mark}")],
+            marks: vec![format!("{WRITER_MARK}={mark}")],
             ..Undo::default()
         }),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
@@ -47,7 +48,7 @@ pub(super) fn kill_one(number: i32) -> Met {
 }
 
 /// Whether one process is there and no zombie.
-pub(super) fn lives(number: i32) -> bool {
+pub(crate) fn lives(number: i32) -> bool {
     parent_of(Path::new(&format!("/proc/{number}"))).is_some()
 }
 
@@ -60,6 +61,23 @@ pub(crate) fn marked(marks: &[String]) -> Vec<i32> {
         return Vec::new();
     }
     family(|process| is_marked(process, marks))
+}
+
+/// Kills every process that was started with this mark, and waits until none lives, at most so long. Blocking.
+pub(crate) fn end_marked(mark: &str, limit: Duration) {
+    let marks = [mark.to_owned()];
+    let until = Instant::now() + limit;
+    loop {
+        let mut left = marked(&marks);
+        left.retain(|&number| lives(number));
+        if left.is_empty() || Instant::now() > until {
+            return;
+        }
+        for number in left {
+            kill_one(number);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Every process that runs a container of this name, as its command line says (`--name NAME` of the

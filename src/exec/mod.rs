@@ -10,7 +10,7 @@ mod stop;
 mod undo;
 pub mod watcher;
 
-pub(crate) use group::marked;
+pub(crate) use group::{end_marked, lives, marked};
 pub use lines::{Lines, MAX_LINE};
 pub use process::{
     Control, Ended, ExecError, Finish, Output, Process, Spec, StopAction, StopCause,

@@ -91,7 +91,8 @@ fn in_order(
     registrations::settle(place, &mut runs, report);
     for run in &mut runs {
         for (variant, store, store_paths) in std::mem::take(&mut run.adding) {
-            leftovers::half_added(&variant, &store.store(), &store_paths, report);
+            let store = store.store();
+            leftovers::half_added(place, &run.run, &variant, &store, &store_paths, report);
         }
     }
     if look_for_containers {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::StoreError;
 pub use local::LocalStore;
-pub use nix::NixStore;
+pub use nix::{NixStore, WRITER_MARK, writer_mark};
 
 use crate::model::event::How;
 #[cfg(doc)]

@@ -9,6 +9,7 @@
 //! database knows.
 
 mod command;
+pub use command::{WRITER_MARK, writer_mark};
 mod direct;
 mod path;
 

@@ -2,21 +2,36 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::exec::end_marked;
 use crate::files::PathError;
 use crate::model::matrix::VariantKey;
+use crate::recovery::Place;
 use crate::recovery::report::{REMOVE, Report};
-use crate::store::Store;
+use crate::store::{Store, WRITER_MARK, writer_mark};
 
-/// Says which store paths a death left half added. A file at a store path of Nix is no proof that it is
+/// How long a process that was killed may take to be gone.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Ends who still writes for a run that is dead, removes what was being written, and says which store paths a death left half added. A file at a store path of Nix is no proof that it is
 /// complete; to add it again repairs it. In a store of ours a path appears complete or not at all.
 pub(in crate::recovery) fn half_added(
+    place: &Place<'_>,
+    run: &str,
     variant: &VariantKey,
     store: &Store,
     store_paths: &[PathBuf],
     report: &mut Report,
 ) {
     let Store::Nix(nix) = store else { return };
+    // The run's watcher is about to, where it has not been killed too.
+    if !place.dry_run {
+        end_marked(
+            &format!("{WRITER_MARK}={}", writer_mark(run, place.state.root())),
+            WAIT,
+        );
+    }
     for dir in nix.unfinished_of_the_dead() {
         let what = format!("{}, which a Nix that was killed was writing", dir.display());
         report.attempt(REMOVE, what, || {

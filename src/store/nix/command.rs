@@ -8,11 +8,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{NixStore, POLL};
+use crate::exec::lives;
 use crate::store::Hold;
 use crate::store::copy::{CopyError, Stop};
 use crate::store::error::StoreError;
@@ -22,7 +23,16 @@ use crate::store::error::StoreError;
 const UNFINISHED: [&str; 2] = ["add-", "tmp-"];
 
 /// How long a file that somebody writes stays as it is at most.
-const STILL: Duration = Duration::from_secs(10);
+const STILL: Duration = Duration::from_secs(3);
+
+/// The variable that names the run in the environment of the programs that write into a store for it.
+pub const WRITER_MARK: &str = "ISAR_BUILD_ALL_REGISTERS";
+
+/// What names a run there. Runs of two checkouts may begin in one second.
+#[must_use]
+pub fn writer_mark(run: &str, state_dir: &Path) -> String {
+    format!("{run}@{}", state_dir.display())
+}
 
 impl NixStore {
     /// Runs `nix-store`; see [`NixStore::run_program`].
@@ -107,9 +117,21 @@ impl NixStore {
 
     /// The directories in the store that a process of this user was writing a file into, and that nobody
     /// writes to any more: it is gone, and as it may have been one of another process table, nothing has
-    /// come to it for a while.
+    /// come to it for a while. Where that cannot be said yet, it waits so long.
     #[must_use]
     pub fn unfinished_of_the_dead(&self) -> Vec<PathBuf> {
+        let until = Instant::now() + STILL + POLL;
+        loop {
+            let mut found = self.of_the_dead();
+            if found.iter().all(|dir| is_still(dir)) || Instant::now() > until {
+                found.retain(|dir| is_still(dir));
+                return found;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn of_the_dead(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.store_dir)
             .into_iter()
             .flatten()
@@ -121,8 +143,7 @@ impl NixStore {
                     let (process, _) = name.to_str()?.strip_prefix(begin)?.split_once('-')?;
                     process.parse::<i32>().ok()
                 });
-                let is_gone = |process: i32| !Path::new(&format!("/proc/{process}")).exists();
-                process.is_some_and(is_gone) && is_still(&entry.path())
+                process.is_some_and(|process| !lives(process)) && is_own(&entry.path())
             })
             .map(|entry| entry.path())
             .collect();
@@ -148,13 +169,17 @@ impl NixStore {
     }
 }
 
-/// Whether a directory of this user, and what is in it, have not changed for a while.
+fn is_own(dir: &Path) -> bool {
+    dir.symlink_metadata()
+        .is_ok_and(|there| there.is_dir() && there.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Whether a directory, and what is in it, have not changed for a while.
 fn is_still(dir: &Path) -> bool {
     let is_old = |path: &Path| {
         path.symlink_metadata().is_ok_and(|there| {
             let changed = UNIX_EPOCH + Duration::from_secs(there.mtime().try_into().unwrap_or(0));
-            there.uid() == rustix::process::geteuid().as_raw()
-                && changed.elapsed().is_ok_and(|age| age > STILL)
+            changed.elapsed().is_ok_and(|age| age > STILL)
         })
     };
     let inside = fs::read_dir(dir).into_iter().flatten().flatten();
