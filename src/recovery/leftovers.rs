@@ -15,7 +15,7 @@ use super::report::Report;
 
 pub(super) use clones::unlock;
 pub(super) use entries::dangling;
-pub(super) use half_added::half_added;
+pub(super) use half_added::{end_writers, half_added};
 pub(super) use staging::in_store;
 
 /// Removes what is left of runs that are gone; `runs` are those that the journal names.

@@ -89,10 +89,10 @@ fn in_order(
     drives::bring_back(place, &mut runs, report);
     let names: Vec<String> = runs.iter().map(|run| run.run.clone()).collect();
     registrations::settle(place, &mut runs, report);
-    for run in &mut runs {
+    for run in runs.iter_mut().filter(|run| !run.adding.is_empty()) {
+        leftovers::end_writers(place, &run.run);
         for (variant, store, store_paths) in std::mem::take(&mut run.adding) {
-            let store = store.store();
-            leftovers::half_added(place, &run.run, &variant, &store, &store_paths, report);
+            leftovers::half_added(&variant, &store.store(), &store_paths, report);
         }
     }
     if look_for_containers {

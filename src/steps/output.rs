@@ -109,7 +109,7 @@ fn take_all(ctx: &StepContext, store: &Store) -> Result<(), StepResult> {
 
 /// Whether a file of this name is made here where the build deploys none.
 fn is_product(ctx: &StepContext, artifact: &Artifact) -> bool {
-    let mut products = ctx.variant.artifacts.iter().flat_map(|one| &one.products);
+    let mut products = ctx.variant.products();
     products.any(|product| product.unique_name == artifact.unique_name)
 }
 

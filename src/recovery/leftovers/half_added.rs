@@ -14,24 +14,24 @@ use crate::store::{Store, WRITER_MARK, writer_mark};
 /// How long a process that was killed may take to be gone.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Ends who still writes for a run that is dead, removes what was being written, and says which store paths a death left half added. A file at a store path of Nix is no proof that it is
+/// Ends who still writes into a store for a dead run: its watcher is about to, where it has not been killed too.
+pub(in crate::recovery) fn end_writers(place: &Place<'_>, run: &str) {
+    if !place.dry_run {
+        let mark = writer_mark(run, place.state.root());
+        end_marked(&format!("{WRITER_MARK}={mark}"), WAIT);
+    }
+}
+
+/// Removes what was being written, and says which store paths a death left half added: nobody writes for the
+/// run any more. A file at a store path of Nix is no proof that it is
 /// complete; to add it again repairs it. In a store of ours a path appears complete or not at all.
 pub(in crate::recovery) fn half_added(
-    place: &Place<'_>,
-    run: &str,
     variant: &VariantKey,
     store: &Store,
     store_paths: &[PathBuf],
     report: &mut Report,
 ) {
     let Store::Nix(nix) = store else { return };
-    // The run's watcher is about to, where it has not been killed too.
-    if !place.dry_run {
-        end_marked(
-            &format!("{WRITER_MARK}={}", writer_mark(run, place.state.root())),
-            WAIT,
-        );
-    }
     for dir in nix.unfinished_of_the_dead() {
         let what = format!("{}, which a Nix that was killed was writing", dir.display());
         report.attempt(REMOVE, what, || {
