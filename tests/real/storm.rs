@@ -205,7 +205,8 @@ impl World {
     }
 
     /// What lives of builds whether or not the engine knows it: whoever has the checkout mounted, as the
-    /// inside of a container does, and whoever names one of its containers.
+    /// inside of a container does, and whoever names one of its containers. Who only asks for one, or has
+    /// it removed, is the watcher of the run that was killed: it makes sure for some seconds that none comes back.
     fn processes(&self) -> Vec<String> {
         let checkout = self.project.path();
         let inside = Command::new("sudo")
@@ -233,7 +234,10 @@ impl World {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if names.iter().any(|name| line.contains(name)) {
+            let watches = [" container exists ", " rm -f "]
+                .iter()
+                .any(|words| line.contains(words));
+            if !watches && names.iter().any(|name| line.contains(name)) {
                 found.push(format!("{}: {line}", entry.path().display()));
             }
         }
