@@ -129,6 +129,17 @@ fn inspection_knows_files_alone() {
     );
 }
 
+/// `unsafe` stands where processor instructions are asked for by name, and nowhere else.
+#[test]
+fn unsafe_has_one_place() {
+    let root = common::root().join("src");
+    let (at, elsewhere): (Vec<_>, Vec<_>) = sources(&root)
+        .into_iter()
+        .filter(|file| code(file).contains("unsafe"))
+        .partition(|file| file.ends_with("store/hashing/sha_ni.rs"));
+    assert_eq!((at.len(), elsewhere), (1, Vec::<PathBuf>::new()));
+}
+
 #[test]
 fn files_stay_small() {
     let root = common::root().join("src");

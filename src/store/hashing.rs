@@ -1,6 +1,11 @@
-//! SHA-256 of a stream of data and holes, of the bytes and of their Nix archive at once, each in a
-//! thread of its own: one thread hashes about as fast as a disk image can be read from the page cache.
-//! Knows nothing of files. Memory is bounded by a few chunks whatever is hashed.
+//! SHA-256 of a stream of data and holes, of the bytes and of their Nix archive at once: in one thread
+//! where the processor can take both messages at a time ([`pair`]), else in two. One thread hashes about
+//! as fast as a disk image can be read from the page cache. Knows nothing of files. Memory is bounded by a
+//! few chunks whatever is hashed.
+
+mod pair;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +14,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use sha2::{Digest, Sha256};
 
+use self::pair::{Both, Pair};
 use crate::model::nar;
 
 /// Size of the chunks in which data goes round. Smaller ones cost a change of threads too often.
@@ -47,15 +53,18 @@ enum Piece {
 
 /// The hashing threads of one file.
 pub struct Hashing<'scope> {
-    flat: Worker<'scope>,
-    nar: Option<Worker<'scope>>,
+    workers: Vec<SyncSender<Piece>>,
+    sums: Threads<'scope>,
     buffers: Vec<Arc<Vec<u8>>>,
     next: usize,
 }
 
-struct Worker<'scope> {
-    pieces: SyncSender<Piece>,
-    thread: ScopedJoinHandle<'scope, [u8; 32]>,
+type Thread<'scope, T> = ScopedJoinHandle<'scope, T>;
+
+enum Threads<'scope> {
+    Flat(Thread<'scope, [u8; 32]>),
+    Both(Thread<'scope, [[u8; 32]; 2]>),
+    Each([Thread<'scope, [u8; 32]>; 2]),
 }
 
 impl<'scope> Hashing<'scope> {
@@ -64,13 +73,44 @@ impl<'scope> Hashing<'scope> {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(scope: &'scope Scope<'scope, '_>, want: Want, size: u64) -> io::Result<Self> {
-        let nar = match want {
-            Want::Flat => None,
-            Want::FlatAndNar => Some(Worker::start(scope, nar::header(size), nar::trailer(size))?),
+        Self::start_with(scope, want, size, Both::detect())
+    }
+
+    fn start_with(
+        scope: &'scope Scope<'scope, '_>,
+        want: Want,
+        size: u64,
+        both: Option<Both>,
+    ) -> io::Result<Self> {
+        let mut workers = Vec::new();
+        let (before, after) = (nar::header(size), nar::trailer(size));
+        let flat = |pieces: &Receiver<Piece>| hash(pieces, &[], &[]);
+        let nar = move |pieces: &Receiver<Piece>| hash(pieces, &before, &after);
+        let sums = match (want, both) {
+            (Want::Flat, _) => Threads::Flat(worker(scope, &mut workers, flat)?),
+            (Want::FlatAndNar, None) => Threads::Each([
+                worker(scope, &mut workers, flat)?,
+                worker(scope, &mut workers, nar)?,
+            ]),
+            (Want::FlatAndNar, Some(_)) => {
+                let hash = move |pieces: &Receiver<Piece>| {
+                    let mut pair = Pair::new(both);
+                    pair.second_only(&nar::header(size));
+                    for piece in pieces {
+                        match piece {
+                            Piece::Data(chunk, length) => pair.data(&chunk[..length]),
+                            Piece::Hole(length) => pair.zeros(length),
+                        }
+                    }
+                    pair.second_only(&nar::trailer(size));
+                    pair.finish()
+                };
+                Threads::Both(worker(scope, &mut workers, hash)?)
+            }
         };
         Ok(Hashing {
-            flat: Worker::start(scope, Vec::new(), Vec::new())?,
-            nar,
+            workers,
+            sums,
             buffers: (0..BUFFERS).map(|_| Arc::new(vec![0; CHUNK])).collect(),
             next: 0,
         })
@@ -106,10 +146,10 @@ impl<'scope> Hashing<'scope> {
     }
 
     fn send(&self, piece: Piece) {
-        if let Some(nar) = &self.nar {
-            nar.send(piece.clone());
+        for worker in &self.workers {
+            // It fails only when the thread panicked, which `finish` reports.
+            let _ = worker.send(piece.clone());
         }
-        self.flat.send(piece);
     }
 
     /// The hashes.
@@ -117,37 +157,35 @@ impl<'scope> Hashing<'scope> {
     /// # Errors
     /// When a thread panicked.
     pub fn finish(self) -> io::Result<Sums> {
-        Ok(Sums {
-            sha256: self.flat.finish()?,
-            nar_sha256: self.nar.map(Worker::finish).transpose()?,
-        })
+        drop(self.workers);
+        let (sha256, nar_sha256) = match self.sums {
+            Threads::Flat(flat) => (join(flat)?, None),
+            Threads::Both(both) => {
+                let [flat, nar] = join(both)?;
+                (flat, Some(nar))
+            }
+            Threads::Each([flat, nar]) => (join(flat)?, Some(join(nar)?)),
+        };
+        Ok(Sums { sha256, nar_sha256 })
     }
 }
 
-impl<'scope> Worker<'scope> {
-    fn start(
-        scope: &'scope Scope<'scope, '_>,
-        before: Vec<u8>,
-        after: Vec<u8>,
-    ) -> io::Result<Self> {
-        let (pieces, receiver) = sync_channel(WAITING);
-        let thread = Builder::new()
-            .name("sha256".to_owned())
-            .spawn_scoped(scope, move || hash(&receiver, &before, &after))?;
-        Ok(Worker { pieces, thread })
-    }
+fn worker<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    workers: &mut Vec<SyncSender<Piece>>,
+    hash: impl FnOnce(&Receiver<Piece>) -> T + Send + 'scope,
+) -> io::Result<Thread<'scope, T>> {
+    let (pieces, receiver) = sync_channel(WAITING);
+    workers.push(pieces);
+    Builder::new()
+        .name("sha256".to_owned())
+        .spawn_scoped(scope, move || hash(&receiver))
+}
 
-    fn send(&self, piece: Piece) {
-        // It fails only when the thread panicked, which `finish` reports.
-        let _ = self.pieces.send(piece);
-    }
-
-    fn finish(self) -> io::Result<[u8; 32]> {
-        drop(self.pieces);
-        self.thread
-            .join()
-            .map_err(|_| io::Error::other("a hashing thread panicked"))
-    }
+fn join<T>(thread: Thread<'_, T>) -> io::Result<T> {
+    thread
+        .join()
+        .map_err(|_| io::Error::other("a hashing thread panicked"))
 }
 
 pub(super) static ZEROS: [u8; CHUNK] = [0; CHUNK];
@@ -169,4 +207,32 @@ fn hash(pieces: &Receiver<Piece>, before: &[u8], after: &[u8]) -> [u8; 32] {
     }
     sha256.update(after);
     sha256.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On every processor the sums are the same, in whichever threads.
+    #[test]
+    fn one_thread_and_two_say_the_same() {
+        let sums = [None, Both::detect()].map(|both| {
+            std::thread::scope(|scope| {
+                let size = 3 * CHUNK as u64 + 100_007;
+                let mut hashing = Hashing::start_with(scope, Want::FlatAndNar, size, both).unwrap();
+                for (length, seed) in [(CHUNK, 1), (70_000, 2), (CHUNK, 3)] {
+                    hashing
+                        .data(|space| {
+                            space[..length].fill(seed);
+                            io::Result::Ok(length)
+                        })
+                        .unwrap();
+                }
+                hashing.hole(CHUNK as u64 + 30_007);
+                hashing.finish().unwrap()
+            })
+        });
+        assert_eq!(sums[0], sums[1]);
+        assert!(sums[0].nar_sha256.is_some());
+    }
 }
