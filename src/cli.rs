@@ -153,7 +153,7 @@ pub struct Run {
     /// answer (docs/watchdog.md); without it that is only said
     #[arg(long)]
     pub kill_hung: bool,
-    /// Write every event of the run to FILE as JSON lines
+    /// Write every event of the run to FILE as JSON lines; `-` is standard output, which is then theirs alone
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
 }

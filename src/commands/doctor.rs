@@ -203,7 +203,7 @@ fn nix_check(choice: StoreChoice, survey: &Survey) -> Check {
     match (&survey.nix, choice) {
         (Ok(nix), choice) => {
             let access = match nix.access {
-                NixAccess::SingleUser => "written to directly",
+                NixAccess::SingleUser => "of one user, without a daemon",
                 NixAccess::Daemon => "through its daemon",
             };
             let store = nix.store_dir.display();

@@ -17,6 +17,7 @@ mod nothing;
 mod paint;
 pub mod plan;
 pub mod project;
+mod publishing;
 pub mod recover;
 mod reporters;
 mod room;

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::PublishIf;
 use crate::exec::Undo;
 use crate::exec::watcher::{Guard, Watcher};
 use crate::files::PathError;
@@ -33,7 +32,6 @@ use crate::steps::build::{self, BuildTools};
 use crate::steps::capture::Provenance;
 use crate::steps::places::Places;
 use crate::steps::register::Registry;
-use crate::steps::register::batch::Batch;
 use crate::steps::room::Room;
 use crate::store::hashes_file::{self, HashesFileError};
 use crate::tools::{self, Note, Runner, Toolchain};
@@ -44,6 +42,7 @@ use super::failure::{Failure, Kind};
 use super::forecast::{Forecast, first_start};
 use super::job::{Job, THREADS};
 use super::project::Project;
+use super::publishing::{self, batch, say_unpublished};
 use super::reporters::reporters;
 use super::unchanged::{self, Asked};
 use super::{nothing, recover, run_lock, wsl};
@@ -152,6 +151,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
     .map_err(environment)?;
     let opened = super::store::open(store, &state, project.settings.store_write.value, &run);
     notes.extend(opened.note);
+    notes.extend(publishing::open_files(context, &plan));
     let watcher = match (&runner, &opened.undo) {
         (None, None) => None,
         _ => Some(start_watcher(&run_dir)?),
@@ -510,28 +510,6 @@ fn requests() -> io::Result<mpsc::Receiver<StopRequest>> {
         }
     });
     Ok(receiver)
-}
-
-/// Where the run's registrations, so many, wait for each other, if they are to. What is skipped is
-/// published already.
-fn batch(context: &Context, registrations: usize) -> Option<Arc<Batch>> {
-    match context.cli.run.publish_if {
-        PublishIf::Each => None,
-        PublishIf::All => Some(Arc::new(Batch::of(registrations))),
-    }
-}
-
-/// Says that what was prepared was given up.
-fn say_unpublished(batch: Option<&Batch>, events: &EventSink) {
-    let variants = batch.map_or(0, Batch::give_up);
-    if variants > 0 {
-        let message = format!(
-            "nothing was published, because not every variant succeeded (--publish-if all): the \
-             files of {variants} are in the store, output entries and hashes are as they were"
-        );
-        let hint = "build the rest, or take what there is: isar-build-all --rename-existing";
-        events.warn(None, message, Some(hint.to_owned()));
-    }
 }
 
 /// What of an earlier run had to be put in order first.

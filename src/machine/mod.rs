@@ -1,11 +1,13 @@
 //! The machine as builds find it: how many cores, how much memory, how hard it is pressed, and what a
-//! container takes of it, or whether it stands still. All read from `/proc` and `/sys`.
+//! container takes of it, or whether it stands still. All read from `/proc` and `/sys`; [`open_files`] alone changes
+//! something, a limit of this process.
 //!
 //! Knows nothing of builds and plans. Control groups are read in both versions, and where they are mixed.
 
 pub mod cgroup;
 pub mod freezer;
 pub mod meter;
+pub mod open_files;
 pub mod pressure;
 
 use std::fs;

@@ -301,7 +301,7 @@ pub static VARIANTS: Type = open_table(
         optional(
             "exclude",
             Type::List(&SELECTION),
-            "Combinations to leave out: all conditions of one of these tables hold. Written as in `when`.",
+            "Combinations to leave out: all conditions of one of these tables hold. Written as in `when`, on axes, `machine` and `arch`.",
         ),
         optional(
             "include",

@@ -271,16 +271,17 @@ settings! {
     /// The kas program, for executor `kas`. Default `kas`.
     kas: PathBuf = "kas" as Program,
         default PathBuf::from("kas");
-    /// Further mounts, `HOST:CONTAINER` or `HOST:CONTAINER:ro`.
+    /// Further mounts of the container, `HOST:CONTAINER` or `HOST:CONTAINER:ro`; none with executor `kas`.
     mounts: Vec<String> = "mounts" as Mounts,
         default Vec::new();
-    /// Further arguments for the container engine's `run`. kas-container splits them at white space.
+    /// Further arguments for the container engine's `run`; none with executor `kas`. kas-container splits
+    /// them at white space.
     runtime_args: Vec<String> = "runtime-args" as Words,
         default Vec::new();
     /// Further arguments for `kas build`.
     kas_args: Vec<String> = "kas-args" as Words,
         default Vec::new();
-    /// Variables that are set in the container.
+    /// Variables that are set in the container, or for kas where that is the executor.
     env: BTreeMap<String, String> = "env" as Variables,
         default BTreeMap::new();
     /// Where artifacts are registered: `nix`, `local`, or `auto`, Nix where it is usable. Default `auto`.
@@ -332,8 +333,8 @@ settings! {
     /// repository in the kas files. Default none.
     pinned: Vec<String> = "pinned" as Words,
         default Vec::new();
-    /// For how many seconds a task may say nothing before its processes are looked at; one that was silent
-    /// for longer in a good build, for three times as long as then (docs/watchdog.md). Default 600.
+    /// For how many seconds a task may say nothing before its processes are looked at, or for three times as
+    /// long as it ever did in a good build, whichever is more (docs/watchdog.md). Default 600.
     silence_limit: u64 = "silence-limit" as Number<u64, 1, 604_800>,
         default 600;
     /// What is done with a build that hangs in the kernel for good: `warn` says so, `kill` stops it, and it

@@ -1,6 +1,7 @@
 //! Builds beside each other: how many, with how many threads, who leads, and what holds them back.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -459,4 +460,47 @@ fn the_history_of_a_build_knows_nothing_of_its_wait_for_the_first_one() {
         took.iter().all(|took| (2.0..3.9).contains(took)),
         "{took:?}"
     );
+}
+
+/// What waits for the last of a run keeps its locks, which are open files, and a usual limit is soon reached.
+#[test]
+fn a_run_that_publishes_all_at_once_may_open_what_it_needs() {
+    let project = Project::new();
+    let nodes: Vec<String> = (1..=60).map(|node| format!("\"node-{node}\"")).collect();
+    for node in &nodes {
+        project.write(
+            &format!("kas/{}.yml", node.trim_matches('"')),
+            "header:\n  version: 14\n",
+        );
+    }
+    let bmap = "bmap = { extension = \".wic.bmap\", optional = true, format = \"any\" }\n";
+    let matrix = project
+        .read("variants.toml")
+        .replace(r#""server-1", "server-2""#, &nodes.join(", "))
+        .replace(r#".wic","#, r#".wic", compress = "zst", bmap = true,"#)
+        .replace(bmap, "")
+        .replace(r#"["wic", "bmap"]"#, r#"["wic"]"#);
+    project.write("variants.toml", &matrix);
+    let limited = |limits: &str, variants: &str| {
+        let tool = project.command(&["--publish-if", "all", "--variant", variants, "-j", "4"]);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit {limits} && exec \"$@\""), "sh"])
+            .arg(tool.get_program())
+            .args(tool.get_args())
+            .current_dir(project.path())
+            .env_clear();
+        for (name, value) in tool.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        project.said(&mut command)
+    };
+    let said = limited("-n 300", "server-node-1*");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let warning = "--publish-if all may need 545 open files for 11 variants, and 300 are allowed";
+    assert!(said.stderr.contains(warning), "{}", said.stderr);
+    let said = limited("-Sn 100", "server-*");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(!said.stderr.contains("open files"), "{}", said.stderr);
+    assert_eq!(project.hashed().len(), 60);
 }
