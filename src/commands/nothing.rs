@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::project::Project;
 use super::run::arguments;
 use crate::model::event::{EVENT_VERSION, Event, EventKind};
 use crate::model::outcome::{Outcome, RunOutcome};
@@ -15,15 +14,14 @@ use crate::model::skip::Skips;
 use crate::report::jsonl::JsonLines;
 use crate::report::{Clock, Reporter};
 use crate::scheduler::planned;
-use crate::settings::StoreChoice;
 
-/// Says that every variant is skipped. Returns the exit code.
+/// Says that every variant is skipped, all of them in a store of this kind. Returns the exit code.
 ///
 /// # Errors
 /// When the events cannot be written.
 pub(super) fn to_do(
     context: &Context,
-    project: &Project,
+    store: &str,
     plan: &Plan,
     skips: &Skips,
     run: &str,
@@ -36,7 +34,7 @@ pub(super) fn to_do(
             Failure::environment(format!("{} cannot be written: {error}", path.display()))
         };
         let mut reporter = JsonLines::create(path).map_err(unwritable)?;
-        for (seq, kind) in (0..).zip(events(project, plan, skips)) {
+        for (seq, kind) in (0..).zip(events(store, plan, skips)) {
             let event = Event {
                 v: EVENT_VERSION,
                 seq,
@@ -64,11 +62,7 @@ fn line(count: usize) -> String {
 }
 
 /// The events that a scheduler with nothing but skips would have emitted.
-fn events(project: &Project, plan: &Plan, skips: &Skips) -> Vec<EventKind> {
-    let store = match project.settings.store.value {
-        StoreChoice::Local => "local",
-        StoreChoice::Auto | StoreChoice::Nix => "nix",
-    };
+fn events(store: &str, plan: &Plan, skips: &Skips) -> Vec<EventKind> {
     let mut events = vec![
         EventKind::RunStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),

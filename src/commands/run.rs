@@ -25,6 +25,7 @@ use crate::settings::{self, Settings};
 use crate::state::journal::{self, Entry, Journal, JournalError};
 use crate::state::lock::Holder;
 use crate::state::records::Records;
+use crate::state::records::keys::KeyRecord;
 use crate::state::{RunDir, StateDir, runs};
 use crate::steps::Handover;
 use crate::steps::build::first::FirstStart;
@@ -76,7 +77,9 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             let judged = unchanged::judge(context, &project, &plan, &records, &asked, clock())?;
             let skips = unchanged::skips(&judged);
             if skips.len() == plan.variants.len() {
-                return nothing::to_do(context, &project, &plan, &skips, &run, &clock);
+                let record = judged.iter().find_map(|one| one.record.as_ref());
+                let store = record.map_or("local", KeyRecord::kind);
+                return nothing::to_do(context, store, &plan, &skips, &run, &clock);
             }
         }
         lock = Some(held);
@@ -117,7 +120,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
                 context, &project, &plan, runner, &store, &records, &asked, &clock,
             )?;
             if skips.len() == plan.variants.len() {
-                return nothing::to_do(context, &project, &plan, &skips, &run, &clock);
+                return nothing::to_do(context, store.kind(), &plan, &skips, &run, &clock);
             }
             (Some(keys), skips)
         }

@@ -189,13 +189,12 @@ pub(super) fn look_closer(
         tools,
     );
     let judged = judge(context, project, plan, records, asked, clock())?;
-    let kind = match store {
-        tools::Store::Nix(_) => "nix",
-        tools::Store::Local { .. } => "local",
-    };
     let mut skips = skips(&judged);
     for (index, one) in judged.iter().enumerate() {
-        let in_store = one.record.as_ref().is_some_and(|record| record.is_in(kind));
+        let in_store = one
+            .record
+            .as_ref()
+            .is_some_and(|record| record.kind() == store.kind());
         if !in_store {
             skips.remove(VariantIx(index));
         }

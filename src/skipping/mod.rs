@@ -329,7 +329,7 @@ impl<'a> Judge<'a> {
             StoreChoice::Nix => Some("nix"),
             StoreChoice::Local => Some("local"),
         };
-        if asked.is_some_and(|asked| !record.is_in(asked)) {
+        if asked.is_some_and(|asked| asked != record.kind()) {
             let what = format!("it is registered in another store: {}", record.store);
             return Some(Reason::Artifact { what });
         }

@@ -148,6 +148,15 @@ impl Toolchain {
 }
 
 impl Store {
+    /// The kind: `nix` or `local`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Store::Nix(_) => "nix",
+            Store::Local { .. } => "local",
+        }
+    }
+
     /// Finds the store that the settings ask for. Needs neither an engine nor a user other than root, so
     /// that what was built can be registered without them.
     ///

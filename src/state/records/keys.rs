@@ -52,10 +52,10 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// Whether it is registered in a store of this kind.
+    /// The kind of its store: `nix` or `local`.
     #[must_use]
-    pub fn is_in(&self, kind: &str) -> bool {
-        self.store.split(' ').next() == Some(kind)
+    pub fn kind(&self) -> &str {
+        self.store.split(' ').next().unwrap_or_default()
     }
 }
 
