@@ -88,6 +88,30 @@ fn nix_agrees_with_our_hashes_and_paths() {
     }
 }
 
+/// As the initial RAM disks of ISAR are, and as a script that called `nix-store --add-fixed` left them.
+#[test]
+fn what_nix_has_as_an_executable_file_is_the_same_file() {
+    let nix = PrivateNix::new();
+    let store = Store::Nix(nix_store(&nix));
+    let output = output(nix.dir());
+    let capture = captured(nix.dir(), "isar-base-initrd.img", b"070701");
+    fs::set_permissions(&capture.path, fs::Permissions::from_mode(0o755)).unwrap();
+    let file = capture.path.to_str().unwrap();
+    let path = nix.output("nix-store", ["--add-fixed", "sha256", file]);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o555);
+    let link = output.join("isar-base-initrd.img");
+    let added = store.add(&capture, &link).unwrap();
+    assert_eq!(added.how, How::AlreadyValid);
+    assert_eq!(added.store_path, Path::new(&path));
+    assert!(nix.succeeds("nix-store", ["--verify-path", &path]));
+
+    // Other bytes of the same length are another file, executable or not.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&path, b"070702").unwrap();
+    let error = store.add(&capture, &link).unwrap_err();
+    assert!(error.to_string().contains("another hash"), "{error}");
+}
+
 #[test]
 fn the_output_entry_is_the_gc_root() {
     let nix = PrivateNix::new();

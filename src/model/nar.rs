@@ -5,11 +5,17 @@
 //! `src/libutil/archive.cc` of Nix: each string is its length as 64-bit little endian, its bytes, and
 //! zeros up to a multiple of eight.
 
-/// What stands before the bytes of a file of `size` bytes that is not executable.
+/// What stands before the bytes of a file of `size` bytes.
 #[must_use]
-pub fn header(size: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(112);
-    for word in ["nix-archive-1", "(", "type", "regular", "contents"] {
+pub fn header(size: u64, executable: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(144);
+    let executable: &[&str] = if executable { &["executable", ""] } else { &[] };
+    let words = [
+        &["nix-archive-1", "(", "type", "regular"],
+        executable,
+        &["contents"],
+    ];
+    for word in words.concat() {
         string(&mut out, word);
     }
     out.extend_from_slice(&size.to_le_bytes());
@@ -46,13 +52,14 @@ mod tests {
     #[test]
     fn hash_of_a_small_archive() {
         // `nix-store -q --hash` of a path that holds "hello\n".
-        let mut archive = header(6);
+        let mut archive = header(6, false);
         archive.extend_from_slice(b"hello\n");
         archive.extend_from_slice(&trailer(6));
         assert_eq!(
             nix32::encode(&Sha256::digest(&archive)),
             "04zwf782yjwnh3q6hz5izfd6jyip8kgw6g6yj43fiqhbyhdd0dqw"
         );
+        assert_eq!(header(6, true).len(), header(6, false).len() + 32);
         assert_eq!(trailer(8).len(), 16);
         assert_eq!(trailer(9).len(), 23);
     }

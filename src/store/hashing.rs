@@ -34,6 +34,8 @@ pub enum Want {
     Flat,
     /// Of the bytes, and of the Nix archive that holds them (what Nix's database knows).
     FlatAndNar,
+    /// The same, where the file in the store is executable.
+    FlatAndExecutableNar,
 }
 
 /// SHA-256 hashes of a file.
@@ -85,26 +87,28 @@ impl<'scope> Hashing<'scope> {
         both: Option<Both>,
     ) -> io::Result<Self> {
         let mut workers = Vec::new();
-        let (before, after) = (nar::header(size), nar::trailer(size));
+        let executable = want == Want::FlatAndExecutableNar;
+        let (before, after) = (nar::header(size, executable), nar::trailer(size));
         let flat = |pieces: &Receiver<Piece>| hash(pieces, &[], &[]);
-        let nar = move |pieces: &Receiver<Piece>| hash(pieces, &before, &after);
         let sums = match (want, both) {
             (Want::Flat, _) => Threads::Flat(worker(scope, &mut workers, flat)?),
-            (Want::FlatAndNar, None) => Threads::Each([
+            (_, None) => Threads::Each([
                 worker(scope, &mut workers, flat)?,
-                worker(scope, &mut workers, nar)?,
+                worker(scope, &mut workers, move |pieces: &Receiver<Piece>| {
+                    hash(pieces, &before, &after)
+                })?,
             ]),
-            (Want::FlatAndNar, Some(_)) => {
+            (_, Some(_)) => {
                 let hash = move |pieces: &Receiver<Piece>| {
                     let mut pair = Pair::new(both);
-                    pair.second_only(&nar::header(size));
+                    pair.second_only(&before);
                     for piece in pieces {
                         match piece {
                             Piece::Data(chunk, length) => pair.data(&chunk[..length]),
                             Piece::Hole(length) => pair.zeros(length),
                         }
                     }
-                    pair.second_only(&nar::trailer(size));
+                    pair.second_only(&after);
                     pair.finish()
                 };
                 Threads::Both(worker(scope, &mut workers, hash)?)

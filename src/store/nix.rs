@@ -16,15 +16,16 @@ mod path;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::copy::{CopyError, Stop};
+use super::copy::{CopyError, Stop, hash};
 use super::error::StoreError;
+use super::hashing::Want;
 use super::{Added, Captured, Hold};
 use crate::files::{PathError, parent, remove, replace_link, with_suffix};
 use crate::model::event::How;
@@ -207,7 +208,7 @@ impl NixStore {
                 expected: "a SHA-256 in Nix base32",
             })?;
         let ours = nix32::encode(nar_sha256);
-        if recorded == ours {
+        if recorded == ours || is_executable(path, recorded, captured, &hold.stop)? {
             Ok(())
         } else {
             Err(StoreError::RecordedHash {
@@ -301,6 +302,27 @@ impl NixStore {
         }
         Ok(crate::files::sync_dir(parent(&link))?)
     }
+}
+
+/// Whether the store has these bytes as an executable file, which is another archive: so `nix-store --add-fixed`
+/// adds what is executable where it lies, as the initial RAM disks of ISAR are.
+fn is_executable(
+    path: &Path,
+    recorded: &str,
+    captured: &Captured,
+    stop: Stop<'_>,
+) -> Result<bool, StoreError> {
+    let mode = path
+        .symlink_metadata()
+        .map_err(PathError::on("read", path))?
+        .permissions()
+        .mode();
+    if mode & 0o111 == 0 {
+        return Ok(false);
+    }
+    let there = hash(path, Want::FlatAndExecutableNar, stop)?.sums;
+    let nar = there.nar_sha256.map(|nar| nix32::encode(&nar));
+    Ok(there.sha256 == captured.sha256 && nar.as_deref() == Some(recorded))
 }
 
 /// The command that takes a path out of the store although output entries root it.

@@ -24,7 +24,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 fn sums(bytes: &[u8]) -> Sums {
     let size = bytes.len() as u64;
-    let archive = [nar::header(size), bytes.to_vec(), nar::trailer(size)].concat();
+    let archive = [nar::header(size, false), bytes.to_vec(), nar::trailer(size)].concat();
     Sums {
         sha256: Sha256::digest(bytes).into(),
         nar_sha256: Some(Sha256::digest(archive).into()),

@@ -155,7 +155,7 @@ fn register(
     nar_sha256: &[u8; 32],
 ) -> rusqlite::Result<()> {
     let bytes = captured.bytes;
-    let frame = nar::header(bytes).len() + nar::trailer(bytes).len();
+    let frame = nar::header(bytes, false).len() + nar::trailer(bytes).len();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
