@@ -102,15 +102,29 @@ pub fn pids() -> impl Iterator<Item = i32> {
 /// The tool's own child that would clear up after it.
 pub fn watcher_of(tool: u32) -> Option<i32> {
     pids().find(|pid| {
-        let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-        let parent = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        parent == Some(tool)
-            && String::from_utf8_lossy(&read("cmdline")).contains("internal-watcher")
+        parent_of(*pid).is_some_and(|parent| parent.cast_unsigned() == tool)
+            && is_watcher(*pid)
             && lives(*pid)
     })
+}
+
+/// Whether a process is a watcher, of whichever run.
+pub fn is_watcher(pid: i32) -> bool {
+    command_line(pid).contains("internal-watcher")
+}
+
+/// A process's words, with a space behind each.
+pub fn command_line(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
+}
+
+/// The process that started one, or that has taken it over.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok()
 }
 
 /// Kills a process that may have ended by itself.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use isar_build_all::model::hashes::parse;
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{kill, watcher_of};
+use crate::common::{command_line, is_watcher, kill, lives, parent_of, pids, watcher_of};
 use crate::counts::count;
 use crate::project::{Project, output};
 use crate::random::{Random, fresh_seed};
@@ -205,8 +206,8 @@ impl World {
     }
 
     /// What lives of builds whether or not the engine knows it: whoever has the checkout mounted, as the
-    /// inside of a container does, and whoever names one of its containers. Who only asks for one, or has
-    /// it removed, is the watcher of the run that was killed: it makes sure for some seconds that none comes back.
+    /// inside of a container does, and whoever names one of its containers. The watcher of a run that was killed
+    /// is none of them: for some seconds it asks for its containers, so that none comes back.
     fn processes(&self) -> Vec<String> {
         let checkout = self.project.path();
         let inside = Command::new("sudo")
@@ -231,14 +232,14 @@ impl World {
             .flatten()
             .map(|run| format!("isar-build-all-{}-", run.file_name().to_string_lossy()))
             .collect();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let watches = [" container exists ", " rm -f "]
-                .iter()
-                .any(|words| line.contains(words));
-            if !watches && names.iter().any(|name| line.contains(name)) {
-                found.push(format!("{}: {line}", entry.path().display()));
+        for pid in pids() {
+            let line = command_line(pid);
+            let mut ancestors = successors(parent_of(pid), |&one| parent_of(one));
+            if names.iter().any(|name| line.contains(name))
+                && !ancestors.any(is_watcher)
+                && lives(pid)
+            {
+                found.push(format!("/proc/{pid}: {line}"));
             }
         }
         found
