@@ -43,7 +43,7 @@ use super::failure::{Failure, Kind};
 use super::forecast::{Forecast, first_start};
 use super::job::{Job, THREADS};
 use super::project::Project;
-use super::publishing::{self, batch, say_unpublished};
+use super::publishing;
 use super::reporters::reporters;
 use super::unchanged::{self, Asked};
 use super::{nothing, recover, run_lock, wsl};
@@ -173,7 +173,7 @@ pub fn run(context: &Context) -> Result<u8, Failure> {
             system_root: project.system_root.clone(),
         }),
         registry: Registry {
-            batch: batch(context, plan.variants.len() - skips.len()),
+            batch: publishing::batch(context, plan.variants.len() - skips.len()),
             ..Registry::new(
                 opened.store,
                 Arc::clone(&records),
@@ -456,7 +456,7 @@ fn walk(
             guard.release();
         }
         listener.abort();
-        say_unpublished(batch.as_deref(), events);
+        publishing::say_unpublished(batch.as_deref(), events);
         Ok(outcome)
     })?;
     events.emit(EventKind::RunFinished {

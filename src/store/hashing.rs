@@ -8,6 +8,7 @@ mod pair;
 mod sha_ni;
 
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
@@ -98,7 +99,7 @@ impl<'scope> Hashing<'scope> {
                     hash(pieces, &before, &after)
                 })?,
             ]),
-            (_, Some(_)) => {
+            (_, Some(both)) => {
                 let hash = move |pieces: &Receiver<Piece>| {
                     let mut pair = Pair::new(both);
                     pair.second_only(&before);
@@ -196,19 +197,22 @@ fn join<T>(thread: Thread<'_, T>) -> io::Result<T> {
 
 pub(super) static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
+/// So many zeros, in pieces.
+fn zeros(mut length: u64) -> impl Iterator<Item = &'static [u8]> {
+    iter::from_fn(move || {
+        let piece = usize::try_from(length).map_or(CHUNK, |all| all.min(CHUNK));
+        length -= piece as u64;
+        (piece > 0).then(|| &ZEROS[..piece])
+    })
+}
+
 fn hash(pieces: &Receiver<Piece>, before: &[u8], after: &[u8]) -> [u8; 32] {
     let mut sha256 = Sha256::new();
     sha256.update(before);
     for piece in pieces {
         match piece {
             Piece::Data(chunk, length) => sha256.update(&chunk[..length]),
-            Piece::Hole(mut length) => {
-                while length > 0 {
-                    let zeros = usize::try_from(length).map_or(CHUNK, |all| all.min(CHUNK));
-                    sha256.update(&ZEROS[..zeros]);
-                    length -= zeros as u64;
-                }
-            }
+            Piece::Hole(length) => zeros(length).for_each(|zeros| sha256.update(zeros)),
         }
     }
     sha256.update(after);

@@ -4,13 +4,12 @@ use sha2::block_api::compress256;
 
 #[cfg(target_arch = "x86_64")]
 use super::sha_ni::ShaNi;
+use super::zeros;
 
 /// What SHA-256 takes at a time.
 pub(super) type Block = [u8; BLOCK];
 
 const BLOCK: usize = 64;
-
-static ZEROS: [u8; 64 * BLOCK] = [0; 64 * BLOCK];
 
 /// What compresses blocks of both at once.
 #[cfg(target_arch = "x86_64")]
@@ -40,12 +39,12 @@ impl Both {
 pub(super) struct Pair {
     first: Message,
     second: Message,
-    both: Option<Both>,
+    both: Both,
 }
 
 impl Pair {
-    /// Two that are empty. Without something that compresses both at once it is done for one after the other.
-    pub(super) fn new(both: Option<Both>) -> Pair {
+    /// Two that are empty.
+    pub(super) fn new(both: Both) -> Pair {
         Pair {
             first: Message::new(),
             second: Message::new(),
@@ -65,12 +64,10 @@ impl Pair {
             message.add(begin);
             rest
         });
-        let mut shared = 0;
-        if let Some(both) = self.both {
-            let blocks = rests.map(|rest| rest.as_chunks().0);
-            shared = blocks[0].len().min(blocks[1].len()) * BLOCK;
-            both.blocks([&mut self.first.state, &mut self.second.state], blocks);
-        }
+        let blocks = rests.map(|rest| rest.as_chunks().0);
+        let shared = blocks[0].len().min(blocks[1].len()) * BLOCK;
+        self.both
+            .blocks([&mut self.first.state, &mut self.second.state], blocks);
         for (message, rest) in [&mut self.first, &mut self.second].into_iter().zip(rests) {
             message.length += shared as u64;
             message.add(&rest[shared..]);
@@ -84,12 +81,10 @@ impl Pair {
             message.add_zeros(begin);
             length - begin
         });
-        let mut shared = 0;
-        if let Some(both) = self.both {
-            let blocks = rests[0].min(rests[1]) / BLOCK as u64;
-            shared = blocks * BLOCK as u64;
-            both.zeros([&mut self.first.state, &mut self.second.state], blocks);
-        }
+        let blocks = rests[0].min(rests[1]) / BLOCK as u64;
+        let shared = blocks * BLOCK as u64;
+        self.both
+            .zeros([&mut self.first.state, &mut self.second.state], blocks);
         for (message, rest) in [&mut self.first, &mut self.second].into_iter().zip(rests) {
             message.length += shared;
             message.add_zeros(rest - shared);
@@ -144,20 +139,15 @@ impl Message {
         self.length += bytes.len() as u64;
     }
 
-    fn add_zeros(&mut self, mut length: u64) {
-        while length > 0 {
-            let some = usize::try_from(length).map_or(ZEROS.len(), |all| all.min(ZEROS.len()));
-            self.add(&ZEROS[..some]);
-            length -= some as u64;
-        }
+    fn add_zeros(&mut self, length: u64) {
+        zeros(length).for_each(|zeros| self.add(zeros));
     }
 
     /// Pads it: a bit, zeros, and its length in bits as the last eight bytes of a block.
     fn finish(mut self) -> [u8; 32] {
         let bits = self.length * 8;
         self.add(&[0x80]);
-        let zeros = (2 * BLOCK - 8 - self.filled()) % BLOCK;
-        self.add(&ZEROS[..zeros]);
+        self.add_zeros(((2 * BLOCK - 8 - self.filled()) % BLOCK) as u64);
         self.add(&bits.to_be_bytes());
         let mut out = [0; 32];
         for (bytes, word) in out.chunks_exact_mut(4).zip(self.state) {
@@ -205,8 +195,10 @@ mod tests {
             let before = vec![0x5a; before];
             let mut alone = [Sha256::new(), Sha256::new()];
             alone[1].update(&before);
-            let mut ways = [Pair::new(None), Pair::new(Both::detect())];
-            for pair in &mut ways {
+            let mut each = [Message::new(), Message::new()];
+            each[1].add(&before);
+            let mut pair = Both::detect().map(Pair::new);
+            if let Some(pair) = &mut pair {
                 pair.second_only(&before);
             }
             for (is_hole, length, seed) in pieces {
@@ -215,16 +207,19 @@ mod tests {
                 for one in &mut alone {
                     one.update(&bytes);
                 }
-                for pair in &mut ways {
-                    if is_hole {
-                        pair.zeros(length as u64);
-                    } else {
-                        pair.data(&bytes);
-                    }
+                let length = length as u64;
+                for message in &mut each {
+                    if is_hole { message.add_zeros(length) } else { message.add(&bytes) }
+                }
+                match &mut pair {
+                    Some(pair) if is_hole => pair.zeros(length),
+                    Some(pair) => pair.data(&bytes),
+                    None => {}
                 }
             }
             let alone = alone.map(|one| <[u8; 32]>::from(one.finalize()));
-            for pair in ways {
+            prop_assert_eq!(each.map(Message::finish), alone);
+            if let Some(pair) = pair {
                 prop_assert_eq!(pair.finish(), alone);
             }
         });
