@@ -7,14 +7,17 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::key::{Inputs, Program, digest};
-use isar_build_all::model::matrix::VariantKey;
-use isar_build_all::model::need::{Capacity, Need};
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::model::plan::{Expected, Plan, Resources, Scope};
-use isar_build_all::model::read::{Options, Reading, read};
-use isar_build_all::model::ready::ReadySet;
+use isar_build_all::base::arch::Arch;
+use isar_build_all::event::outcome::Outcome;
+use isar_build_all::inputs::key::{Inputs, KasProgram, digest};
+use isar_build_all::matrix::VariantKey;
+use isar_build_all::matrix::parse::{ParseOptions, ParsedMatrix, parse};
+use isar_build_all::plan::order::longest_first;
+use isar_build_all::plan::ready::ReadySet;
+use isar_build_all::plan::resource_need::{BuildCapacity, ResourceNeed};
+use isar_build_all::plan::skip::Skips;
+use isar_build_all::plan::{Expected, Plan, Resources, Scope};
+use isar_build_all::steps::{self, build, capture, register};
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
@@ -46,8 +49,8 @@ number = [{numbers}]
     )
 }
 
-fn matrix(text: &str) -> Reading {
-    let reading = read(text, &Options::default());
+fn matrix(text: &str) -> ParsedMatrix {
+    let reading = parse(text, &ParseOptions::default());
     assert!(reading.faults.is_empty(), "{:?}", reading.faults);
     reading
 }
@@ -59,27 +62,29 @@ fn plan(count: usize) -> Plan {
         builds: 16,
         captures: 4,
         build_dirs: (0..count).map(|index| format!("d{index}")).collect(),
-        capacity: Some(Capacity {
+        capacity: Some(BuildCapacity {
             cpu: 800,
             memory: Some(16 << 10),
         }),
         needs: (0..count)
-            .map(|index| Need {
+            .map(|index| ResourceNeed {
                 cpu: 50 + 25 * u32::try_from(index % 3).unwrap(),
                 memory: 256 * (1 + u32::try_from(index % 12).unwrap()),
             })
             .collect(),
         expected: (0..count)
-            .map(|index| Expected {
-                build: 60_000 + number(index) * 7_919 % 300_000,
-                capture: 3_000,
-                register: 5_000,
-                ..Expected::default()
+            .map(|index| {
+                Expected::default()
+                    .with(build::INFO.kind, 60_000 + number(index) * 7_919 % 300_000)
+                    .with(capture::INFO.kind, 3_000)
+                    .with(register::INFO.kind, 5_000)
             })
             .collect(),
         ..Resources::default()
     };
-    Plan::new(matrix.variants, Scope::Full, &resources)
+    let mut plan = Plan::new(&steps::infos(), matrix.variants, Scope::Full, &resources);
+    plan.order = longest_first(&plan, &Skips::none());
+    plan
 }
 
 /// What 30 kas files, a dozen layers and as many variables come to.
@@ -105,7 +110,7 @@ fn inputs() -> Inputs {
         further: Vec::new(),
         variables: pairs("variable", 12),
         settings: pairs("setting", 6),
-        program: Program {
+        program: KasProgram {
             name: "kas-container".to_owned(),
             content: "88".to_owned(),
             version: Some("5.5".to_owned()),

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by the scripts beside it: where things are, who runs, how to say so.
+# Shared by the other scripts: paths, the build user, messages.
 
 KAS_VERSION=5.5
 PREFIX=/opt/isar-build-all
@@ -12,7 +12,7 @@ SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$SCRIPTS")
 
 say() { printf '%s\n' "-- $*"; }
-there() { printf '%s\n' "   there: $*"; }
+installed() { printf '%s\n' "   already installed: $*"; }
 note() { printf '%s\n' "   note: $*"; }
 die() {
 	printf 'error: %s\n' "$1" >&2
@@ -22,17 +22,17 @@ die() {
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# Run a command as root: directly, or by sudo.
+# Runs a command as root: directly, or through sudo.
 as_root() {
 	if is_root; then "$@"; else sudo "$@"; fi
 }
 
-# The user whose builds run: the caller, or the build user where root calls.
+# The user that builds: the caller, or the build user when root calls.
 build_user() {
 	if is_root; then echo "$BUILD_USER"; else id -un; fi
 }
 
-# Run a command as the build user; nothing of root's own home goes with it.
+# Runs a command as the build user, without root's own directories in the environment.
 as_build_user() {
 	if is_root; then
 		runuser -u "$BUILD_USER" -- env -u TMPDIR -u XDG_RUNTIME_DIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME \
@@ -46,7 +46,7 @@ as_build_user() {
 
 home_of() { getent passwd "$1" | cut -d: -f6; }
 
-# What a build with kas-container needs in its environment. A value that is set already stays.
+# Sets the environment that a build with kas-container needs. Values that are already set stay.
 build_env() {
 	export PATH="$PREFIX/bin:$PATH:$SYSTEM_PATH"
 	export KAS_CONTAINER_IMAGE="${KAS_CONTAINER_IMAGE:-$KAS_IMAGE}"
@@ -58,7 +58,7 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 PATH=$PATH:$HOME/.cargo/bin
 
 # Brings the build user's copy of this checkout up to date and prints where it is.
-# root's own checkout is of no use to that user: it may lie in root's home.
+# That user may not be able to read root's own checkout, for example in root's home.
 sync_checkout() {
 	local copy
 	copy=$(home_of "$BUILD_USER")/isar-build-all

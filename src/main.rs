@@ -1,12 +1,11 @@
-//! The binary: parses the command line, dispatches, and turns failures into messages and exit codes.
+//! The binary: hands the command line to the tool.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use isar_build_all::cli::Cli;
-use isar_build_all::commands;
+use isar_build_all::commands::Tool;
 
 fn main() -> ExitCode {
-    // A panic has said what and where; its exit code is that of a fault of ours.
-    std::panic::catch_unwind(|| commands::dispatch(Cli::parse())).unwrap_or(ExitCode::FAILURE)
+    // A panic has printed its message and place; what is left is the exit code of an internal fault.
+    std::panic::catch_unwind(|| Tool::standard().main(std::env::args_os()))
+        .unwrap_or(ExitCode::FAILURE)
 }

@@ -1,6 +1,6 @@
 //! The console of a build: nothing that is said there can harm, and what is made of it fits on a screen.
 
-use isar_build_all::model::console::{Collector, Line, Mounts, Said};
+use isar_build_all::bitbake::console::{Collector, Line, Mounts, Said};
 
 /// Listens to any bytes.
 pub fn console(data: &[u8]) {

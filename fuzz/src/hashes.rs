@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use isar_build_all::model::hashes::{VariantHashes, parse, update};
-use isar_build_all::model::matrix::VariantKey;
+use isar_build_all::hashes_file::{VariantHashes, parse, update};
+use isar_build_all::matrix::VariantKey;
 
 /// The first byte says what is updated, the rest is the text.
 pub fn hashes(data: &[u8]) {

@@ -1,4 +1,4 @@
-//! What each fuzz target does with an input. `tests/fuzz_corpus.rs` includes this file and does the same
+//! What each fuzz target does with an input. `tests/fuzz/` includes this file and does the same
 //! with every file of the corpus.
 //!
 //! A body panics where something is wrong: by itself, or by an assertion about what has to hold for any

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use isar_build_all::model::mountinfo::{Mount, parse};
+use isar_build_all::host::mountinfo::{Mount, parse};
 
 /// Reads a file of any bytes.
 pub fn mountinfo(data: &[u8]) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use globset::GlobSet;
+use isar_build_all::base::arch::Arch;
 use isar_build_all::inspect::{Rules, bare};
-use isar_build_all::model::arch::Arch;
 
 use super::files::holding;
 

@@ -3,25 +3,25 @@
 
 use std::collections::HashSet;
 
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::collide;
-use isar_build_all::model::plan::{Plan, Resources, Scope};
-use isar_build_all::model::plan_json;
-use isar_build_all::model::read::{Options, read};
-use isar_build_all::model::skip::Skips;
-use isar_build_all::model::store_path::check_name;
+use isar_build_all::base::arch::Arch;
+use isar_build_all::matrix::parse::{ParseOptions, parse};
+use isar_build_all::plan::collide;
+use isar_build_all::plan::json;
+use isar_build_all::plan::skip::Skips;
+use isar_build_all::plan::{Plan, Resources, Scope};
+use isar_build_all::store::path::check_name;
 
 /// Reads a file of any text.
 pub fn variants(data: &[u8]) {
     let Ok(source) = std::str::from_utf8(data) else {
         return;
     };
-    let options = Options {
+    let options = ParseOptions {
         host: Some(Arch::Amd64),
         overlays: vec!["kas/overlay.yml".to_owned()],
         release_version: None,
     };
-    let reading = read(source, &options);
+    let reading = parse(source, &options);
     for fault in reading.faults.iter() {
         let places = fault
             .span
@@ -59,7 +59,12 @@ pub fn variants(data: &[u8]) {
         build_dirs: vec!["build".to_owned(); matrix.variants.len()],
         ..Resources::default()
     };
-    let plan = Plan::new(matrix.variants, Scope::Full, &resources);
+    let plan = Plan::new(
+        &isar_build_all::steps::infos(),
+        matrix.variants,
+        Scope::Full,
+        &resources,
+    );
     let _ = collide::collisions(&plan);
-    let _ = plan_json::document(&plan, &matrix.releases, &Skips::none());
+    let _ = json::document(&plan, &matrix.releases, &Skips::none());
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::files::{self, CLONES, CacheFile, PACKAGES};
-use crate::files::PathError;
-use crate::model::arch::Arch;
-use crate::model::executable::{self, HEAD, Machine};
-use crate::model::pattern::Pattern;
+use crate::base::arch::Arch;
+use crate::base::pattern::Pattern;
+use crate::caches::files;
+use crate::caches::files::{CLONES, CacheFile, PACKAGES};
+use crate::fs::PathError;
+use crate::inspect::executable;
+use crate::inspect::executable::{HEAD, Machine};
 
 /// Something in a cache that is for another architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -229,13 +231,13 @@ pub fn unfinished(dir: &Path) -> Result<Vec<Unfinished>, PathError> {
             Some("lock") => {
                 let of = path.with_extension("");
                 let base = base.with_extension("");
-                let done = crate::files::with_suffix(&base, ".done");
+                let done = crate::fs::with_suffix(&base, ".done");
                 let orphan = !is_there(&of) && !is_there(&done) && !dir.join(&of).exists();
                 orphan.then_some("a lock without a download")
             }
             _ => {
-                let beside = crate::files::with_suffix(path, ".done");
-                let at_top = crate::files::with_suffix(&base, ".done");
+                let beside = crate::fs::with_suffix(path, ".done");
+                let at_top = crate::fs::with_suffix(&base, ".done");
                 (!is_there(&beside) && !is_there(&at_top)).then_some("it has no .done stamp")
             }
         }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 
-use super::OURS;
-use crate::files::PathError;
+use crate::caches::OURS;
+use crate::fs::PathError;
 
 /// Directories of DL_DIR that hold one clone each below them: a clone is used as a whole.
 pub(super) const CLONES: &[&str] = &[

@@ -7,6 +7,8 @@ pub mod files;
 pub mod prune;
 pub mod recipes;
 pub mod stamp;
+#[cfg(test)]
+mod tests;
 pub mod warm;
 
 use std::path::{Path, PathBuf};
@@ -14,14 +16,25 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::files::{PathError, create_dir};
-use crate::model::arch::Arch;
-use crate::model::pattern::Pattern;
-use crate::state::lock::{Holder, LockError};
-use crate::state::use_lock::{Sharing, UseLock};
+use crate::base::arch::Arch;
+use crate::base::pattern::Pattern;
+use crate::fs::lock::{Holder, LockError};
+use crate::fs::use_lock::{Sharing, UseLock};
+use crate::fs::{PathError, create_dir};
+use crate::settings::Settings;
 
-use audit::Foreign;
-use stamp::StampError;
+use crate::caches::audit::Foreign;
+use crate::caches::stamp::StampError;
+
+/// How long a user of a cache waits for a prune, which takes seconds.
+pub const PRUNE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The globs of the setting `foreign-downloads`, which the settings have checked.
+#[must_use]
+pub fn foreign_downloads(settings: &Settings) -> Vec<Pattern> {
+    let globs = settings.foreign_downloads.value.iter();
+    globs.filter_map(|glob| Pattern::new(glob).ok()).collect()
+}
 
 /// What the names of our own files in a cache begin with.
 const OURS: &str = ".isar-build-all.";
@@ -213,6 +226,3 @@ pub fn enter(
     }
     Ok(InUse { _locks: locks })
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::files::{self, CLONES, CacheFile};
-use super::{Cache, OURS, Purpose, warm};
-use crate::files::{PathError, try_lock};
+use crate::caches::files;
+use crate::caches::files::{CLONES, CacheFile};
+use crate::caches::{Cache, OURS, Purpose, warm};
+use crate::fs::{PathError, try_lock};
 
 type Identity = (u64, u64);
 
@@ -334,7 +335,7 @@ fn remove(root: &Path, unit: &Unit) -> Result<(), (PathBuf, io::Error)> {
 /// A clone is no longer one before the first of its files goes.
 fn remove_clone(path: &Path) -> Result<(), (PathBuf, io::Error)> {
     let failed = |error| (path.to_owned(), error);
-    let parent = crate::files::parent(path);
+    let parent = crate::fs::parent(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let doomed = parent.join(format!("{OURS}{DOOMED}{name}"));
     let clear = |place: &Path| match fs::remove_dir_all(place) {

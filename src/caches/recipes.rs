@@ -1,4 +1,4 @@
-//! The recipes of a project's own layers, read from disk for [`crate::model::src_uri`].
+//! The recipes of a project's own layers, read from disk for [`crate::bitbake::src_uri`].
 //!
 //! Knows nothing of what a collision is.
 
@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::PathError;
-use crate::model::src_uri::{Collision, Differs, Recipe, collisions};
+use crate::bitbake::src_uri::{Collision, Differs, Recipe, collisions};
+use crate::fs::PathError;
 
 /// What the layers hold.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::OURS;
-use crate::files::PathError;
-use crate::model::arch::Arch;
+use crate::base::arch::Arch;
+use crate::caches::OURS;
+use crate::fs::PathError;
 
 /// Why a stamp does not let us in.
 #[derive(Debug, Error)]

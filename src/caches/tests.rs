@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::audit::{ambiguous, foreign, foreign_packages, unfinished};
-use super::prune::{Limits, Pruned, prune};
-use super::*;
+use crate::caches::audit::{ambiguous, foreign, foreign_packages, unfinished};
+use crate::caches::prune::{Limits, Pruned, prune};
+use crate::caches::*;
 
 fn elf(arch: Arch) -> Vec<u8> {
     let mut head = vec![0; 64];
@@ -286,7 +286,7 @@ fn what_somebody_uses_stays() {
     }
     let _open = File::open(cache.join("open")).unwrap();
     let lock = File::open(cache.join("locked.lock")).unwrap();
-    assert!(crate::files::try_lock(&lock).unwrap());
+    assert!(crate::fs::try_lock(&lock).unwrap());
     let limits = Limits {
         before: days_ago(30),
         max_bytes: None,

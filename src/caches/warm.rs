@@ -8,8 +8,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::OURS;
-use crate::files::{PathError, replace};
+use crate::caches::OURS;
+use crate::fs::{PathError, replace};
 
 /// What follows [`OURS`] in the name of a mark.
 const MARK: &str = "warm.";

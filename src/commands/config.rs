@@ -1,49 +1,66 @@
-//! `config`: every setting, its value, and where it comes from.
+//! `config`: every setting, its value and its origin.
 //!
-//! Works with a broken variants.toml: what cannot be used is said, the rest is shown.
+//! Works with a broken variants.toml: reports the settings that cannot be used, and shows the others.
+
+use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::Format;
-use crate::settings::{Entry, Environment, Fault, Layer, Resolution, Settings, unknown_variables};
+use crate::commands::output::{json, print_with};
+use crate::commands::{Invocation, Subcommand};
+use crate::settings::{
+    Environment, Layer, Resolution, SettingEntry, Settings, SettingsFault, unknown_variables,
+};
 
-use super::context::Context;
-use super::failure::Failure;
-use super::paint::{Color, paint};
+use crate::base::failure::Failure;
+use crate::commands::paint::{Color, paint};
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
 
-/// Every setting as it counts, and what is wrong or surprising about them. As JSON
-/// `{"schema":1,"settings":[…],"faults":[…],"warnings":[…]}`.
-#[derive(Debug, Serialize)]
-pub struct ConfigReport {
-    schema: u32,
-    /// The settings, in the table's order.
-    #[serde(rename = "settings")]
-    pub entries: Vec<Entry>,
-    /// What could not be used, and was passed over.
-    pub faults: Vec<Fault>,
-    /// What the user should know: overridden values, misspelt variables.
-    pub warnings: Vec<String>,
+pub(super) struct ConfigCommand;
+
+impl Subcommand for ConfigCommand {
+    fn define(&self) -> clap::Command {
+        clap::Command::new("config").about("Show every setting, its value and its origin")
+    }
+
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print_with(run(&call.context()?)?)
+    }
 }
 
-/// The text that the command prints, and its exit code.
+/// Every setting with its effective value, faults and warnings; as JSON
+/// `{"schema":1,"settings":[…],"faults":[…],"warnings":[…]}`.
+#[derive(Debug, Serialize)]
+struct ConfigReport {
+    schema: u32,
+    /// The settings, in the order of the table.
+    #[serde(rename = "settings")]
+    entries: Vec<SettingEntry>,
+    /// The values that could not be used.
+    faults: Vec<SettingsFault>,
+    /// Overridden values and misspelt variables.
+    warnings: Vec<String>,
+}
+
+/// The text to print, and the exit code.
 ///
 /// # Errors
 /// When a settings file exists and cannot be read.
-pub fn run(context: &Context) -> Result<(String, u8), Failure> {
+fn run(context: &Context) -> Result<(String, u8), Failure> {
     let layers = context.layers(context.project_file()?)?;
     let resolution = Settings::resolve_leniently(&layers);
     let color = context.colors_output(&resolution.settings);
     let report = config(resolution, &layers.environment);
-    let text = match context.cli.output.format {
-        Format::Json => super::json(&report)?,
-        Format::Text | Format::Dot => report.render(color),
+    let text = match context.arguments.output.format {
+        OutputFormat::Json => json(&report)?,
+        OutputFormat::Text | OutputFormat::Dot => report.render(color),
     };
     Ok((text, report.exit_code()))
 }
 
-/// The settings for show.
-#[must_use]
-pub fn config(resolution: Resolution, environment: &Environment) -> ConfigReport {
+/// The report on a resolution.
+fn config(resolution: Resolution, environment: &Environment) -> ConfigReport {
     ConfigReport {
         schema: 1,
         entries: resolution.settings.entries(),
@@ -52,25 +69,23 @@ pub fn config(resolution: Resolution, environment: &Environment) -> ConfigReport
     }
 }
 
-/// What should be said before a run as well.
-#[must_use]
-pub fn warnings(settings: &Settings, environment: &Environment) -> Vec<String> {
+/// The warnings, which a run gives, too.
+pub(super) fn warnings(settings: &Settings, environment: &Environment) -> Vec<String> {
     let mut warnings = settings.warnings();
     warnings.extend(unknown_variables(environment));
     warnings
 }
 
 impl ConfigReport {
-    /// Aligned text: a line a setting, under it what it overrides; faults and warnings at the end.
-    #[must_use]
-    pub fn render(&self, color: bool) -> String {
+    /// Aligned text: a line for each setting, overridden values below it, faults and warnings at the end.
+    fn render(&self, color: bool) -> String {
         let key_width = self
             .entries
             .iter()
             .map(|entry| entry.key.len())
             .max()
             .unwrap_or(0);
-        // One overlong value does not push all origins out of sight.
+        // One overlong value does not push every origin off the screen.
         let value_width = self
             .entries
             .iter()
@@ -115,9 +130,8 @@ impl ConfigReport {
         text
     }
 
-    /// 3 where a setting cannot be used. A variants.toml that is no TOML at all is `check`'s to judge.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    /// 3 if a setting cannot be used. A variants.toml that is not TOML is reported by `check`, not here.
+    fn exit_code(&self) -> u8 {
         if self.faults.iter().any(|fault| !fault.syntax) {
             3
         } else {
@@ -126,7 +140,7 @@ impl ConfigReport {
     }
 }
 
-fn shown(entry: &Entry) -> &str {
+fn shown(entry: &SettingEntry) -> &str {
     if entry.shown.is_empty() {
         "(none)"
     } else {
@@ -182,15 +196,15 @@ env = { LANGUAGE = 'two words' }
 ";
 
     #[test]
-    fn every_value_has_its_origin_and_what_it_overrides() {
+    fn config_shows_origins_and_overridden_values() {
         let report = report(PROJECT);
         insta::assert_snapshot!(report.render(false));
         assert_eq!(report.exit_code(), 0);
-        insta::assert_snapshot!("config_json", crate::commands::json(&report).unwrap());
+        insta::assert_snapshot!("config_json", json(&report).unwrap());
     }
 
     #[test]
-    fn a_setting_at_fault_is_said_and_the_rest_is_shown() {
+    fn config_reports_faulty_settings_and_shows_the_others() {
         let report = report("[settings]\nstore = 'nxi'\njobs = 3\n");
         let text = report.render(false);
         let faults: Vec<&str> = text.lines().skip_while(|line| !line.is_empty()).collect();
@@ -201,7 +215,7 @@ env = { LANGUAGE = 'two words' }
     }
 
     #[test]
-    fn broken_toml_is_no_failure_here() {
+    fn config_succeeds_with_broken_toml() {
         let report = report("[settings]\njobs = \n");
         assert_eq!(report.faults.len(), 1);
         assert_eq!(report.exit_code(), 0);

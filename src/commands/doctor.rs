@@ -1,41 +1,65 @@
-//! `doctor`: what this host has and lacks, tool by tool, with what to do about it.
+//! `doctor`: checks the host, tool by tool, and says what to do about each fault.
 //!
-//! Never stops at the first fault, needs no matrix, and works with a broken variants.toml.
+//! It reports all faults at once, needs no matrix, and works with a broken variants.toml.
 
 mod directories;
 mod report;
+#[cfg(test)]
+mod tests;
 mod wsl;
 
-use crate::cli::Format;
-use crate::settings::{Ci, Environment, Executor, Resolution, Settings, StoreChoice, Surroundings};
-use crate::tools::{Candidate, Found, Host, NixAccess, NoNix, Program, Survey, ToolError};
-use crate::wsl::Machine;
+use std::process::ExitCode;
 
-use super::config;
-use super::context::Context;
-use super::failure::Failure;
-use directories::directory_checks;
+use crate::host::identity::Host;
+use crate::settings::{
+    Ci, Environment, ExecutorChoice, Resolution, Settings, StoreChoice, Surroundings,
+};
+use crate::tools::{
+    EngineCandidate, FoundEngine, FoundProgram, NixAccess, NoNix, Survey, ToolError,
+};
+use crate::wsl::WslHost;
 
-pub use report::{Check, DoctorReport, Verdict};
+use crate::base::failure::Failure;
+use crate::commands::doctor::directories::directory_checks;
+use crate::commands::output::{json, print_with};
+use crate::commands::{Invocation, Subcommand, config};
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
 
-/// The text that the command prints, and its exit code.
+use crate::commands::doctor::report::{CheckVerdict, DoctorCheck, DoctorReport};
+
+pub(super) struct DoctorCommand;
+
+impl Subcommand for DoctorCommand {
+    fn define(&self) -> clap::Command {
+        clap::Command::new("doctor")
+            .about("Check this host: tools, permissions, directories, disk space")
+    }
+
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print_with(run(&call.context()?)?)
+    }
+}
+
+/// The text to print, and the exit code.
 ///
 /// # Errors
 /// When a settings file exists and cannot be read.
-pub fn run(context: &Context) -> Result<(String, u8), Failure> {
+fn run(context: &Context) -> Result<(String, u8), Failure> {
     let layers = context.layers(context.project_file()?)?;
     let resolution = Settings::resolve_leniently(&layers);
     let report = doctor(&resolution, &layers.environment, &context.surroundings);
-    let text = match context.cli.output.format {
-        Format::Json => super::json(&report)?,
-        Format::Text | Format::Dot => report.render(context.colors_output(&resolution.settings)),
+    let text = match context.arguments.output.format {
+        OutputFormat::Json => json(&report)?,
+        OutputFormat::Text | OutputFormat::Dot => {
+            report.render(context.colors_output(&resolution.settings))
+        }
     };
     Ok((text, report.exit_code()))
 }
 
-/// Looks at everything that a build with these settings needs.
-#[must_use]
-pub fn doctor(
+/// Checks everything that a build with these settings needs.
+fn doctor(
     resolution: &Resolution,
     environment: &Environment,
     surroundings: &Surroundings,
@@ -44,9 +68,8 @@ pub fn doctor(
     doctor_on(&host, resolution, environment, surroundings)
 }
 
-/// As [`doctor`], on a host that is already known.
-#[must_use]
-pub fn doctor_on(
+/// As [`doctor`], for a host that was captured before.
+fn doctor_on(
     host: &Host,
     resolution: &Resolution,
     environment: &Environment,
@@ -60,16 +83,16 @@ pub fn doctor_on(
     checks.extend(runner_checks(settings, &survey));
     checks.push(nix_check(settings.store.value, &survey));
     checks.extend(survey.programs.iter().map(program_check));
-    let machine = Machine::capture(host);
-    // That mounts or ledger cannot be read is said below.
+    let machine = WslHost::capture(host);
+    // `wsl_checks` reports mounts or a ledger that cannot be read.
     let mut drives = machine.drives().unwrap_or_default().drives;
-    drives.extend(machine.away().unwrap_or_default());
+    drives.extend(machine.unmounted().unwrap_or_default());
     checks.extend(directory_checks(settings, &drives));
     checks.extend(wsl::wsl_checks(machine, host, settings, environment));
     DoctorReport::new(checks)
 }
 
-fn host_check(host: &Host) -> Check {
+fn host_check(host: &Host) -> DoctorCheck {
     let arch = host
         .arch
         .map_or("unknown architecture", |arch| arch.as_str());
@@ -79,17 +102,18 @@ fn host_check(host: &Host) -> Check {
         Some(distro) => format!(", WSL ({distro})"),
     };
     let nixos = if host.nixos { ", NixOS" } else { "" };
-    Check::new("host", Verdict::Ok).says(format!("{arch}, Linux {}{wsl}{nixos}", host.kernel))
+    DoctorCheck::new("host", CheckVerdict::Ok)
+        .says(format!("{arch}, Linux {}{wsl}{nixos}", host.kernel))
 }
 
-fn user_check(host: &Host) -> Check {
+fn user_check(host: &Host) -> DoctorCheck {
     match host.refuse_root() {
-        Ok(()) => Check::new("user", Verdict::Ok).says(format!("uid {}", host.uid)),
-        Err(error) => Check::tool("user", true, &error),
+        Ok(()) => DoctorCheck::new("user", CheckVerdict::Ok).says(format!("uid {}", host.uid)),
+        Err(error) => DoctorCheck::tool("user", true, &error.into()),
     }
 }
 
-fn surroundings_checks(surroundings: &Surroundings) -> Vec<Check> {
+fn surroundings_checks(surroundings: &Surroundings) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
     let service = match surroundings.ci {
         Ci::None => None,
@@ -97,31 +121,31 @@ fn surroundings_checks(surroundings: &Surroundings) -> Vec<Check> {
         Ci::Gitlab => Some("GitLab CI"),
         Ci::Other => Some("a service that sets CI"),
     };
-    checks.extend(service.map(|service| Check::new("ci", Verdict::Ok).says(service)));
+    checks.extend(service.map(|service| DoctorCheck::new("ci", CheckVerdict::Ok).says(service)));
     if surroundings.premirrors {
-        checks.push(Check::new("mirrors", Verdict::Ok).says(
-            "KAS_PREMIRRORS is set: repositories may come from elsewhere than the kas files say",
+        checks.push(DoctorCheck::new("mirrors", CheckVerdict::Ok).says(
+            "KAS_PREMIRRORS is set: repositories may be fetched from other places than the kas files name",
         ));
     }
     checks
 }
 
-/// No TOML at all is a warning: `check` judges variants.toml, and the settings around it are used.
-fn settings_checks(resolution: &Resolution, environment: &Environment) -> Vec<Check> {
+/// A file that is not TOML is a warning: `check` judges variants.toml, and the other layers still count.
+fn settings_checks(resolution: &Resolution, environment: &Environment) -> Vec<DoctorCheck> {
     let faults = resolution.faults.iter().map(|fault| {
         let verdict = if fault.syntax {
-            Verdict::Warn
+            CheckVerdict::Warn
         } else {
-            Verdict::Fail
+            CheckVerdict::Fail
         };
-        Check::new("settings", verdict)
+        DoctorCheck::new("settings", verdict)
             .says(format!("{}: {}", fault.place(), fault.message))
             .hint(fault.hint.clone())
     });
     let warnings = config::warnings(&resolution.settings, environment)
         .into_iter()
         .map(|warning| {
-            Check::new("settings", Verdict::Warn)
+            DoctorCheck::new("settings", CheckVerdict::Warn)
                 .says(warning)
                 .hint(Some(
                     "`isar-build-all config` shows where each value comes from".to_owned(),
@@ -130,53 +154,57 @@ fn settings_checks(resolution: &Resolution, environment: &Environment) -> Vec<Ch
     faults.chain(warnings).collect()
 }
 
-fn runner_checks(settings: &Settings, survey: &Survey) -> Vec<Check> {
-    let in_container = settings.executor.value == Executor::KasContainer;
+fn runner_checks(settings: &Settings, survey: &Survey) -> Vec<DoctorCheck> {
+    let in_container = settings.executor.value == ExecutorChoice::KasContainer;
     let mut checks = Vec::new();
     checks.push(match &survey.kas_container {
-        Ok(found) => Check::new("kas-container", Verdict::Ok)
+        Ok(found) => DoctorCheck::new("kas-container", CheckVerdict::Ok)
             .at(&found.program, Some(found.version))
             .says(format!("run with {}", found.mode_flag)),
-        Err(error) => Check::tool("kas-container", in_container, error),
+        Err(error) => DoctorCheck::tool("kas-container", in_container, error),
     });
     checks.push(match &survey.kas {
-        Ok(found) => Check::new("kas", Verdict::Ok).at(&found.program, Some(found.version)),
-        Err(error) => Check::tool("kas", !in_container, error),
+        Ok(found) => {
+            DoctorCheck::new("kas", CheckVerdict::Ok).at(&found.program, Some(found.version))
+        }
+        Err(error) => DoctorCheck::tool("kas", !in_container, error),
     });
     for found in &survey.engines {
         checks.extend(engine_checks(found, survey, in_container));
     }
-    // An engine that is refused has a line of its own; that there is none at all has not.
+    // A refused engine has its own line already.
     if let Err(error @ (ToolError::NoEngine | ToolError::EngineNotFound { .. })) = &survey.engine
         && in_container
     {
-        checks.push(Check::tool("engine", true, error));
+        checks.push(DoctorCheck::tool("engine", true, error));
     }
     checks
 }
 
-fn engine_checks(found: &Found, survey: &Survey, needed: bool) -> Vec<Check> {
+fn engine_checks(found: &FoundEngine, survey: &Survey, needed: bool) -> Vec<DoctorCheck> {
     let name = found.kind.as_str();
     let chosen = survey.engine.as_ref().ok().map(|engine| engine.kind);
     match &found.candidate {
-        Candidate::Absent => vec![Check::new(name, Verdict::Ok).says("not installed")],
-        Candidate::Refused(refusal) => {
+        EngineCandidate::Absent => {
+            vec![DoctorCheck::new(name, CheckVerdict::Ok).says("not installed")]
+        }
+        EngineCandidate::Refused(refusal) => {
             let verdict = match &survey.engine {
-                _ if !needed => Verdict::Ok,
+                _ if !needed => CheckVerdict::Ok,
                 Err(ToolError::EngineRefused(refusals)) if refusals.contains(refusal) => {
-                    Verdict::Fail
+                    CheckVerdict::Fail
                 }
-                Ok(engine) if engine.passed_over.contains(refusal) => Verdict::Warn,
-                _ => Verdict::Ok,
+                Ok(engine) if engine.passed_over.contains(refusal) => CheckVerdict::Warn,
+                _ => CheckVerdict::Ok,
             };
-            let mut check = Check::new(name, verdict);
+            let mut check = DoctorCheck::new(name, verdict);
             check.path.clone_from(&found.path);
             vec![match verdict {
-                Verdict::Ok => check.says(format!("not used ({refusal})")),
+                CheckVerdict::Ok => check.says(format!("not used ({refusal})")),
                 _ => check.says(refusal.to_string()).hint(Some(refusal.hint())),
             }]
         }
-        Candidate::Usable(engine) => {
+        EngineCandidate::Usable(engine) => {
             let is_chosen = needed && chosen == Some(found.kind);
             let how = engine.prefix.join(" ");
             let message = match is_chosen {
@@ -184,12 +212,12 @@ fn engine_checks(found: &Found, survey: &Survey, needed: bool) -> Vec<Check> {
                 false => "works, and is not used".to_owned(),
             };
             let mut checks = vec![
-                Check::new(name, Verdict::Ok)
+                DoctorCheck::new(name, CheckVerdict::Ok)
                     .at(&engine.program, Some(engine.version))
                     .says(message),
             ];
             checks.extend(engine.notes.iter().filter(|_| is_chosen).map(|note| {
-                Check::new(name, Verdict::Warn)
+                DoctorCheck::new(name, CheckVerdict::Warn)
                     .says(note.message.clone())
                     .hint(Some(note.hint.clone()))
             }));
@@ -198,7 +226,7 @@ fn engine_checks(found: &Found, survey: &Survey, needed: bool) -> Vec<Check> {
     }
 }
 
-fn nix_check(choice: StoreChoice, survey: &Survey) -> Check {
+fn nix_check(choice: StoreChoice, survey: &Survey) -> DoctorCheck {
     let instead = "artifacts go to the local store";
     match (&survey.nix, choice) {
         (Ok(nix), choice) => {
@@ -211,38 +239,35 @@ fn nix_check(choice: StoreChoice, survey: &Survey) -> Check {
                 StoreChoice::Local => format!("{store} is not used: {instead}"),
                 StoreChoice::Auto | StoreChoice::Nix => format!("{store}, {access}"),
             };
-            Check::new("nix-store", Verdict::Ok)
+            DoctorCheck::new("nix-store", CheckVerdict::Ok)
                 .at(&nix.program, Some(nix.version))
                 .says(message)
         }
         (Err(why), StoreChoice::Nix) => {
             let error = ToolError::NoNix(why.clone());
-            Check::tool("nix-store", true, &error)
+            DoctorCheck::tool("nix-store", true, &error)
         }
-        (Err(NoNix::Absent), _) => {
-            Check::new("nix-store", Verdict::Ok).says(format!("not installed: {instead}"))
-        }
+        (Err(NoNix::Absent), _) => DoctorCheck::new("nix-store", CheckVerdict::Ok)
+            .says(format!("not installed: {instead}")),
         (Err(why), StoreChoice::Local) => {
-            Check::new("nix-store", Verdict::Ok).says(format!("not needed ({why})"))
+            DoctorCheck::new("nix-store", CheckVerdict::Ok).says(format!("not needed ({why})"))
         }
-        // Someone who has installed Nix most likely means it to be used.
-        (Err(why), StoreChoice::Auto) => Check::new("nix-store", Verdict::Warn)
+        // An installed Nix is most likely meant to be used.
+        (Err(why), StoreChoice::Auto) => DoctorCheck::new("nix-store", CheckVerdict::Warn)
             .says(format!("{why}; {instead}"))
             .hint(why.hint()),
     }
 }
 
-fn program_check(program: &Program) -> Check {
+fn program_check(program: &FoundProgram) -> DoctorCheck {
     match (&program.found, program.name) {
-        (Some((path, version)), name) => Check::new(name, Verdict::Ok).at(path, *version),
-        (None, "git") => Check::new("git", Verdict::Warn)
-            .says("not installed: kas-container cannot tell where the repository begins")
-            .hint(Some("`sudo apt install git`".to_owned())),
-        (None, name) => {
-            Check::new(name, Verdict::Ok).says("not installed; it is not needed to build")
+        (Some((path, version)), name) => {
+            DoctorCheck::new(name, CheckVerdict::Ok).at(path, *version)
         }
+        (None, "git") => DoctorCheck::new("git", CheckVerdict::Warn)
+            .says("not installed: kas-container cannot find the root of the repository")
+            .hint(Some("`sudo apt install git`".to_owned())),
+        (None, name) => DoctorCheck::new(name, CheckVerdict::Ok)
+            .says("not installed; it is not needed to build"),
     }
 }
-
-#[cfg(test)]
-mod tests;

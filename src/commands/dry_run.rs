@@ -1,51 +1,51 @@
-//! `--dry-run`: what a run would do, step by step, in the words of the script's users. Nothing is run and
-//! no tool is asked.
+//! `--dry-run`: what a run would do, step by step. Starts no program.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cli::Format;
-use crate::model::matrix::{Variant, VariantKey};
-use crate::model::plan::{Scope, VariantIx};
-use crate::model::skip::{Skip, Skips};
-use crate::settings::Executor;
-use crate::steps::deploy;
+use crate::matrix::{Variant, VariantKey};
+use crate::plan::skip::{Skip, Skips};
+use crate::plan::{Scope, VariantIx};
+use crate::settings::ExecutorChoice;
+use crate::steps::deploy_dir;
 
-use super::context::Context;
-use super::failure::Failure;
-use super::project::Project;
-use super::{json, unchanged};
+use crate::base::failure::Failure;
+use crate::commands::output::json;
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
+use crate::run::{Parts, forecast, skips};
 
-/// What would be done for one variant.
+/// The plan for one variant.
 #[derive(Debug, Serialize)]
-struct Would {
+struct PlannedVariant {
     variant: VariantKey,
-    /// Why nothing would be done; none where it would be built.
+    /// Why it would be skipped; left out if it would be built.
     #[serde(skip_serializing_if = "Option::is_none")]
     skip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    build: Option<Build>,
-    captures: Vec<Capture>,
+    build: Option<PlannedBuild>,
+    captures: Vec<PlannedCapture>,
     hashes_file: String,
 }
 
-/// How kas would be run.
+/// The call of kas.
 #[derive(Debug, Serialize)]
-struct Build {
+struct PlannedBuild {
     environment: Vec<(&'static str, String)>,
     command: String,
 }
 
-/// What would be taken.
+/// A file that would be captured.
 #[derive(Debug, Serialize)]
-struct Capture {
+struct PlannedCapture {
     deploy_name: String,
     unique_name: String,
     optional: bool,
-    /// Whether a file of that name lies in the deploy directory now.
+    /// Whether the deploy directory has a file of that name now.
     present: bool,
-    /// What would be made of it.
+    /// The products that would be made from it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     products: Vec<String>,
 }
@@ -54,17 +54,17 @@ struct Capture {
 ///
 /// # Errors
 /// Faults of the matrix.
-pub fn dry_run(context: &Context) -> Result<String, Failure> {
+pub(super) fn dry_run(context: &Context, parts: &Parts) -> Result<String, Failure> {
     let project = Project::load(context)?;
-    let mode = &context.cli.mode;
+    let mode = &context.arguments.mode;
     let building = !mode.rename_existing && !mode.hash_only;
     let skips = if building {
-        let plan = project.plan(Scope::Full)?;
-        unchanged::would_skip(context, &project, &plan)?
+        let plan = forecast::plan(&project, Scope::Full, parts)?;
+        skips::would_skip(context, &project, &plan)?
     } else {
         Skips::none()
     };
-    let variants: Vec<Would> = project
+    let variants: Vec<PlannedVariant> = project
         .matrix
         .variants
         .iter()
@@ -74,7 +74,7 @@ pub fn dry_run(context: &Context) -> Result<String, Failure> {
             None => would(&project, variant, building),
         })
         .collect();
-    if context.cli.output.format == Format::Json {
+    if context.arguments.output.format == OutputFormat::Json {
         return json(&serde_json::json!({ "schema": 1, "variants": variants }));
     }
     let count = variants.len();
@@ -86,8 +86,8 @@ pub fn dry_run(context: &Context) -> Result<String, Failure> {
     Ok(text + "Dry run complete. Nothing was changed.\n")
 }
 
-fn unchanged_one(project: &Project, variant: &Variant, skip: &Skip) -> Would {
-    Would {
+fn unchanged_one(project: &Project, variant: &Variant, skip: &Skip) -> PlannedVariant {
+    PlannedVariant {
         variant: variant.key.clone(),
         skip: Some(skip.why.clone()),
         build: None,
@@ -96,23 +96,23 @@ fn unchanged_one(project: &Project, variant: &Variant, skip: &Skip) -> Would {
     }
 }
 
-fn would(project: &Project, variant: &Variant, building: bool) -> Would {
+fn would(project: &Project, variant: &Variant, building: bool) -> PlannedVariant {
     let dirs = project.dirs(variant);
     let names: Vec<&str> = variant
         .artifacts
         .iter()
         .map(|artifact| artifact.deploy_name.as_str())
         .collect();
-    let deployed = deploy::find(&dirs.build, &variant.key.machine, &names).ok();
+    let deployed = deploy_dir::find(&dirs.build, &variant.key.machine, &names).ok();
     let program = match project.settings.executor.value {
-        Executor::KasContainer => &project.settings.kas_container.value,
-        Executor::Kas => &project.settings.kas.value,
+        ExecutorChoice::KasContainer => &project.settings.kas_container.value,
+        ExecutorChoice::Kas => &project.settings.kas.value,
     };
     let shown = |path: &std::path::Path| project.relative(path);
-    Would {
+    PlannedVariant {
         variant: variant.key.clone(),
         skip: None,
-        build: building.then(|| Build {
+        build: building.then(|| PlannedBuild {
             environment: vec![
                 ("KAS_WORK_DIR", shown(&dirs.work)),
                 ("KAS_BUILD_DIR", shown(&dirs.build)),
@@ -124,7 +124,7 @@ fn would(project: &Project, variant: &Variant, building: bool) -> Would {
         captures: variant
             .artifacts
             .iter()
-            .map(|artifact| Capture {
+            .map(|artifact| PlannedCapture {
                 deploy_name: artifact.deploy_name.clone(),
                 unique_name: artifact.unique_name.clone(),
                 optional: artifact.optional,
@@ -146,7 +146,7 @@ fn describe(
     text: &mut String,
     number: usize,
     count: usize,
-    variant: &Would,
+    variant: &PlannedVariant,
     hash_only: bool,
 ) -> std::fmt::Result {
     writeln!(text, "[{number}/{count}] {}", variant.variant)?;
@@ -163,10 +163,10 @@ fn describe(
         if !hash_only {
             let note = match (capture.present, capture.optional) {
                 (true, _) => "",
-                (false, false) => "  (not there yet)",
-                (false, true) => "  (optional, not there yet)",
+                (false, false) => "  (not deployed yet)",
+                (false, true) => "  (optional, not deployed yet)",
             };
-            let Capture {
+            let PlannedCapture {
                 deploy_name,
                 unique_name,
                 ..

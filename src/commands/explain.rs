@@ -1,30 +1,56 @@
-//! `explain`: why a variant would be built, or why not, what it is made of, and what a build would use
-//! again. Starts no process.
+//! `explain`: why a variant would be built or skipped, its inputs, and what a build would reuse. Starts no
+//! process.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::context::Context;
-use super::failure::{Failure, Kind};
-use super::json;
-use super::project::Project;
-use super::unchanged::{self, Asked};
-use crate::cli::{ExplainArgs, Format};
-use crate::model::key::{self, Class, Line, Unpinned};
-use crate::model::matrix::{Variant, VariantKey};
-use crate::model::select::{Index, VariantGlob};
-use crate::report::human;
-use crate::skipping::{Reason, Verdict};
+use crate::base::failure::{Failure, FailureKind};
+use crate::commands::output::{json, print};
+use crate::commands::{Invocation, Subcommand};
+use crate::event::numbers;
+use crate::inputs::key;
+use crate::inputs::key::{InputClass, KeyLine, Unpinned};
+use crate::inputs::record::KeyRecord;
+use crate::inputs::skip_decision::{BuildReason, SkipDecision};
+use crate::matrix::selection::{VariantGlob, VariantIndex};
+use crate::matrix::{Variant, VariantKey};
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
+use crate::run::forced::Forced;
+use crate::run::skips;
+use crate::run::skips::ProjectJudge;
 use crate::state::records::Records;
-use crate::state::records::keys::KeyRecord;
 
-/// Reasons past this many are counted: one screen is enough to see what it is.
+/// Reasons shown without `--verbose`; further ones are counted, so that the text fits on a screen.
 const REASONS: usize = 12;
 
-/// What there is to say of a variant.
+/// Explain why a variant would be built or skipped, and list its inputs (all of them with --verbose)
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// An id (on every machine that has it) or machine/id; a glob
+    #[arg(required = true, value_name = "VARIANT")]
+    variants: Vec<String>,
+}
+
+pub(super) struct ExplainCommand;
+
+impl Subcommand for ExplainCommand {
+    fn define(&self) -> clap::Command {
+        ExplainArgs::augment_args(clap::Command::new("explain"))
+    }
+
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print(&explain(&call.context()?, &call.args()?)?)
+    }
+}
+
+/// The explanation of a variant.
 #[derive(Debug, Serialize)]
 struct Explained {
     variant: VariantKey,
@@ -35,20 +61,20 @@ struct Explained {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<Last>,
+    last: Option<LastBuild>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpinned: Vec<Unpinned>,
     max_age: String,
     reuse: Vec<Reuse>,
-    made_of: Vec<MadeOf>,
+    made_of: Vec<KeyEntry>,
 }
 
-/// A reason, for programs and in words.
+/// A reason, for programs and as a sentence.
 #[derive(Debug, Serialize)]
 struct Because {
     #[serde(flatten)]
-    reason: Reason,
-    /// Where the file stands in the chain, counted from 1.
+    reason: BuildReason,
+    /// The position of the file in the chain, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<usize>,
     text: String,
@@ -56,13 +82,13 @@ struct Because {
 
 /// The last complete build.
 #[derive(Debug, Serialize)]
-struct Last {
+struct LastBuild {
     run: String,
     started: Timestamp,
     key: String,
 }
 
-/// Something that a build would use again.
+/// A directory that a build would reuse.
 #[derive(Debug, Serialize)]
 struct Reuse {
     what: &'static str,
@@ -70,39 +96,38 @@ struct Reuse {
     there: bool,
 }
 
-/// A line of the key.
+/// A line of the input key.
 #[derive(Debug, Serialize)]
-struct MadeOf {
-    class: Class,
+struct KeyEntry {
+    class: InputClass,
     name: String,
     value: String,
 }
 
-/// Explains the variants that are named.
+/// Explains the named variants.
 ///
 /// # Errors
-/// Faults of the matrix; a name that names nothing.
-pub fn explain(context: &Context, args: &ExplainArgs) -> Result<String, Failure> {
+/// Faults of the matrix; a name that matches no variant.
+fn explain(context: &Context, args: &ExplainArgs) -> Result<String, Failure> {
     let project = Project::load(context)?;
     let variants = named(&project, &args.variants)?;
-    let records = match unchanged::records(&project)? {
+    let records = match skips::existing_records(&project)? {
         Some(records) => records,
         None => Records::in_memory().map_err(Failure::environment)?,
     };
-    let asked = Asked::of(context, &project)?;
+    let forced = Forced::of(context, &project)?;
     let now = Timestamp::now();
-    let mut cache = unchanged::open_cache(&project);
-    let explained = unchanged::with_judge(context, &project, &records, &mut cache, now, |judge| {
+    let project_judge = ProjectJudge::new(context, &project, &forced);
+    let explained = project_judge.with_judge(&records, now, |judge| {
         let explain_one = |variant: &Variant| {
-            let built = context.cli.run.no_skip || asked.rebuilds(&variant.key);
-            let judged = judge.judge(variant, &project.kas, built, true);
+            let judged = judge.judge(variant, &project.kas, forced.builds(&variant.key), true);
             let lines = judge
                 .inputs(variant, &project.kas)
                 .map(|gathered| key::lines(&gathered.inputs))
                 .unwrap_or_default();
-            let (would, reasons) = match judged.verdict {
-                Verdict::Skip(_) => ("skip", Vec::new()),
-                Verdict::Build(reasons) => ("build", reasons),
+            let (would, reasons) = match judged.decision {
+                SkipDecision::Skip(_) => ("skip", Vec::new()),
+                SkipDecision::Build(reasons) => ("build", reasons),
             };
             Explained {
                 variant: variant.key.clone(),
@@ -118,16 +143,16 @@ pub fn explain(context: &Context, args: &ExplainArgs) -> Result<String, Failure>
                 reuse: reuse(&project, variant),
                 made_of: lines
                     .into_iter()
-                    .map(|Line(class, name, value)| MadeOf { class, name, value })
+                    .map(|KeyLine(class, name, value)| KeyEntry { class, name, value })
                     .collect(),
             }
         };
         variants.into_iter().map(explain_one).collect::<Vec<_>>()
     })?;
-    if context.cli.output.format == Format::Json {
+    if context.arguments.output.format == OutputFormat::Json {
         return json(&serde_json::json!({ "schema": 1, "variants": explained }));
     }
-    let verbose = context.cli.output.verbose;
+    let verbose = context.arguments.output.verbose;
     let texts: Vec<String> = explained
         .iter()
         .map(|one| text(one, now, verbose))
@@ -137,10 +162,10 @@ pub fn explain(context: &Context, args: &ExplainArgs) -> Result<String, Failure>
 
 fn named<'p>(project: &'p Project, words: &[String]) -> Result<Vec<&'p Variant>, Failure> {
     let variants = &project.matrix.variants;
-    let index = Index::new(variants.iter().map(|variant| &variant.key));
+    let index = VariantIndex::new(variants.iter().map(|variant| &variant.key));
     let mut found = Vec::new();
     for word in words {
-        let wrong = |why: String, hint| Failure::new(Kind::Configuration, why).hint(hint);
+        let wrong = |why: String, hint| Failure::new(FailureKind::Configuration, why).hint(hint);
         let glob = VariantGlob::new(word)
             .map_err(|why| wrong(format!("`{word}` is not a glob: {why}"), None))?;
         let places = index.find(&glob);
@@ -155,9 +180,9 @@ fn named<'p>(project: &'p Project, words: &[String]) -> Result<Vec<&'p Variant>,
     Ok(found.into_iter().map(|place| &variants[place]).collect())
 }
 
-fn because(reason: Reason, variant: &Variant) -> Because {
+fn because(reason: BuildReason, variant: &Variant) -> Because {
     let place = match &reason {
-        Reason::Changed(change) if change.class == Class::KasFile => variant
+        BuildReason::Changed(change) if change.class == InputClass::KasFile => variant
             .kas
             .iter()
             .position(|file| *file == change.name)
@@ -175,8 +200,8 @@ fn because(reason: Reason, variant: &Variant) -> Because {
     }
 }
 
-fn last(record: KeyRecord) -> Last {
-    Last {
+fn last(record: KeyRecord) -> LastBuild {
+    LastBuild {
         run: record.run,
         started: record.started,
         key: record.key,
@@ -206,7 +231,7 @@ fn text(one: &Explained, now: Timestamp, verbose: bool) -> String {
 }
 
 fn describe(out: &mut String, one: &Explained, now: Timestamp, verbose: bool) -> std::fmt::Result {
-    let ago = |then: Timestamp| human::duration(now.duration_since(then).as_secs_f64());
+    let ago = |then: Timestamp| numbers::duration(now.duration_since(then).as_secs_f64());
     match one.would {
         "skip" => writeln!(out, "{}: unchanged, would not be built", one.variant)?,
         _ => writeln!(out, "{}: would be built", one.variant)?,
@@ -266,15 +291,15 @@ fn describe(out: &mut String, one: &Explained, now: Timestamp, verbose: bool) ->
     Ok(())
 }
 
-/// How many lines of each class there are.
-fn counted(lines: &[MadeOf]) -> String {
+/// The number of inputs of each class.
+fn counted(lines: &[KeyEntry]) -> String {
     [
-        (Class::KasFile, "kas file"),
-        (Class::Layer, "local layer"),
-        (Class::Repository, "repository"),
-        (Class::Patch, "patch"),
-        (Class::Input, "further input"),
-        (Class::Variable, "variable"),
+        (InputClass::KasFile, "kas file"),
+        (InputClass::Layer, "local layer"),
+        (InputClass::Repository, "repository"),
+        (InputClass::Patch, "patch"),
+        (InputClass::Input, "further input"),
+        (InputClass::Variable, "variable"),
     ]
     .into_iter()
     .filter_map(|(class, noun)| {

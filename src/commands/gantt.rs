@@ -1,15 +1,15 @@
-//! A chart of a schedule: a line a variant, a column a piece of time. Knows nothing of where it is shown.
+//! A Gantt chart of a schedule: a line for each variant, time from left to right.
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::model::plan::{Plan, StepKind};
-use crate::model::simulate::{Schedule, Span};
-use crate::report::human;
+use crate::event::numbers;
+use crate::plan::simulate::{NodeSpan, Schedule};
+use crate::plan::{Node, Plan, StepInfo};
 use crate::report::paint::{Paint, Tone};
 
-/// The narrowest that a chart is drawn.
+/// The least width of the chart, in columns.
 const LEAST: usize = 20;
-/// How far the marks of the axis are apart at least.
+/// The least distance between marks of the axis, in columns.
 const MARK: usize = 12;
 
 /// The chart, in so many columns, with a line that explains it. A build is `=`, the part of a leader's
@@ -17,13 +17,13 @@ const MARK: usize = 12;
 /// still has one, where the next does not need it.
 pub(super) fn chart(plan: &Plan, schedule: &Schedule, columns: usize, paint: Paint) -> String {
     let mut rows: Vec<(u64, usize)> = Vec::new();
-    let mut spans: Vec<Vec<(StepKind, Span)>> = vec![Vec::new(); plan.variants.len()];
+    let mut spans: Vec<Vec<(&Node, NodeSpan)>> = vec![Vec::new(); plan.variants.len()];
     for (node, span) in plan.nodes.iter().zip(&schedule.spans) {
         let Some(span) = *span else { continue };
         if spans[node.variant.0].is_empty() {
             rows.push((span.start, node.variant.0));
         }
-        spans[node.variant.0].push((node.step, span));
+        spans[node.variant.0].push((node, span));
     }
     rows.sort_unstable();
     let keys: Vec<String> = plan
@@ -45,30 +45,30 @@ pub(super) fn chart(plan: &Plan, schedule: &Schedule, columns: usize, paint: Pai
     let leads = leaders(plan, schedule);
     let mut text = format!("{:name$}  {}\n", "", paint.tone(Tone::Quiet, &scale.axis()));
     for (_, row) in rows {
-        let bar = scale.bar(
-            &spans[row],
-            leads[row]
-                .then(|| plan.expected.get(row))
-                .flatten()
-                .map(|e| e.shared),
-        );
+        let bar = scale.bar(&spans[row], leads[row]);
         text += &format!("{}  {}\n", cut(&keys[row], name), coloured(&bar, paint));
     }
-    let compresses = plan
-        .nodes
-        .iter()
-        .any(|node| node.step == StepKind::Compress);
-    let legend = [
-        "= build  > until others may follow  c capture",
-        if compresses { "  z compress" } else { "" },
-        "  r register",
-    ]
-    .concat();
+    let legend = legend(plan);
     text += &paint.tone(Tone::Quiet, &legend);
     text + "\n\n"
 }
 
-/// Variants whose build others waited for.
+/// What the marks of the chart mean, in the order of the steps.
+fn legend(plan: &Plan) -> String {
+    let drawn = |step: &&&'static StepInfo| plan.nodes.iter().any(|node| node.step == **step);
+    let meaning = |step: &&'static StepInfo| {
+        let follow = if step.heavy {
+            "  > until others may follow"
+        } else {
+            ""
+        };
+        format!("{} {}{follow}", step.mark, step.words.verb)
+    };
+    let steps = plan.steps.iter().filter(drawn);
+    steps.map(meaning).collect::<Vec<_>>().join("  ")
+}
+
+/// Whether other builds waited for the build of each variant.
 fn leaders(plan: &Plan, schedule: &Schedule) -> Vec<bool> {
     let mut leads = vec![false; plan.variants.len()];
     for leader in schedule.followed.iter().flatten() {
@@ -83,7 +83,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// The column of a time; that of the end is one too many.
+    /// The column of a time; the end of the schedule maps to one past the last.
     fn column(&self, millis: u64) -> usize {
         let width = u128::try_from(self.width).unwrap_or(1);
         let column = u128::from(millis) * width / u128::from(self.whole);
@@ -102,7 +102,7 @@ impl Scale {
             #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
             let label = match millis {
                 0 => "0".to_owned(),
-                _ => human::duration((millis / 1000) as f64),
+                _ => numbers::duration((millis / 1000) as f64),
             };
             axis += &" ".repeat(column.saturating_sub(axis.width()));
             axis += &format!("|{label} ");
@@ -111,20 +111,14 @@ impl Scale {
         axis.trim_end().to_owned()
     }
 
-    fn bar(&self, spans: &[(StepKind, Span)], shared: Option<u64>) -> String {
+    fn bar(&self, spans: &[(&Node, NodeSpan)], leads: bool) -> String {
         let mut bar = vec![' '; self.width];
-        for &(step, span) in spans {
+        for &(node, span) in spans {
             let first = self.column(span.start).min(self.width - 1);
             let end = self.column(span.end).max(first + 1);
-            let mark = match step {
-                StepKind::Build => '=',
-                StepKind::Capture => 'c',
-                StepKind::Compress => 'z',
-                StepKind::Register => 'r',
-            };
-            bar[first..end].fill(mark);
-            if let (StepKind::Build, Some(shared)) = (step, shared) {
-                let until = self.column((span.start + shared).min(span.end));
+            bar[first..end].fill(node.step.mark);
+            if leads && node.step.heavy {
+                let until = self.column((span.start + node.shared_millis).min(span.end));
                 bar[first..until.clamp(first + 1, end)].fill('>');
             }
         }
@@ -135,8 +129,8 @@ impl Scale {
 fn coloured(bar: &str, paint: Paint) -> String {
     let tone = |mark: char| match mark {
         '>' => Tone::Warn,
-        'c' | 'z' | 'r' => Tone::Good,
-        _ => Tone::Normal,
+        ' ' | '=' => Tone::Normal,
+        _ => Tone::Good,
     };
     let mut text = String::new();
     let mut rest = bar;
@@ -150,7 +144,7 @@ fn coloured(bar: &str, paint: Paint) -> String {
     text
 }
 
-/// A name in exactly so many columns; one that is cut ends in `~`.
+/// A name, padded or cut to `columns`; a cut one ends in `~`.
 fn cut(name: &str, columns: usize) -> String {
     if name.width() <= columns {
         return format!("{name:columns$}");

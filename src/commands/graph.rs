@@ -1,44 +1,63 @@
-//! `graph`: the steps of the plan and what each waits for, as text, as dot for Graphviz, or as JSON.
-//! Nothing is run.
+//! `graph`: the steps of the plan and their dependencies, as text, as dot for Graphviz, or as JSON. Runs no
+//! program.
 //!
-//! There are two kinds of edge: within a variant a step needs the one before it to have succeeded;
-//! between variants that build in one directory a build only waits until the capture before it has
-//! ended (a collision edge).
+//! There are two kinds of edge. Within a variant, a step needs the success of the one before it. Between variants
+//! that share a build directory, a build waits for the end of the capture before it (a collision edge).
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::Format;
-use crate::model::collide;
-use crate::model::plan::{NodeIx, Plan, StepKind};
+use crate::commands::output::{json, print};
+use crate::commands::{Invocation, Subcommand};
+use crate::plan::collide;
+use crate::plan::{NodeId, Plan, StepKind};
 
-use super::context::Context;
-use super::failure::Failure;
-use super::json;
-use super::project::Project;
+use crate::base::failure::Failure;
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
+use crate::run::{Parts, forecast};
+
+pub(super) struct GraphCommand;
+
+impl Subcommand for GraphCommand {
+    fn define(&self) -> clap::Command {
+        clap::Command::new("graph")
+            .about("Print the steps and their dependencies; --format dot or json for programs")
+    }
+
+    fn draws_dot(&self) -> bool {
+        true
+    }
+
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print(&graph(&call.context()?, &call.tool.parts)?)
+    }
+}
 
 /// The document of `--format json`.
 #[derive(Debug, Serialize)]
-struct Graph<'p> {
+struct PlanGraph<'p> {
     schema: u32,
     nodes: Vec<GraphNode<'p>>,
-    edges: Vec<Edge<'p>>,
+    edges: Vec<GraphEdge<'p>>,
 }
 
 #[derive(Debug, Serialize)]
 struct GraphNode<'p> {
-    id: &'p str,
+    id: NodeId<'p>,
     step: StepKind,
     variant: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Edge<'p> {
-    from: &'p str,
-    to: &'p str,
-    kind: EdgeKind,
+struct GraphEdge<'p> {
+    from: NodeId<'p>,
+    to: NodeId<'p>,
+    kind: GraphEdgeKind,
     /// The directory that two variants share, where that makes the edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     build_dir: Option<&'p str>,
@@ -46,7 +65,7 @@ struct Edge<'p> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum EdgeKind {
+enum GraphEdgeKind {
     Needs,
     Collision,
 }
@@ -55,42 +74,41 @@ enum EdgeKind {
 ///
 /// # Errors
 /// Faults of the matrix, and captures that could meet.
-pub fn graph(context: &Context) -> Result<String, Failure> {
+fn graph(context: &Context, parts: &Parts) -> Result<String, Failure> {
     let project = Project::load(context)?;
-    let plan = project.plan(Project::scope(context))?;
+    let plan = forecast::plan(&project, Project::scope(context), parts)?;
     let graph = of(&plan);
-    match context.cli.output.format {
-        Format::Json => json(&graph),
-        Format::Text => Ok(text(&graph)),
-        Format::Dot => Ok(dot(&graph)),
+    match context.arguments.output.format {
+        OutputFormat::Json => json(&graph),
+        OutputFormat::Text => Ok(text(&graph)),
+        OutputFormat::Dot => Ok(dot(&graph)),
     }
 }
 
-fn of(plan: &Plan) -> Graph<'_> {
-    let id = |ix: NodeIx| plan.node(ix).id.as_str();
-    let mut edges: Vec<Edge<'_>> = Vec::new();
+fn of(plan: &Plan) -> PlanGraph<'_> {
+    let mut edges: Vec<GraphEdge<'_>> = Vec::new();
     for node in &plan.nodes {
-        edges.extend(node.needs.iter().map(|&need| Edge {
-            from: id(need),
-            to: &node.id,
-            kind: EdgeKind::Needs,
+        edges.extend(node.needs.iter().map(|&need| GraphEdge {
+            from: plan.id(need),
+            to: plan.id_of(node),
+            kind: GraphEdgeKind::Needs,
             build_dir: None,
         }));
     }
-    edges.extend(collide::collisions(plan).into_iter().map(|edge| Edge {
-        from: id(edge.capture),
-        to: id(edge.build),
-        kind: EdgeKind::Collision,
+    edges.extend(collide::collisions(plan).into_iter().map(|edge| GraphEdge {
+        from: plan.id(edge.reader),
+        to: plan.id(edge.writer),
+        kind: GraphEdgeKind::Collision,
         build_dir: Some(edge.build_dir),
     }));
-    Graph {
+    PlanGraph {
         schema: 1,
         nodes: plan
             .nodes
             .iter()
             .map(|node| GraphNode {
-                id: &node.id,
-                step: node.step,
+                id: plan.id_of(node),
+                step: node.step.kind,
                 variant: plan.variant(node.variant).key.to_string(),
             })
             .collect(),
@@ -98,17 +116,16 @@ fn of(plan: &Plan) -> Graph<'_> {
     }
 }
 
-fn text(graph: &Graph<'_>) -> String {
+fn text(graph: &PlanGraph<'_>) -> String {
     let mut text = String::new();
-    let mut edges: HashMap<&str, Vec<&Edge<'_>>> = HashMap::new();
+    let mut edges: HashMap<NodeId<'_>, Vec<&GraphEdge<'_>>> = HashMap::new();
     for edge in &graph.edges {
         edges.entry(edge.to).or_default().push(edge);
     }
     for node in &graph.nodes {
-        text += node.id;
-        text += "\n";
-        for edge in edges.get(node.id).into_iter().flatten() {
-            // Writing to a String does not fail.
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{}", node.id);
+        for edge in edges.get(&node.id).into_iter().flatten() {
             let _ = match edge.build_dir {
                 None => writeln!(text, "  needs    {}", edge.from),
                 Some(dir) => writeln!(text, "  follows  {}  (both in {dir})", edge.from),
@@ -118,28 +135,29 @@ fn text(graph: &Graph<'_>) -> String {
     let collisions = graph
         .edges
         .iter()
-        .filter(|edge| edge.kind == EdgeKind::Collision)
+        .filter(|edge| edge.kind == GraphEdgeKind::Collision)
         .count();
     let (nodes, edges) = (graph.nodes.len(), graph.edges.len());
     text + &format!("\nTotal: {nodes} steps, {edges} edges, {collisions} of them collisions\n")
 }
 
-fn dot(graph: &Graph<'_>) -> String {
+fn dot(graph: &PlanGraph<'_>) -> String {
     let mut text = "digraph isar_build_all {\n  rankdir = LR;\n  node [shape = box];\n".to_owned();
     for node in &graph.nodes {
-        text += &format!("  {};\n", quoted(node.id));
+        text += &format!("  {};\n", quoted(&node.id));
     }
     for edge in &graph.edges {
         let style = match edge.build_dir {
             None => String::new(),
-            Some(dir) => format!(" [style = dashed, color = red, label = {}]", quoted(dir)),
+            Some(dir) => format!(" [style = dashed, color = red, label = {}]", quoted(&dir)),
         };
-        text += &format!("  {} -> {}{style};\n", quoted(edge.from), quoted(edge.to));
+        text += &format!("  {} -> {}{style};\n", quoted(&edge.from), quoted(&edge.to));
     }
     text + "}\n"
 }
 
 /// A string of the dot language.
-fn quoted(word: &str) -> String {
+fn quoted(word: &dyn std::fmt::Display) -> String {
+    let word = word.to_string();
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }

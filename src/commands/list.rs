@@ -1,13 +1,29 @@
-//! `--list`: the variants, as a table or as JSON. Knows nothing of how they are built.
+//! `--list`: the variants, as a table or as JSON.
 
 use comfy_table::{Table, presets};
 
-use crate::model::matrix::Matrix;
+use crate::base::failure::Failure;
+use crate::commands::output::json;
+use crate::matrix::Matrix;
+use crate::plan::json::variants;
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
 
-/// The variants as aligned columns, one row each, and their number; an axis that a variant does not
-/// have shows as `-`.
-#[must_use]
-pub fn text(matrix: &Matrix) -> String {
+/// The list of the selected variants.
+///
+/// # Errors
+/// Faults of the matrix.
+pub(super) fn list(context: &Context) -> Result<String, Failure> {
+    let project = Project::load(context)?;
+    match context.arguments.output.format {
+        OutputFormat::Text | OutputFormat::Dot => Ok(text(&project.matrix)),
+        OutputFormat::Json => json(&variants(&project.matrix.variants)),
+    }
+}
+
+/// The variants as aligned columns, one row for each, and their number. `-` stands for an axis that is not set.
+fn text(matrix: &Matrix) -> String {
     let clash = matrix
         .axes
         .iter()
@@ -51,8 +67,8 @@ fn columns<'a>(header: Vec<String>, rows: impl Iterator<Item = Vec<&'a str>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::arch::Arch;
-    use crate::model::matrix::{Variant, VariantKey};
+    use crate::base::arch::Arch;
+    use crate::matrix::{Variant, VariantKey};
 
     #[test]
     fn columns_are_aligned_and_complete() {

@@ -1,87 +1,192 @@
-//! Subcommands, one thin file each, and the choice among them.
+//! Subcommands: one file each, which owns the subcommand's options and a thin `run`.
+//!
+//! To add a subcommand, write its file and add a line to [`COMMANDS`]. No other room imports this one.
 
-pub mod cache;
-pub mod config;
-pub mod context;
-pub mod doctor;
-pub mod dry_run;
-pub mod explain;
-pub mod failure;
-mod forecast;
+mod cache;
+mod check;
+mod completions;
+mod config;
+mod doctor;
+mod dry_run;
+mod explain;
 mod gantt;
-pub mod graph;
-pub mod job;
-pub mod keys;
-pub mod list;
-mod nothing;
+mod graph;
+mod internal;
+mod list;
+mod main_job;
+mod man;
+mod output;
 mod paint;
-pub mod plan;
-pub mod project;
-mod publishing;
-pub mod recover;
-mod reporters;
-mod room;
-pub mod run;
-pub mod run_lock;
+mod plan;
+mod recover;
+mod schema;
 mod simulate;
-mod store;
-pub mod unchanged;
-pub mod wsl;
+mod wsl;
 
-use std::io::{self, BufWriter, Write};
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
-use crate::cli::{Cli, Command, Format};
-use crate::exec::watcher;
-use crate::model::schema::schema;
-use crate::settings;
-use crate::watchdog;
-use crate::wsl::holders;
+use crate::base::failure::{Failure, FailureKind};
+use crate::project::arguments::{Arguments, OutputFormat};
+use crate::project::context::Context;
+use crate::run::Parts;
 
-use context::Context;
-use failure::{Failure, Kind};
+/// The name of the program.
+const NAME: &str = "isar-build-all";
 
-/// Does what the command line says and returns the exit code of the process.
-#[must_use]
-pub fn dispatch(cli: Cli) -> ExitCode {
-    if let Some(Command::InternalWatcher { arguments }) = &cli.command {
-        return watcher::main(arguments);
+const ABOUT: &str = "Build, capture and register every image of an ISAR variant matrix";
+
+const LONG_ABOUT: &str = "\
+Build, capture and register every image of an ISAR variant matrix.
+
+Reads variants.toml, builds each variant with kas-container, captures the deployed images under unique \
+names, adds them to the Nix store and writes their hashes to artifact-hashes.nix. While one variant \
+builds, the one before it is captured and registered.";
+
+const EXAMPLES: &str = "\
+Examples:
+  isar-build-all                                    build and register everything
+  isar-build-all --variant server-simple-server-1   one id, on every machine that has it
+  isar-build-all --variant 'qemuamd64/server-*'     by machine and glob
+  isar-build-all --machine qemuamd64 -j 2 -k        one machine, two builds at a time, continue after failures
+  isar-build-all --list                             list the variants
+  isar-build-all --dry-run                          show what a run would do
+  isar-build-all doctor                             check this host's tools";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all done
+  1    internal fault
+  2    usage
+  3    configuration: variants.toml, a kas file, a setting
+  4    environment: a tool, a permission, disk space
+  10   at least one step failed
+  130  stopped by SIGINT     143  stopped by SIGTERM";
+
+/// A subcommand.
+pub trait Subcommand: Send + Sync {
+    /// Its name, options and help.
+    fn define(&self) -> clap::Command;
+
+    /// Whether `--format dot` has a meaning for it.
+    fn draws_dot(&self) -> bool {
+        false
     }
-    if let Some(Command::InternalHolders { arguments }) = &cli.command {
-        return holders::main(arguments);
+
+    /// Does its work and returns the exit code of the process.
+    ///
+    /// # Errors
+    /// Whatever the tool prints as the reason for another exit code than 0 or 10.
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure>;
+}
+
+/// The subcommands, in the order of the help text.
+pub static COMMANDS: &[&dyn Subcommand] = &[
+    &plan::PlanCommand,
+    &graph::GraphCommand,
+    &explain::ExplainCommand,
+    &check::CheckCommand,
+    &doctor::DoctorCommand,
+    &cache::CacheCommand,
+    &config::ConfigCommand,
+    &recover::RecoverCommand,
+    &wsl::WslCommand,
+    &schema::SchemaCommand,
+    &completions::CompletionsCommand,
+    &man::ManCommand,
+    &internal::ProcessesCommand,
+    &internal::WatcherCommand,
+    &internal::HoldersCommand,
+];
+
+/// The program: the parts of its runs, and its subcommands.
+pub struct Tool {
+    /// The parts of a run.
+    pub parts: Parts,
+    /// The subcommands, in the order of the help text.
+    pub commands: Vec<&'static dyn Subcommand>,
+}
+
+impl Tool {
+    /// The program as it is installed.
+    #[must_use]
+    pub fn standard() -> Tool {
+        Tool {
+            parts: Parts::standard(),
+            commands: COMMANDS.to_vec(),
+        }
     }
-    if let Some(Command::InternalProcesses { arguments }) = &cli.command {
-        return watchdog::main(arguments);
+
+    /// The whole command line.
+    #[must_use]
+    pub fn command(&self) -> clap::Command {
+        let root = clap::Command::new(NAME)
+            .version(env!("CARGO_PKG_VERSION"))
+            // A script's own options may precede those of its caller: the last one counts.
+            .args_override_self(true);
+        Arguments::augment_args(root)
+            .about(ABOUT)
+            .long_about(LONG_ABOUT)
+            .after_help(EXAMPLES)
+            .after_long_help(format!("{EXAMPLES}\n\n{EXIT_CODES}"))
+            .subcommands(self.commands.iter().map(|one| one.define()))
     }
-    match Context::capture(cli).and_then(|context| choose(&context)) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            // A closed stderr leaves nobody to tell; the exit code still says it.
+
+    /// Parses the command line (`args`, the program's name first), runs it, and returns the exit code of
+    /// the process. Prints why on stderr where it failed.
+    pub fn main(&self, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+        let words: Vec<OsString> = args.into_iter().collect();
+        let matches = match self.command().try_get_matches_from(&words) {
+            Ok(matches) => matches,
+            Err(error) => {
+                // A closed stream leaves no place for the text; the exit code still counts.
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        };
+        self.run(words, &matches).unwrap_or_else(|failure| {
+            // As above.
             let _ = writeln!(std::io::stderr(), "{failure}");
             ExitCode::from(failure.kind.exit_code())
+        })
+    }
+
+    fn run(&self, words: Vec<OsString>, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        let arguments = Arguments::from_arg_matches(matches).map_err(Failure::internal)?;
+        let chosen = matches.subcommand().and_then(|(name, matches)| {
+            let named = |one: &&&dyn Subcommand| one.define().get_name() == name;
+            Some((self.commands.iter().find(named)?, matches))
+        });
+        if chosen.is_some()
+            && let Some(option) = stray(&arguments)
+        {
+            let why = format!("{option} has no effect with a subcommand");
+            return Err(Failure::new(FailureKind::Usage, why));
+        }
+        let draws_dot = chosen.is_some_and(|(command, _)| command.draws_dot());
+        if arguments.output.format == OutputFormat::Dot && !draws_dot {
+            let message = "`--format dot` is for `isar-build-all graph`";
+            return Err(Failure::new(FailureKind::Usage, message));
+        }
+        let call = Invocation {
+            tool: self,
+            arguments: &arguments,
+            words: &words,
+            matches: chosen.map_or(matches, |(_, matches)| matches),
+        };
+        match chosen {
+            Some((command, _)) => command.run(&call),
+            None => main_job::run(&call),
         }
     }
 }
 
-/// Says on stderr what the tool itself does, where `ISAR_BUILD_ALL_LOG` asks for it (`debug` shows every
-/// program that is started).
-fn trace(context: &Context) {
-    if let Some(filter) = context.environment.text("ISAR_BUILD_ALL_LOG") {
-        // It fails only where somebody else has set one, and then that one is used.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-            .with_writer(std::io::stderr)
-            .with_ansi(context.colors_stderr())
-            .try_init();
-    }
-}
-
-/// A word that belongs to the main job and means nothing beside a subcommand.
-fn stray(cli: &Cli) -> Option<&'static str> {
-    let mode = &cli.mode;
-    cli.command.as_ref()?;
+/// An option that only a run reads, given with a subcommand.
+fn stray(arguments: &Arguments) -> Option<&'static str> {
+    let mode = &arguments.mode;
     [
         (mode.list, "--list"),
         (mode.dry_run, "--dry-run"),
@@ -89,88 +194,96 @@ fn stray(cli: &Cli) -> Option<&'static str> {
         (mode.hash_only, "--hash-only"),
     ]
     .into_iter()
-    .find_map(|(given, word)| given.then_some(word))
+    .find_map(|(given, option)| given.then_some(option))
 }
 
-fn choose(context: &Context) -> Result<u8, Failure> {
-    trace(context);
-    if let Some(word) = stray(&context.cli) {
-        let why = format!("{word} belongs to the main job and does nothing beside a subcommand");
-        return Err(Failure::new(failure::Kind::Usage, why));
+/// A parsed command line, on its way to its subcommand.
+pub struct Invocation<'a> {
+    /// The program that was called.
+    pub tool: &'a Tool,
+    arguments: &'a Arguments,
+    words: &'a [OsString],
+    matches: &'a ArgMatches,
+}
+
+impl Invocation<'_> {
+    /// The subcommand's own options.
+    ///
+    /// # Errors
+    /// Only where `A` is not what the subcommand defined.
+    pub fn args<A: clap::FromArgMatches>(&self) -> Result<A, Failure> {
+        A::from_arg_matches(self.matches).map_err(Failure::internal)
     }
-    let dot = context.cli.output.format == Format::Dot;
-    if dot && !matches!(context.cli.command, Some(Command::Graph)) {
-        let message = "`--format dot` is for `isar-build-all graph`";
-        return Err(Failure::new(Kind::Usage, message));
-    }
-    match &context.cli.command {
-        Some(Command::Plan(args)) => plan::plan(context, args),
-        Some(Command::Explain(args)) => show(&explain::explain(context, args)?),
-        Some(Command::Graph) => show(&graph::graph(context)?),
-        Some(Command::Check) => show(&plan::check(context)?),
-        Some(Command::Schema) => show(&json(&schema(&settings::json_schema()))?),
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "isar-build-all", &mut script);
-            show(&String::from_utf8_lossy(&script))
+
+    /// Captures environment, terminals and working directory. With `ISAR_BUILD_ALL_LOG`, the tool logs
+    /// to stderr what itself does from here on (`debug` shows every program that is started).
+    ///
+    /// # Errors
+    /// When there is no working directory.
+    pub fn context(&self) -> Result<Context, Failure> {
+        let context = Context::capture(self.arguments.clone(), self.words)?;
+        if let Some(filter) = context.environment.text("ISAR_BUILD_ALL_LOG") {
+            // It fails only where a subscriber is installed already, which then serves.
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+                .with_writer(std::io::stderr)
+                .with_ansi(context.colors_stderr())
+                .try_init();
         }
-        Some(Command::Man) => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Failure::internal)?;
-            show(&String::from_utf8_lossy(&page))
-        }
-        Some(Command::Doctor) => show_with(doctor::run(context)?),
-        Some(Command::Cache { command }) => show_with(cache::run(context, command)?),
-        Some(Command::Recover(args)) => show_with(recover::run(context, args)?),
-        Some(Command::Wsl { command }) => show_with(wsl::run(context, command)?),
-        Some(Command::Config) => show_with(config::run(context)?),
-        // Taken before anything else was looked at.
-        Some(
-            Command::InternalWatcher { .. }
-            | Command::InternalHolders { .. }
-            | Command::InternalProcesses { .. },
-        ) => Ok(0),
-        None if context.cli.mode.list => show(&plan::list(context)?),
-        None if context.cli.mode.dry_run => show(&dry_run::dry_run(context)?),
-        None => run::run(context),
+        Ok(context)
     }
 }
 
-/// Prints a command's result, and goes on to its exit code.
-fn show_with((text, code): (String, u8)) -> Result<u8, Failure> {
-    show(&text).map(|_| code)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Jobs;
 
-/// Prints a command's result. A reader that has gone, as `head` does, is no failure.
-fn show(text: &str) -> Result<u8, Failure> {
-    printed(std::io::stdout().write_all(text.as_bytes()))
-}
-
-/// Prints indented JSON with a line end while it is made, for what may be large.
-fn show_json(value: &impl serde::Serialize) -> Result<u8, Failure> {
-    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
-    printed(
-        written
-            .and_then(|()| out.write_all(b"\n"))
-            .and_then(|()| out.flush()),
-    )
-}
-
-fn printed(written: io::Result<()>) -> Result<u8, Failure> {
-    match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::environment(
-            format!("standard output cannot be written: {error}"),
-        )),
-        _ => Ok(0),
+    fn parse(words: &[&str]) -> (ArgMatches, Arguments) {
+        let command = Tool::standard().command();
+        let matches = command
+            .try_get_matches_from(std::iter::once(&NAME).chain(words))
+            .unwrap();
+        let arguments = Arguments::from_arg_matches(&matches).unwrap();
+        (matches, arguments)
     }
-}
 
-/// Indented JSON with a line end.
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(Failure::internal)
+    #[test]
+    fn the_command_line_is_consistent() {
+        Tool::standard().command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_the_replaced_script_are_accepted() {
+        let (_, arguments) = parse(&[
+            "--variant",
+            "base",
+            "--variant",
+            "qemuamd64/server-*",
+            "--machine",
+            "qemuamd64",
+            "--overlay",
+            "kas/opt/debian-snapshot.yml",
+            "--dry-run",
+            "--no-color",
+        ]);
+        assert_eq!(arguments.select.variants, ["base", "qemuamd64/server-*"]);
+        assert!(arguments.mode.dry_run && arguments.output.no_color);
+    }
+
+    #[test]
+    fn the_last_of_a_single_option_counts_and_repeatable_ones_add_up() {
+        let (_, arguments) = parse(&["-j", "4", "-j", "2", "-k", "-k"]);
+        assert_eq!(arguments.run.jobs, Some(Jobs::Fixed(2)));
+        assert!(arguments.run.keep_going);
+    }
+
+    #[test]
+    fn global_options_may_follow_a_subcommand() {
+        let (matches, arguments) = parse(&["plan", "-f", "x.toml", "--host-arch", "aarch64"]);
+        assert_eq!(arguments.select.file, Some("x.toml".into()));
+        let (_, matches) = matches.subcommand().unwrap();
+        let plan = plan::PlanArgs::from_arg_matches(matches).unwrap();
+        assert_eq!(plan.host(), Some(crate::base::arch::Arch::Arm64));
+    }
 }

@@ -1,6 +1,6 @@
-//! Words in colour, for commands whose text has a few. Knows nothing of when colour is wanted.
+//! Coloured words for the commands' text.
 
-/// What a word is painted with.
+/// A colour or style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Color {
     Green,
@@ -10,7 +10,7 @@ pub(crate) enum Color {
     Dim,
 }
 
-/// The text between SGR sequences (ECMA-48, 8.3.117), or as it is.
+/// The text between SGR sequences (ECMA-48, 8.3.117); unchanged unless `wanted`.
 pub(crate) fn paint(wanted: bool, color: Color, text: &str) -> String {
     let code = match color {
         Color::Green => "32",

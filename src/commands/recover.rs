@@ -1,32 +1,61 @@
-//! `recover`: puts in order what killed runs left, and says what. Also the beginning of every run.
+//! `recover`: recovers what killed runs left, and reports it.
 
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
+use clap::Args;
 use jiff::Timestamp;
 
-use super::cache;
-use super::context::Context;
-use super::failure::{Failure, Kind};
-use super::run::command_line;
-use super::run_lock::{self, RunLock};
-use crate::cli::RecoverArgs;
-use crate::model::outcome::RunOutcome;
-use crate::recovery::{self, Line, Place, Report};
+use crate::base::failure::{Failure, FailureKind};
+use crate::commands::output::print_with;
+use crate::commands::{Invocation, Subcommand};
+use crate::event::outcome::RunOutcome;
+use crate::fs::lock::Holder;
+use crate::host::identity::Host;
+use crate::project::arguments::WaitArgs;
+use crate::project::context::Context;
+use crate::recovery;
+use crate::recovery::{Line, Place, Report};
+use crate::run::lock;
 use crate::settings::Settings;
 use crate::settings::StoreWrite;
 use crate::state::StateDir;
 use crate::state::journal::JournalError;
-use crate::tools::{self, Engine, Host};
+use crate::tools;
+use crate::tools::Engine;
 
-/// Recovers and tells; the exit code is 10 where something could not be put in order.
+/// Recover from killed runs: containers, half-done registrations, captures, locks
+#[derive(Debug, Args)]
+struct RecoverArgs {
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Whether to wait for a run.
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+pub(super) struct RecoverCommand;
+
+impl Subcommand for RecoverCommand {
+    fn define(&self) -> clap::Command {
+        RecoverArgs::augment_args(clap::Command::new("recover"))
+    }
+
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print_with(run(&call.context()?, &call.args()?)?)
+    }
+}
+
+/// The text to print, and the exit code: 10 if something could not be recovered.
 ///
 /// # Errors
-/// What keeps it from starting: settings, a living run.
-pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failure> {
+/// Faults of the settings; a run that is alive.
+fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failure> {
     let settings = settings(context)?;
     let host = Host::capture(&context.environment);
     host.refuse_root()
-        .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+        .map_err(|error| Failure::environment(error).hint(error.hint()))?;
     let state = StateDir::at(settings.state_dir.value.clone());
     if !state.root().exists() {
         let nothing = format!(
@@ -37,12 +66,12 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
     }
     state.create().map_err(Failure::environment)?;
     let now = Timestamp::now();
-    let command = command_line();
-    let lock = run_lock::take(&state, &command, now, &args.wait)?;
+    let command = context.command_line();
+    let lock = lock::acquire(&state, &Holder::this(&command, now), args.wait.limit())?;
     let engine = Engine::find(&settings, &context.environment, &host);
-    let store = tools::Store::probe(&settings, &context.environment)
+    let store = tools::FoundStore::probe(&settings, &context.environment)
         .ok()
-        .map(|store| super::store::open(store, &state, StoreWrite::Auto, "recover").store);
+        .map(|store| crate::run::store::open(store, &state, StoreWrite::Auto, "recover").store);
     let place = Place {
         settings: &settings,
         state: &state,
@@ -53,9 +82,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
         dry_run: args.dry_run,
     };
     let mut report = recovery::everything(&place, store.as_ref()).map_err(unreadable)?;
-    said_first(&lock, &mut report);
-    let locks = cache::clear_locks(&settings, args.dry_run);
-    report.lines.extend(locks.into_iter().map(Line::Done));
+    lock.report_takeover(&mut report);
     let code = if report.has_failures() {
         RunOutcome::Failed.exit_code()
     } else {
@@ -64,38 +91,17 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failur
     Ok((text(&report, args.dry_run), code))
 }
 
-/// What every run does once it has the run lock.
-///
-/// # Errors
-/// When the journal cannot be read: nobody then knows what is half done.
-pub(super) fn at_start(place: &Place<'_>, lock: &RunLock) -> Result<Report, Failure> {
-    let mut report = recovery::at_start(place).map_err(unreadable)?;
-    said_first(lock, &mut report);
-    Ok(report)
-}
-
 fn unreadable(error: JournalError) -> Failure {
     Failure::environment(&error).hint(error.hint())
 }
 
-fn said_first(lock: &RunLock, report: &mut Report) {
-    if let Some(holder) = &lock.dead {
-        let said = format!(
-            "took over the run lock of process {}, which is gone",
-            holder.pid
-        );
-        report.lines.insert(0, Line::Done(said));
-    }
-}
-
-/// Settings are enough: what was left can be cleared although variants.toml names a kas file that is
-/// gone.
+/// The settings alone: recovery must work although variants.toml names a kas file that does not exist.
 fn settings(context: &Context) -> Result<Settings, Failure> {
     match context.project_file()? {
         Some(file) => context.settings(file),
         None => Err(Failure::new(
-            Kind::Configuration,
-            "there is no variants.toml here or above, so there is no state directory to look at",
+            FailureKind::Configuration,
+            "there is no variants.toml in this directory or above, so the state directory is unknown",
         )
         .hint(Some("name the file with `-f FILE`".to_owned()))),
     }

@@ -1,41 +1,40 @@
-//! `plan --simulate`: what would run when, how long all of it takes, and how far that is from the best.
-//! Nothing is run.
+//! `plan --simulate`: the schedule of a run, its makespan, and lower bounds on it. Runs no program.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::cli::{Format, PlanArgs};
-use crate::model::order;
-use crate::model::outcome::Outcome;
-use crate::model::plan::{NodeIx, Plan, Scope, StepKind};
-use crate::model::simulate::{
-    Bounds, Schedule, at_work, bounds, list_bound, serial, simulate as walk,
-};
-use crate::model::skip::Skips;
-use crate::report::human;
+use crate::commands::plan::PlanArgs;
+use crate::event::numbers;
+use crate::event::outcome::Outcome;
+use crate::plan::bounds::{MakespanBounds, bounds, list_bound};
+use crate::plan::order;
+use crate::plan::simulate::{Schedule, at_work, serial, simulate as walk};
+use crate::plan::skip::Skips;
+use crate::plan::{NodeId, NodeIx, Plan, Scope};
 use crate::report::paint::Paint;
 use crate::report::terminal;
 use crate::settings::Jobs;
 
-use super::context::Context;
-use super::failure::{Failure, Kind};
-use super::forecast::{Forecast, millis};
-use super::gantt;
-use super::json;
-use super::project::Project;
-use super::unchanged;
+use crate::base::failure::{Failure, FailureKind};
+use crate::commands::gantt;
+use crate::commands::output::json;
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
+use crate::run::forecast::{Forecast, millis};
+use crate::run::{Parts, skips};
 
-/// How wide the chart is where there is no terminal.
+/// The width of the chart without a terminal, in columns.
 const NO_TERMINAL_COLUMNS: usize = 100;
 
-/// The document of `--format json`. Times are seconds from the beginning.
+/// The document of `--format json`. Times are seconds from the start of the run.
 #[derive(Debug, Serialize)]
-struct Document<'p> {
+struct ScheduleDocument<'p> {
     schema: u32,
     jobs: Jobs,
     lanes: serde_json::Map<String, serde_json::Value>,
-    nodes: Vec<NodeEntry<'p>>,
+    nodes: Vec<SpanEntry<'p>>,
     skipped: Vec<String>,
     makespan: f64,
     critical_path: CriticalPath<'p>,
@@ -49,38 +48,39 @@ struct Document<'p> {
 }
 
 #[derive(Debug, Serialize)]
-struct NodeEntry<'p> {
-    id: &'p str,
+struct SpanEntry<'p> {
+    id: NodeId<'p>,
     start: f64,
     end: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    follows: Option<&'p str>,
+    follows: Option<NodeId<'p>>,
 }
 
 #[derive(Debug, Serialize)]
 struct CriticalPath<'p> {
     seconds: f64,
-    nodes: Vec<&'p str>,
+    nodes: Vec<NodeId<'p>>,
 }
 
-/// The schedule of what the command line selects, less what would be skipped.
+/// The schedule of the selected variants, except those that would be skipped.
 ///
 /// # Errors
-/// Faults of the matrix, and durations that name nothing or are no numbers.
+/// Faults of the matrix; durations that are not numbers, or whose name is unknown.
 pub(super) fn simulate(
     context: &Context,
     args: &PlanArgs,
     project: &Project,
+    parts: &Parts,
 ) -> Result<String, Failure> {
     let jobs = args
         .jobs
-        .or(context.cli.run.jobs)
+        .or(context.arguments.run.jobs)
         .unwrap_or(project.settings.jobs.value);
-    let mut forecast = Forecast::of(project, Scope::Full, jobs);
+    let mut forecast = Forecast::of(project, Scope::Full, jobs, parts);
     let given = given(context, &args.durations)?;
     set(&mut forecast, project, &given)?;
     let mut plan = forecast.plan(project, Scope::Full)?;
-    let skips = unchanged::would_skip(context, project, &plan)?;
+    let skips = skips::would_skip(context, project, &plan)?;
     order::improve(&mut plan, &skips);
     let simulation = Simulation {
         schedule: walk(&plan, &skips, |_| Outcome::Succeeded),
@@ -90,9 +90,9 @@ pub(super) fn simulate(
         forecast: &forecast,
         jobs,
     };
-    match context.cli.output.format {
-        Format::Json => json(&simulation.document()),
-        Format::Text | Format::Dot => {
+    match context.arguments.output.format {
+        OutputFormat::Json => json(&simulation.document()),
+        OutputFormat::Text | OutputFormat::Dot => {
             let columns =
                 terminal::stdout_size().map_or(NO_TERMINAL_COLUMNS, |(columns, _)| columns);
             let paint = Paint {
@@ -109,7 +109,7 @@ struct Simulation<'p> {
     forecast: &'p Forecast,
     jobs: Jobs,
     schedule: Schedule,
-    bounds: Bounds,
+    bounds: MakespanBounds,
 }
 
 #[expect(
@@ -121,14 +121,11 @@ fn seconds(millis: u64) -> f64 {
 }
 
 impl Simulation<'_> {
-    fn ids(&self, nodes: &[NodeIx]) -> Vec<&str> {
-        nodes
-            .iter()
-            .map(|&ix| self.plan.node(ix).id.as_str())
-            .collect()
+    fn ids(&self, nodes: &[NodeIx]) -> Vec<NodeId<'_>> {
+        nodes.iter().map(|&ix| self.plan.id(ix)).collect()
     }
 
-    /// The lanes that several variants share.
+    /// The lanes that several variants share, with their sizes.
     fn lanes(&self) -> impl Iterator<Item = (&str, u32)> {
         self.plan
             .lanes
@@ -137,20 +134,20 @@ impl Simulation<'_> {
             .map(|lane| (lane.name.as_str(), lane.size))
     }
 
-    /// Variants that would be built, and of these how many durations were measured.
+    /// The number of variants that would be built, and of those with a measured duration.
     fn measured(&self) -> (usize, usize) {
         let all = at_work(self.plan, self.skips);
         let built = (0..self.plan.variants.len()).filter(|&index| {
             self.forecast.measured.get(index) == Some(&true)
-                && !self.skips.contains(crate::model::plan::VariantIx(index))
+                && !self.skips.contains(crate::plan::VariantIx(index))
         });
         (all, built.count())
     }
 
-    fn document(&self) -> Document<'_> {
+    fn document(&self) -> ScheduleDocument<'_> {
         let (all, measured) = self.measured();
         let nodes = self.plan.nodes.iter().zip(&self.schedule.spans).enumerate();
-        Document {
+        ScheduleDocument {
             schema: 1,
             jobs: self.jobs,
             lanes: self
@@ -160,12 +157,11 @@ impl Simulation<'_> {
             nodes: nodes
                 .filter_map(|(index, (node, span))| {
                     let span = (*span)?;
-                    Some(NodeEntry {
-                        id: &node.id,
+                    Some(SpanEntry {
+                        id: self.plan.id_of(node),
                         start: seconds(span.start),
                         end: seconds(span.end),
-                        follows: self.schedule.followed[index]
-                            .map(|leader| self.plan.node(leader).id.as_str()),
+                        follows: self.schedule.followed[index].map(|leader| self.plan.id(leader)),
                     })
                 })
                 .collect(),
@@ -193,12 +189,12 @@ impl Simulation<'_> {
         let lanes: Vec<String> = self.lanes().map(lane).collect();
         let mut text = format!(
             "{} at the same time: {} ({})\n\n",
-            human::count(all, "variant"),
+            numbers::count(all, "variant"),
             self.jobs,
             lanes.join(", ")
         );
         text += &gantt::chart(self.plan, &self.schedule, columns, paint);
-        let duration = |millis: u64| human::duration(seconds(millis));
+        let duration = |millis: u64| numbers::duration(seconds(millis));
         let mut line = |name: &str, value: String| text += &format!("{name:<15}  {value}\n");
         line("Makespan", duration(self.schedule.makespan));
         line(
@@ -206,7 +202,7 @@ impl Simulation<'_> {
             format!(
                 "{}  {}",
                 duration(self.bounds.critical),
-                self.ids(&self.bounds.critical_path).join(", ")
+                self.plan.ids(&self.bounds.critical_path).join(", ")
             ),
         );
         let by = match &self.bounds.lane {
@@ -223,30 +219,27 @@ impl Simulation<'_> {
             line("Leader first", format!("{}: {members} builds", group.name));
         }
         if !self.skips.is_empty() {
-            line("Skipped", human::count(self.skips.len(), "variant"));
+            line("Skipped", numbers::count(self.skips.len(), "variant"));
         }
         match all - measured {
             0 => {}
-            1 => line("Durations", "that of 1 build is a guess".to_owned()),
-            guessed => line(
-                "Durations",
-                format!("those of {guessed} builds are guesses"),
-            ),
+            1 => line("Durations", "1 build is assumed".to_owned()),
+            guessed => line("Durations", format!("{guessed} builds are assumed")),
         }
         text
     }
 }
 
-/// A lane and its size in the unit that people think in.
+/// A lane and its size, in cores or bytes where it has a unit.
 fn lane((name, size): (&str, u32)) -> String {
     match name {
         "cpu" => format!("cpu {}.{:02}", size / 100, size % 100),
-        "memory" => format!("memory {}", human::bytes(u64::from(size) << 20)),
+        "memory" => format!("memory {}", numbers::bytes(u64::from(size) << 20)),
         _ => format!("{name} {size}"),
     }
 }
 
-/// Seconds by what they are for, as they were given.
+/// The given durations in seconds, by name.
 fn given(context: &Context, words: &[String]) -> Result<HashMap<String, f64>, Failure> {
     let mut given = HashMap::new();
     for word in words {
@@ -256,7 +249,11 @@ fn given(context: &Context, words: &[String]) -> Result<HashMap<String, f64>, Fa
         }
         let path = context.working_dir.join(word);
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::new(Kind::Usage, format!("{word} cannot be read: {error}")).hint(Some(
+            Failure::new(
+                FailureKind::Usage,
+                format!("{word} cannot be read: {error}"),
+            )
+            .hint(Some(
                 "write VARIANT=SECONDS, or the name of a file of such lines".to_owned(),
             ))
         })?;
@@ -278,14 +275,14 @@ fn number(line: &str, seconds: &str) -> Result<f64, Failure> {
         .ok()
         .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
         .ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("`{line}` says no duration")).hint(Some(
+            Failure::new(FailureKind::Usage, format!("`{line}` has no duration")).hint(Some(
                 "write seconds as a number: qemuamd64/base=140".to_owned(),
             ))
         })
 }
 
-/// Puts given durations in the place of those that were measured or guessed. A name is that of a node, of a
-/// variant with its machine, or of a variant on every machine that has it; the first two count before the last.
+/// Replaces measured and assumed durations by the given ones. A name is that of a node, of a variant with its
+/// machine, or of a variant on every machine that has it; the first two override the last.
 fn set(
     forecast: &mut Forecast,
     project: &Project,
@@ -296,40 +293,33 @@ fn set(
     let variants = &project.matrix.variants;
     for (index, variant) in variants.iter().enumerate() {
         let key = variant.key.to_string();
-        let node = |step: StepKind| format!("{}:{key}", step.as_str());
-        let names = [
-            vec![node(StepKind::Build), key.clone(), variant.key.id.clone()],
-            vec![node(StepKind::Capture)],
-            vec![node(StepKind::Compress)],
-            vec![node(StepKind::Register)],
-        ];
-        let found = names.map(|names| {
+        for step in forecast.steps.clone() {
+            let mut names = vec![format!("{}:{key}", step.kind)];
+            if step.heavy {
+                names.extend([key.clone(), variant.key.id.clone()]);
+            }
             unused.retain(|name| !names.iter().any(|known| known == name));
-            names
-                .iter()
-                .find_map(|name| given.get(name))
-                .map(|&seconds| millis(seconds))
-        });
-        let expected = &mut forecast.durations()[index];
-        if let Some(build) = found[0] {
-            // What is shared comes after the same part of it.
-            let before = u128::from(expected.build.max(1));
-            let shared = u128::from(expected.shared) * u128::from(build) / before;
-            expected.shared = u64::try_from(shared).unwrap_or(build);
-            expected.build = build;
-            forecast.measured[index] = true;
+            let Some(&seconds) = names.iter().find_map(|name| given.get(name)) else {
+                continue;
+            };
+            let expected = &mut forecast.durations()[index];
+            if step.heavy {
+                // What is shared comes after the same part of it.
+                let before = u128::from(expected.millis(step.kind).max(1));
+                let shared =
+                    u128::from(expected.shared_millis) * u128::from(millis(seconds)) / before;
+                expected.shared_millis = u64::try_from(shared).unwrap_or(millis(seconds));
+                forecast.measured[index] = true;
+            }
+            forecast.durations()[index].set(step.kind, millis(seconds));
         }
-        let expected = &mut forecast.durations()[index];
-        expected.capture = found[1].unwrap_or(expected.capture);
-        expected.compress = found[2].unwrap_or(expected.compress);
-        expected.register = found[3].unwrap_or(expected.register);
     }
     unused.sort_unstable();
     match unused.first() {
         None => Ok(()),
         Some(name) => Err(Failure::new(
-            Kind::Usage,
-            format!("`{name}` is no selected variant, nor a node of one"),
+            FailureKind::Usage,
+            format!("`{name}` is not a selected variant, nor a node of one"),
         )
         .hint(Some("isar-build-all --list shows them".to_owned()))),
     }
@@ -340,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_are_shown_in_the_units_of_people() {
+    fn lanes_are_shown_in_cores_and_bytes() {
         assert_eq!(lane(("cpu", 250)), "cpu 2.50");
         assert_eq!(lane(("memory", 6144)), "memory 6.0 GiB");
         assert_eq!(lane(("build", 4)), "build 4");

@@ -8,22 +8,24 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
+use crate::base::proc_stat::ProcStat;
+
 /// What a signal met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Met {
-    /// Nobody is there any more.
-    Nobody,
+pub(super) enum SignalReach {
+    /// The process is gone.
+    Nothing,
     /// At least one process took it; others of another user may not have.
-    Ours,
+    Own,
     /// Only processes of another user are there (behind sudo).
-    Others,
+    Foreign,
 }
 
-fn met(result: Result<(), Errno>) -> Met {
+fn met(result: Result<(), Errno>) -> SignalReach {
     match result {
-        Ok(()) => Met::Ours,
-        Err(Errno::PERM) => Met::Others,
-        Err(_) => Met::Nobody,
+        Ok(()) => SignalReach::Own,
+        Err(Errno::PERM) => SignalReach::Foreign,
+        Err(_) => SignalReach::Nothing,
     }
 }
 
@@ -33,18 +35,24 @@ fn pid(number: i32) -> Option<Pid> {
 }
 
 /// Signals a group.
-pub(super) fn signal_group(pgid: i32, signal: Signal) -> Met {
-    pid(pgid).map_or(Met::Nobody, |pgid| met(kill_process_group(pgid, signal)))
+pub(super) fn signal_group(pgid: i32, signal: Signal) -> SignalReach {
+    pid(pgid).map_or(SignalReach::Nothing, |pgid| {
+        met(kill_process_group(pgid, signal))
+    })
 }
 
 /// Who is in a group.
-pub(super) fn look_at_group(pgid: i32) -> Met {
-    pid(pgid).map_or(Met::Nobody, |pgid| met(test_kill_process_group(pgid)))
+pub(super) fn look_at_group(pgid: i32) -> SignalReach {
+    pid(pgid).map_or(SignalReach::Nothing, |pgid| {
+        met(test_kill_process_group(pgid))
+    })
 }
 
 /// Kills one process.
-pub(super) fn kill_one(number: i32) -> Met {
-    pid(number).map_or(Met::Nobody, |pid| met(kill_process(pid, Signal::KILL)))
+pub(super) fn kill_one(number: i32) -> SignalReach {
+    pid(number).map_or(SignalReach::Nothing, |pid| {
+        met(kill_process(pid, Signal::KILL))
+    })
 }
 
 /// Whether one process is there and no zombie.
@@ -139,13 +147,15 @@ fn names_container(process: &Path, names: &[String]) -> bool {
     })
 }
 
-/// The parent's id from `stat`: the second field after the name, which is in parentheses and may hold
-/// anything (proc_pid_stat(5)). None for a zombie too, which nobody needs to kill.
+/// Reads the `stat` file of a process or thread, by its directory in `/proc`; none where it is gone.
+pub(crate) fn proc_stat(process: &Path) -> Option<ProcStat> {
+    // The name can contain any byte.
+    let text = fs::read(process.join("stat")).ok()?;
+    ProcStat::parse(&String::from_utf8_lossy(&text))
+}
+
+/// The parent of a process that is alive. None for a zombie too, which needs no kill.
 fn parent_of(process: &Path) -> Option<i32> {
-    let stat = fs::read(process.join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace();
-    (fields.next()? != "Z").then_some(())?;
-    fields.next()?.parse().ok()
+    let stat = proc_stat(process)?;
+    stat.is_alive().then_some(stat.parent)
 }

@@ -1,20 +1,25 @@
 //! Running programs: one real `Process` with its lines, limits and ways to end, and the watcher that
 //! ends what we started when we ourselves are gone. Knows nothing of what the programs are for.
 
+mod blocking;
 mod group;
 mod lines;
 mod logfile;
 mod process;
 mod short;
+mod short_command;
 mod stop;
 mod undo;
 pub mod watcher;
 
-pub(crate) use group::{end_marked, lives, marked};
-pub use lines::{Lines, MAX_LINE};
-pub use process::{
-    Control, Ended, ExecError, Finish, Output, Process, Spec, StopAction, StopCause,
+pub use crate::exec::blocking::{BlockingError, blocking, blocking_within};
+pub(crate) use crate::exec::group::{end_marked, lives, marked, proc_stat};
+pub use crate::exec::lines::{Lines, MAX_LINE};
+pub use crate::exec::process::{
+    ExecError, Process, ProcessControl, ProcessEnd, ProcessOutcome, ProcessOutput, ProcessSpec,
+    StopAction, StopCause,
 };
-pub use short::{ask, quiet};
-pub use stop::{StopLevel, StopSignal};
-pub use undo::{ASK_LIMIT, Limits, Undo, Undone};
+pub use crate::exec::short::{ask, quiet};
+pub use crate::exec::short_command::{CommandError, CommandOutput, ShortCommand};
+pub use crate::exec::stop::{KillHandle, KillSignal, StopLevel, StopSignal, kill_switch};
+pub use crate::exec::undo::{ASK_LIMIT, Undo, UndoLimits, Undone};

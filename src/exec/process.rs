@@ -1,6 +1,6 @@
 //! One running program: a process group of its own, its output in lines, its limits, its end.
 //!
-//! A step never talks to a pipe or a signal: it gives a [`Spec`] and listens.
+//! A step never talks to a pipe or a signal: it gives a [`ProcessSpec`] and listens.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 
-use super::group;
-use super::lines::Lines;
-use super::logfile::LogFile;
-use super::stop::{StopLevel, StopSignal, more_than};
-use crate::model::event::Stream;
+use crate::event::OutputStream;
+use crate::exec::group;
+use crate::exec::lines::Lines;
+use crate::exec::logfile::LogFile;
+use crate::exec::stop::{KillSignal, StopLevel, StopSignal, more_than};
 
 /// How long output is still read after the process has ended while something else holds its pipes.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What to run.
 #[derive(Debug, Clone)]
-pub struct Spec {
+pub struct ProcessSpec {
     /// A path, or a name that is looked up in PATH.
     pub program: PathBuf,
     /// Its arguments.
@@ -47,11 +47,11 @@ pub struct Spec {
     pub stop_timeout: Duration,
 }
 
-impl Spec {
+impl ProcessSpec {
     /// A program without arguments, limits or log, and 30 s to stop.
     #[must_use]
-    pub fn new(program: impl Into<PathBuf>) -> Spec {
-        Spec {
+    pub fn new(program: impl Into<PathBuf>) -> ProcessSpec {
+        ProcessSpec {
             program: program.into(),
             args: Vec::new(),
             dir: None,
@@ -64,14 +64,14 @@ impl Spec {
 
     /// The same with these arguments added.
     #[must_use]
-    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Spec {
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> ProcessSpec {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
     /// The same with a variable set.
     #[must_use]
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Spec {
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> ProcessSpec {
         self.env.push((name.into(), Some(value.into())));
         self
     }
@@ -157,16 +157,16 @@ impl ExecError {
 
 /// What a process has to say.
 #[derive(Debug)]
-pub enum Output<'a> {
+pub enum ProcessOutput<'a> {
     /// A line, without its end; bytes that are not UTF-8 are replaced.
-    Line(Stream, &'a str),
+    Line(OutputStream, &'a str),
     /// The log does not take any more lines; said once, and the process goes on.
     LogFailed(&'a Path, &'a io::Error),
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProcessEnd {
     /// By itself with this code.
     Exited(i32),
     /// By this signal.
@@ -186,20 +186,20 @@ pub enum StopCause {
 
 /// How a process ended, and what we did to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finish {
+pub struct ProcessOutcome {
     /// How.
-    pub ended: Ended,
+    pub ended: ProcessEnd,
     /// Whether we told it to, and why.
     pub stopped: Option<StopCause>,
     /// Whether it had to be killed.
     pub killed: bool,
 }
 
-impl Finish {
+impl ProcessOutcome {
     /// Whether it ended by itself, with exit code 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.ended == Ended::Exited(0) && self.stopped.is_none()
+        self.ended == ProcessEnd::Exited(0) && self.stopped.is_none()
     }
 }
 
@@ -209,24 +209,44 @@ type ActionFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 pub type StopAction<'a> = Box<dyn Fn(StopLevel) -> ActionFuture<'a> + Send + Sync + 'a>;
 
 /// How a running process is told to stop.
-pub struct Control<'a> {
+pub struct ProcessControl<'a> {
     stop: StopSignal,
+    kill: Option<KillSignal>,
     action: Option<StopAction<'a>>,
 }
 
-impl<'a> Control<'a> {
+impl<'a> ProcessControl<'a> {
     /// Listens to `stop`.
     #[must_use]
-    pub fn new(stop: StopSignal) -> Control<'a> {
-        Control { stop, action: None }
+    pub fn new(stop: StopSignal) -> ProcessControl<'a> {
+        ProcessControl {
+            stop,
+            kill: None,
+            action: None,
+        }
+    }
+
+    /// The same with a kill switch of its own, which kills the process whatever the run does.
+    #[must_use]
+    pub fn with_kill(mut self, kill: KillSignal) -> ProcessControl<'a> {
+        self.kill = Some(kill);
+        self
     }
 
     /// The same with a further way to stop it, called once a level, such as stopping its container.
     /// The action for [`StopLevel::Kill`] replaces one for [`StopLevel::Graceful`] that still runs.
     #[must_use]
-    pub fn with_action(mut self, action: StopAction<'a>) -> Control<'a> {
+    pub fn with_action(mut self, action: StopAction<'a>) -> ProcessControl<'a> {
         self.action = Some(action);
         self
+    }
+
+    /// Waits until more than `seen` is asked for.
+    async fn more_than(&mut self, seen: StopLevel) -> StopLevel {
+        tokio::select! {
+            level = more_than(&mut self.stop, seen) => level,
+            () = fired(&mut self.kill) => StopLevel::Kill,
+        }
     }
 
     fn act(&self, level: StopLevel) -> Option<ActionFuture<'a>> {
@@ -270,7 +290,7 @@ impl Process {
     ///
     /// # Errors
     /// When the program cannot be started or its log cannot be made.
-    pub fn spawn(spec: Spec) -> Result<Process, ExecError> {
+    pub fn spawn(spec: ProcessSpec) -> Result<Process, ExecError> {
         if let Some(dir) = &spec.dir
             && !dir.is_dir()
         {
@@ -342,12 +362,12 @@ impl Process {
     /// Runs it to its end, telling every line as it comes.
     pub async fn run(
         mut self,
-        mut on_output: impl FnMut(Output<'_>),
-        mut control: Control<'_>,
-    ) -> Finish {
-        let mut out = Pipe::new(Stream::Stdout, self.child.stdout.take());
-        let mut err = Pipe::new(Stream::Stderr, self.child.stderr.take());
-        let mut state = State {
+        mut on_output: impl FnMut(ProcessOutput<'_>),
+        mut control: ProcessControl<'_>,
+    ) -> ProcessOutcome {
+        let mut out = LinePipe::new(OutputStream::Stdout, self.child.stdout.take());
+        let mut err = LinePipe::new(OutputStream::Stderr, self.child.stderr.take());
+        let mut state = ProcessState {
             level: StopLevel::Run,
             stopped: None,
             ended: None,
@@ -361,7 +381,7 @@ impl Process {
             let may_read = self.log.as_ref().is_none_or(|log| !log.is_full());
             let deadline = state.deadline;
             tokio::select! {
-                level = more_than(&mut control.stop, state.level),
+                level = control.more_than(state.level),
                     if state.level < StopLevel::Kill
                         && (state.ended.is_none() || action.is_some()) =>
                 {
@@ -386,7 +406,7 @@ impl Process {
                         );
                     }
                     None => {
-                        state.ended = Some(Ended::Unkillable);
+                        state.ended = Some(ProcessEnd::Unkillable);
                         break;
                     }
                 },
@@ -398,7 +418,7 @@ impl Process {
                 }
                 status = self.child.wait(), if state.ended.is_none() => {
                     self.group.alive = false;
-                    state.ended = Some(status.map_or(Ended::Unkillable, ended));
+                    state.ended = Some(status.map_or(ProcessEnd::Unkillable, ended));
                     // A stop action that still runs has its own limit; it is not cut short by the
                     // process being the faster one.
                     if action.is_none() || state.deadline.is_none() {
@@ -424,11 +444,11 @@ impl Process {
         if let Some(log) = self.log.take() {
             let path = log.path().to_owned();
             if let Some(error) = log.close().await {
-                on_output(Output::LogFailed(&path, &error));
+                on_output(ProcessOutput::LogFailed(&path, &error));
             }
         }
-        Finish {
-            ended: state.ended.unwrap_or(Ended::Unkillable),
+        ProcessOutcome {
+            ended: state.ended.unwrap_or(ProcessEnd::Unkillable),
             stopped: state.stopped,
             killed: state.level == StopLevel::Kill,
         }
@@ -438,8 +458,8 @@ impl Process {
         &self,
         level: StopLevel,
         cause: StopCause,
-        state: &mut State,
-        control: &Control<'a>,
+        state: &mut ProcessState,
+        control: &ProcessControl<'a>,
     ) -> Option<ActionFuture<'a>> {
         state.level = level;
         state.stopped.get_or_insert(cause);
@@ -453,12 +473,19 @@ impl Process {
     }
 }
 
-struct State {
+struct ProcessState {
     level: StopLevel,
     stopped: Option<StopCause>,
-    ended: Option<Ended>,
+    ended: Option<ProcessEnd>,
     /// What it means depends on the rest: time limit, end of patience, end of the drain.
     deadline: Option<Instant>,
+}
+
+async fn fired(kill: &mut Option<KillSignal>) {
+    match kill {
+        Some(kill) => kill.fired().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait_for(deadline: Option<Instant>) {
@@ -482,32 +509,36 @@ async fn log_work(log: &mut Option<LogFile>) -> Option<io::Error> {
     }
 }
 
-fn tell(failed: Option<io::Error>, log: &Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+fn tell(
+    failed: Option<io::Error>,
+    log: &Option<LogFile>,
+    on_output: &mut impl FnMut(ProcessOutput<'_>),
+) {
     if let (Some(error), Some(log)) = (failed, log) {
-        on_output(Output::LogFailed(log.path(), &error));
+        on_output(ProcessOutput::LogFailed(log.path(), &error));
     }
 }
 
-fn ended(status: ExitStatus) -> Ended {
+fn ended(status: ExitStatus) -> ProcessEnd {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Ended::Exited(code),
-        (None, Some(signal)) => Ended::Signalled(signal),
-        (None, None) => Ended::Unkillable,
+        (Some(code), _) => ProcessEnd::Exited(code),
+        (None, Some(signal)) => ProcessEnd::Signalled(signal),
+        (None, None) => ProcessEnd::Unkillable,
     }
 }
 
 /// One of the two outputs.
-struct Pipe<R> {
-    stream: Stream,
+struct LinePipe<R> {
+    stream: OutputStream,
     pipe: Option<R>,
     lines: Lines,
     buffer: Box<[u8]>,
     filled: usize,
 }
 
-impl<R: AsyncRead + Unpin> Pipe<R> {
-    fn new(stream: Stream, pipe: Option<R>) -> Pipe<R> {
-        Pipe {
+impl<R: AsyncRead + Unpin> LinePipe<R> {
+    fn new(stream: OutputStream, pipe: Option<R>) -> LinePipe<R> {
+        LinePipe {
             stream,
             pipe,
             lines: Lines::default(),
@@ -528,7 +559,11 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
         }
     }
 
-    fn hand_on(&mut self, log: &mut Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+    fn hand_on(
+        &mut self,
+        log: &mut Option<LogFile>,
+        on_output: &mut impl FnMut(ProcessOutput<'_>),
+    ) {
         let stream = self.stream;
         let filled = std::mem::take(&mut self.filled);
         self.lines.push(&self.buffer[..filled], |line| {
@@ -536,7 +571,7 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
         });
     }
 
-    fn finish(&mut self, log: &mut Option<LogFile>, on_output: &mut impl FnMut(Output<'_>)) {
+    fn finish(&mut self, log: &mut Option<LogFile>, on_output: &mut impl FnMut(ProcessOutput<'_>)) {
         let stream = self.stream;
         self.lines
             .finish(|line| one_line(stream, line, log, on_output));
@@ -544,13 +579,13 @@ impl<R: AsyncRead + Unpin> Pipe<R> {
 }
 
 fn one_line(
-    stream: Stream,
+    stream: OutputStream,
     line: &[u8],
     log: &mut Option<LogFile>,
-    on_output: &mut impl FnMut(Output<'_>),
+    on_output: &mut impl FnMut(ProcessOutput<'_>),
 ) {
     if let Some(log) = log {
         log.line(line);
     }
-    on_output(Output::Line(stream, &String::from_utf8_lossy(line)));
+    on_output(ProcessOutput::Line(stream, &String::from_utf8_lossy(line)));
 }

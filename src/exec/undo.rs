@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::group::{self, Met};
-use super::short::quiet;
+use crate::exec::group;
+use crate::exec::group::SignalReach;
+use crate::exec::short::quiet;
 
 /// How long one question to the engine may take where all has to be over soon.
 pub const ASK_LIMIT: Duration = Duration::from_secs(3);
@@ -60,7 +61,7 @@ pub struct Undo {
 
 /// How long [`Undo::run`] looks.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct UndoLimits {
     /// For how long the container must have been absent: an engine that was asked to create it may be
     /// about to.
     pub settle: Duration,
@@ -103,7 +104,7 @@ impl Undo {
 
     /// Kills the group and the family, then removes the container as often as it appears until it has
     /// been absent for `limits.settle`.
-    pub async fn run(&self, limits: Limits) -> Undone {
+    pub async fn run(&self, limits: UndoLimits) -> Undone {
         let deadline = Instant::now() + limits.total;
         let mut undone = Undone::default();
         self.kill(&mut undone).await;
@@ -135,7 +136,7 @@ impl Undo {
     #[must_use]
     pub fn anyone_left(&self) -> bool {
         self.pgid
-            .is_some_and(|pgid| group::look_at_group(pgid) != Met::Nobody)
+            .is_some_and(|pgid| group::look_at_group(pgid) != SignalReach::Nothing)
     }
 
     async fn kill(&self, undone: &mut Undone) {
@@ -149,7 +150,7 @@ impl Undo {
         }
         let group_lives = || {
             self.pgid
-                .is_some_and(|pgid| group::look_at_group(pgid) == Met::Ours)
+                .is_some_and(|pgid| group::look_at_group(pgid) == SignalReach::Own)
         };
         let started = Instant::now();
         while (group_lives() || family.iter().any(|&number| group::lives(number)))
@@ -189,7 +190,7 @@ impl Undo {
     /// to remove. It is killed where no container comes of it, as while an image is pulled; and so is
     /// what runs a container that the engine has forgotten: podman forgets one that is removed as it
     /// starts, and what was started goes on building.
-    async fn remove(&self, limits: Limits, undone: &mut Undone) {
+    async fn remove(&self, limits: UndoLimits, undone: &mut Undone) {
         let mut absent_since: Option<Instant> = None;
         while !self.stop.is_empty() {
             let (code, said) = if self.exists.is_empty() {
@@ -248,7 +249,7 @@ impl Undo {
     /// What is left of our own after a SIGKILL is a zombie.
     fn others_left(&self) -> bool {
         self.pgid
-            .is_some_and(|pgid| group::look_at_group(pgid) == Met::Others)
+            .is_some_and(|pgid| group::look_at_group(pgid) == SignalReach::Foreign)
     }
 }
 
@@ -296,7 +297,7 @@ mod tests {
         while undo.forgotten().len() < 2 {
             sleep(Duration::from_millis(20)).await;
         }
-        let limits = Limits {
+        let limits = UndoLimits {
             settle: Duration::ZERO,
             ask: ASK_LIMIT,
             total: Duration::from_secs(20),

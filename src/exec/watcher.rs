@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::Undo;
-use protocol::{Answer, Request};
+use crate::exec::Undo;
+use crate::exec::watcher::protocol::{WatcherAnswer, WatcherRequest};
 
-pub use child::main;
+pub use crate::exec::watcher::child::main;
 
 /// The hidden subcommand that the binary must hand to [`main`] before it does anything else.
 pub const SUBCOMMAND: &str = "internal-watcher";
@@ -55,21 +55,21 @@ pub enum WatcherError {
 /// something is still guarded: then the watcher undoes it.
 #[derive(Clone)]
 pub struct Watcher {
-    inner: Arc<Inner>,
+    inner: Arc<WatcherLink>,
 }
 
-struct Inner {
-    state: Mutex<State>,
+struct WatcherLink {
+    state: Mutex<WatcherState>,
     dead: watch::Receiver<bool>,
 }
 
-struct State {
+struct WatcherState {
     pipe: Option<ChildStdin>,
     waiting: HashMap<String, Vec<oneshot::Sender<()>>>,
     guarded: usize,
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<WatcherState>) -> MutexGuard<'_, WatcherState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -98,8 +98,8 @@ impl Watcher {
         let pipe = child.stdin.take();
         let answers = child.stdout.take();
         let (say_dead, dead) = watch::channel(false);
-        let inner = Arc::new(Inner {
-            state: Mutex::new(State {
+        let inner = Arc::new(WatcherLink {
+            state: Mutex::new(WatcherState {
                 pipe,
                 waiting: HashMap::new(),
                 guarded: 0,
@@ -111,7 +111,7 @@ impl Watcher {
         std::thread::Builder::new()
             .name("watcher".to_owned())
             .spawn(move || {
-                let answer = |answer: Answer| {
+                let answer = |answer: WatcherAnswer| {
                     if answer.ready {
                         // Nobody waits any more when it took too long.
                         let _ = say_ready.send(());
@@ -140,10 +140,10 @@ impl Watcher {
     ///
     /// # Errors
     /// When the watcher is gone or does not answer.
-    pub async fn guard(&self, id: &str, undo: Undo) -> Result<Guard, WatcherError> {
+    pub async fn guard(&self, id: &str, undo: Undo) -> Result<UndoGuard, WatcherError> {
         self.inner.send_and_wait(id, undo).await?;
         lock(&self.inner.state).guarded += 1;
-        Ok(Guard {
+        Ok(UndoGuard {
             id: id.to_owned(),
             inner: Some(Arc::clone(&self.inner)),
         })
@@ -156,14 +156,14 @@ impl Watcher {
     }
 }
 
-fn acknowledge(inner: &Inner, id: &str) {
+fn acknowledge(inner: &WatcherLink, id: &str) {
     for waiting in lock(&inner.state).waiting.remove(id).into_iter().flatten() {
         // It may have given up waiting.
         let _ = waiting.send(());
     }
 }
 
-fn read_answers(answers: Option<ChildStdout>, mut each: impl FnMut(Answer)) {
+fn read_answers(answers: Option<ChildStdout>, mut each: impl FnMut(WatcherAnswer)) {
     let Some(answers) = answers else { return };
     for line in BufReader::new(answers).lines() {
         let Ok(line) = line else { return };
@@ -179,16 +179,16 @@ fn reap(mut child: Child) {
     let _ = child.wait();
 }
 
-impl Inner {
+impl WatcherLink {
     async fn send_and_wait(&self, id: &str, undo: Undo) -> Result<(), WatcherError> {
         let (say, answered) = oneshot::channel();
         {
             let mut state = lock(&self.state);
             state.waiting.entry(id.to_owned()).or_default().push(say);
-            let request = Request {
+            let request = WatcherRequest {
                 guard: Some(id.to_owned()),
                 undo,
-                ..Request::default()
+                ..WatcherRequest::default()
             };
             send(&mut state, &request).map_err(|_| WatcherError::Gone)?;
         }
@@ -204,7 +204,7 @@ impl Inner {
 
 /// Writes a request in one piece. The messages are far smaller than a pipe's buffer and the watcher
 /// always reads, so this does not block.
-fn send(state: &mut State, request: &Request) -> io::Result<()> {
+fn send(state: &mut WatcherState, request: &WatcherRequest) -> io::Result<()> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     match &mut state.pipe {
@@ -213,13 +213,13 @@ fn send(state: &mut State, request: &Request) -> io::Result<()> {
     }
 }
 
-impl Drop for Inner {
+impl Drop for WatcherLink {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         if state.guarded == 0 {
-            let bye = Request {
+            let bye = WatcherRequest {
                 bye: true,
-                ..Request::default()
+                ..WatcherRequest::default()
             };
             // A watcher that is gone needs no goodbye.
             let _ = send(&mut state, &bye);
@@ -227,15 +227,15 @@ impl Drop for Inner {
     }
 }
 
-/// Something that the watcher undoes when we are gone. Dropping it without [`Guard::release`] means
+/// Something that the watcher undoes when we are gone. Dropping it without [`UndoGuard::release`] means
 /// that nobody saw the end of what it guards (a panic, a future that was thrown away): then the watcher
 /// undoes it at once.
-pub struct Guard {
+pub struct UndoGuard {
     id: String,
-    inner: Option<Arc<Inner>>,
+    inner: Option<Arc<WatcherLink>>,
 }
 
-impl Guard {
+impl UndoGuard {
     /// Adds to what is undone, such as the process group once it is known.
     ///
     /// # Errors
@@ -249,14 +249,14 @@ impl Guard {
 
     /// It has ended and nothing of it is left.
     pub fn release(mut self) {
-        let release = Request {
+        let release = WatcherRequest {
             release: Some(self.id.clone()),
-            ..Request::default()
+            ..WatcherRequest::default()
         };
         self.end(&release);
     }
 
-    fn end(&mut self, request: &Request) {
+    fn end(&mut self, request: &WatcherRequest) {
         if let Some(inner) = self.inner.take() {
             let mut state = lock(&inner.state);
             state.guarded = state.guarded.saturating_sub(1);
@@ -266,11 +266,11 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for UndoGuard {
     fn drop(&mut self) {
-        let now = Request {
+        let now = WatcherRequest {
             now: Some(self.id.clone()),
-            ..Request::default()
+            ..WatcherRequest::default()
         };
         self.end(&now);
     }

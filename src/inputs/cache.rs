@@ -1,13 +1,14 @@
-//! Hashes of files, remembered: a file whose path, device, inode, size and times are what they were is
-//! not read again. Knows nothing of what the files are for.
+//! A cache of file hashes: a file whose path, device, inode, size and times are unchanged is not read again.
 //!
-//! A file that changes twice within one tick of its file system's clock looks the same after the second
-//! change as after the first. As git does ("racy git", Documentation/technical/racy-git.txt), a hash is
-//! trusted only where the file had been at rest for a while when it was taken; a younger one is taken
-//! again. Change times count for that and not modification times, which anybody can set.
+//! A file that changes twice within one tick of its file system's clock has the same stamp after both changes. As in
+//! git ("racy git", Documentation/technical/racy-git.txt), a hash is trusted only if the file had not changed for
+//! [`REST`] seconds when it was read; otherwise the file is read again. Change times decide that, because
+//! modification times can be set.
 //!
-//! The file of the cache is only ever replaced whole, and holds its own checksum: one that is torn or of
-//! another version is an empty one.
+//! The cache file is replaced as a whole and has a checksum: a torn file, or one of another version, counts as empty.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -16,58 +17,70 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
-use crate::files::{PathError, replace};
-use crate::store::copy::Stamp;
+use crate::fs::stamp::Stamp;
+use crate::fs::{PathError, replace};
 
-/// A SHA-256.
-pub type Hash = [u8; 32];
+/// The SHA-256 of a file's bytes.
+pub type ContentHash = [u8; 32];
 
-/// The time since 1970 in seconds and nanoseconds.
-pub type Moment = (i64, i64);
+/// Seconds and nanoseconds since 1970.
+pub type UnixTime = (i64, i64);
 
-/// How long a file must have been at rest, in seconds: the coarsest clock of a file system in use (FAT)
-/// ticks every two.
+/// Seconds without a change before a hash is trusted: the coarsest file system clock (FAT) ticks every two.
 const REST: i64 = 2;
 
-/// How often a file that changes while it is read is read again.
+/// Attempts at a file that changes while it is read.
 const ATTEMPTS: u32 = 5;
 
-/// Entries that nobody asked for are kept up to this many, for variants that were not selected.
-const UNUSED: usize = 100_000;
+/// Above this many hashes, those that this run did not use are dropped. Below it they stay for variants that are not
+/// selected.
+const KEEP_UNUSED: usize = 100_000;
 
 const MAGIC: &[u8; 8] = b"ibahash1";
 
+/// The present time, for [`HashCache::open`].
+#[must_use]
+pub fn now() -> UnixTime {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or((0, 0), |since| {
+            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+            (seconds, since.subsec_nanos().into())
+        })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct CachedHash {
     stamp: Stamp,
-    /// When the file was looked at before it was read.
-    at: Moment,
-    hash: Hash,
+    /// The time just before the file was read.
+    at: UnixTime,
+    hash: ContentHash,
     used: bool,
 }
 
-/// The remembered hashes.
+/// The cache.
 pub struct HashCache {
     path: Option<PathBuf>,
-    entries: HashMap<PathBuf, Entry>,
-    clock: Box<dyn Fn() -> Moment + Send>,
+    entries: HashMap<PathBuf, CachedHash>,
+    clock: Box<dyn Fn() -> UnixTime + Send>,
     changed: bool,
-    /// How many files were read, for who wants to know what it cost.
+    /// The number of files that were read.
     pub read: usize,
-    seen: Option<Seen>,
+    observed: Option<ObservedStamps>,
 }
 
-/// The states in which files and directories were seen, by their paths.
-pub type Seen = BTreeMap<PathBuf, Stamp>;
+/// The stamps of files and directories at the time of a read, by path.
+pub type ObservedStamps = BTreeMap<PathBuf, Stamp>;
 
 impl HashCache {
-    /// The cache that lies at `path`, empty where there is none that can be used.
+    /// Opens the cache file at `path`; without a usable file the cache is empty.
     #[must_use]
-    pub fn open(path: &Path, clock: impl Fn() -> Moment + Send + 'static) -> HashCache {
+    pub fn open(path: &Path, clock: impl Fn() -> UnixTime + Send + 'static) -> HashCache {
         let entries = fs::read(path)
             .ok()
             .and_then(|bytes| decode(&bytes))
@@ -78,55 +91,59 @@ impl HashCache {
             clock: Box::new(clock),
             changed: false,
             read: 0,
-            seen: None,
+            observed: None,
         }
     }
 
-    /// One that is not kept.
+    /// A cache without a file.
     #[must_use]
-    pub fn in_memory(clock: impl Fn() -> Moment + Send + 'static) -> HashCache {
+    pub fn in_memory(clock: impl Fn() -> UnixTime + Send + 'static) -> HashCache {
         HashCache {
             path: None,
             entries: HashMap::new(),
             clock: Box::new(clock),
             changed: false,
             read: 0,
-            seen: None,
+            observed: None,
         }
     }
 
-    /// From now on the state of what is looked at is noted, until [`HashCache::seen`] takes the notes.
-    pub fn watch(&mut self) {
-        self.seen = Some(Seen::new());
+    /// Starts to collect the stamp of every file that is read or noted, until [`HashCache::observed`].
+    pub fn observe(&mut self) {
+        self.observed = Some(ObservedStamps::new());
     }
 
-    /// What was noted.
-    pub fn seen(&mut self) -> Seen {
-        self.seen.take().unwrap_or_default()
+    /// Takes the stamps collected since [`HashCache::observe`].
+    pub fn observed(&mut self) -> ObservedStamps {
+        self.observed.take().unwrap_or_default()
     }
 
-    /// Notes a state.
+    /// Collects the stamp of a file or directory that is not hashed.
     pub fn note(&mut self, path: &Path, metadata: &Metadata) {
-        if let Some(seen) = &mut self.seen {
-            seen.insert(path.to_owned(), Stamp::of(metadata));
+        if let Some(observed) = &mut self.observed {
+            observed.insert(path.to_owned(), Stamp::of(metadata));
         }
     }
 
-    /// The hash of a regular file's bytes. Links are followed.
+    /// The hash of a regular file's bytes. Follows links.
     ///
     /// # Errors
-    /// What the system answers; a file that never comes to rest.
-    pub fn hash(&mut self, path: &Path) -> Result<Hash, PathError> {
+    /// When the file cannot be read, or changes at every attempt.
+    pub fn hash(&mut self, path: &Path) -> Result<ContentHash, PathError> {
         let metadata = fs::metadata(path).map_err(PathError::on("read", path))?;
         self.note(path, &metadata);
-        self.hash_seen(path, &metadata)
+        self.hash_noted(path, &metadata)
     }
 
-    /// The same for one that was just looked at.
+    /// As [`HashCache::hash`], with metadata that the caller has just read and noted.
     ///
     /// # Errors
-    /// The same.
-    pub fn hash_seen(&mut self, path: &Path, metadata: &Metadata) -> Result<Hash, PathError> {
+    /// As [`HashCache::hash`].
+    pub fn hash_noted(
+        &mut self,
+        path: &Path,
+        metadata: &Metadata,
+    ) -> Result<ContentHash, PathError> {
         let stamp = Stamp::of(metadata);
         if let Some(entry) = self.entries.get_mut(path)
             && entry.stamp == stamp
@@ -139,7 +156,7 @@ impl HashCache {
         let (stamp, hash) = read_at_rest(path).map_err(PathError::on("read", path))?;
         self.read += 1;
         self.changed = true;
-        let entry = Entry {
+        let entry = CachedHash {
             stamp,
             at,
             hash,
@@ -149,15 +166,15 @@ impl HashCache {
         Ok(hash)
     }
 
-    /// Keeps what was learned, where something was. The directory must be there.
+    /// Writes the cache file if a hash was added. Its directory must exist.
     ///
     /// # Errors
-    /// What the system answers; the next run then reads once more.
+    /// When the file cannot be written; the next run then reads the files again.
     pub fn save(&mut self) -> Result<(), PathError> {
         let Some(path) = self.path.clone().filter(|_| self.changed) else {
             return Ok(());
         };
-        if self.entries.len() > UNUSED {
+        if self.entries.len() > KEEP_UNUSED {
             self.entries.retain(|_, entry| entry.used);
         }
         replace(&path, &encode(&self.entries), None)?;
@@ -166,15 +183,15 @@ impl HashCache {
     }
 }
 
-/// Whether a change after `at` would show in the stamp.
-fn at_rest(stamp: &Stamp, at: Moment) -> bool {
+/// Whether a file with `stamp` had been at rest at `at`, so that any later change shows in its stamp.
+fn at_rest(stamp: &Stamp, at: UnixTime) -> bool {
     let (seconds, nanoseconds) = stamp.ctime;
     (seconds.saturating_add(REST), nanoseconds) < at
 }
 
-fn read_at_rest(path: &Path) -> io::Result<(Stamp, Hash)> {
+fn read_at_rest(path: &Path) -> io::Result<(Stamp, ContentHash)> {
     for _ in 0..ATTEMPTS {
-        // NONBLOCK: what was a file a moment ago may be a named pipe that nobody writes to.
+        // NONBLOCK: the file may have been replaced with a named pipe that has no writer.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
         let mut file = File::options().read(true).custom_flags(flags).open(path)?;
         let before = Stamp::of(&file.metadata()?);
@@ -193,9 +210,9 @@ fn read_at_rest(path: &Path) -> io::Result<(Stamp, Hash)> {
     Err(io::Error::other("it changes while it is read"))
 }
 
-fn encode(entries: &HashMap<PathBuf, Entry>) -> Vec<u8> {
+fn encode(entries: &HashMap<PathBuf, CachedHash>) -> Vec<u8> {
     let mut body = Vec::with_capacity(entries.len() * 160);
-    let mut sorted: Vec<(&PathBuf, &Entry)> = entries.iter().collect();
+    let mut sorted: Vec<(&PathBuf, &CachedHash)> = entries.iter().collect();
     sorted.sort_by_key(|(path, _)| *path);
     for (path, entry) in sorted {
         let bytes = path.as_os_str().as_bytes();
@@ -221,7 +238,7 @@ fn encode(entries: &HashMap<PathBuf, Entry>) -> Vec<u8> {
     out
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
+fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, CachedHash>> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (checksum, mut body) = rest.split_first_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
@@ -246,7 +263,7 @@ fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, Entry>> {
             mtime: moment()?,
             ctime: moment()?,
         };
-        let entry = Entry {
+        let entry = CachedHash {
             stamp,
             at: moment()?,
             hash: take(&mut body)?,
@@ -263,10 +280,7 @@ fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-/// The mode bit that git knows too.
+/// Whether an executable bit is set, as git decides it.
 pub(super) fn is_executable(metadata: &Metadata) -> bool {
     metadata.mode() & 0o111 != 0
 }
-
-#[cfg(test)]
-mod tests;

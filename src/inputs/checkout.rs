@@ -1,10 +1,9 @@
-//! A repository that kas has cloned, read without git: which commit is checked out. Knows nothing of
-//! what is read from it.
+//! The commit and branch that a clone has checked out, read without starting git.
 
 use std::fs;
 use std::path::Path;
 
-/// The commit that a work tree has checked out, as far as its HEAD and references can be read.
+/// The commit at HEAD; `None` when HEAD or the reference that it names cannot be read.
 pub(super) fn head(work_tree: &Path) -> Option<String> {
     let git = work_tree.join(".git");
     let head = fs::read_to_string(git.join("HEAD")).ok()?;
@@ -22,7 +21,7 @@ pub(super) fn head(work_tree: &Path) -> Option<String> {
     })
 }
 
-/// The branch that a work tree has checked out.
+/// The branch at HEAD; `None` when HEAD is detached or cannot be read.
 pub(super) fn branch(work_tree: &Path) -> Option<String> {
     let head = fs::read_to_string(work_tree.join(".git/HEAD")).ok()?;
     let branch = head.trim().strip_prefix("ref: refs/heads/")?;
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_is_read_in_each_of_its_forms() {
+    fn head_may_be_detached_loose_or_packed() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(head(dir.path()), None);
         let git = dir.path().join(".git");

@@ -1,31 +1,36 @@
-//! Puts together the inputs of one variant after the other; what several share is read once.
+//! Gathers the inputs of variants. Files that several variants share are read once.
 
-use std::collections::{BTreeSet, HashMap};
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::cache::HashCache;
-use super::checkout;
-use super::tree::{self, Tree};
-use crate::files::{PathError, parent, with_suffix};
+use crate::base::arch::Arch;
+use crate::base::fault::Fault;
+use crate::base::hex;
+use crate::bitbake::console::Mounts;
+use crate::fs::{PathError, parent, with_suffix};
+use crate::inputs::cache::HashCache;
+use crate::inputs::checkout;
+use crate::inputs::key::{ContainerImage, Inputs, KasProgram, UnknownInputs, Unpinned};
+use crate::inputs::tree;
+use crate::inputs::tree::FileTree;
 use crate::kas;
-use crate::load::FILE_NAME;
-use crate::model::arch::Arch;
-use crate::model::console::Mounts;
-use crate::model::kas_repos::{KasFacts, Merged, RepoEntry, RepoPlace};
-use crate::model::kas_tree::KasTree;
-use crate::model::key::{Image, Inputs, Program, Unknown, Unpinned};
-use crate::model::matrix::Variant;
-use crate::model::store_path::hex;
-use crate::settings::{Environment, Executor, Settings, VariantDirs, variant_dirs};
+use crate::kas::apt_snapshot;
+use crate::kas::config::{self, ChainFault, KasConfig, KasPin, KasPlaces, KasRepo, KasSource};
+use crate::kas::tree::KasTree;
+use crate::kas::yaml::YamlNode;
+use crate::matrix::{FILE_NAME, Variant};
+use crate::settings::{Environment, ExecutorChoice, Settings, VariantDirs, variant_dirs};
 
 use sha2::{Digest as _, Sha256};
 
-/// The variables that kas-container passes on (kas 5.5) and that decide what is built, or from what.
-/// Left out of those it passes on: `TERM` and `NO_COLOR`; `BB_NUMBER_THREADS` and `PARALLEL_MAKE`, which
-/// say how fast; `KAS_MACHINE` and its like, which we do not pass on; `DL_DIR` and `SSTATE_DIR`, which say
-/// where.
+/// The variables that kas-container passes on (kas 5.5) and that can change the result of a build. It also passes on
+/// `TERM` and `NO_COLOR`, `BB_NUMBER_THREADS` and `PARALLEL_MAKE`, `DL_DIR` and `SSTATE_DIR`: these change output,
+/// speed and places only. `KAS_MACHINE` and the like are not in the list because this tool unsets them.
 pub(super) const VARIABLES: &[&str] = &[
     "BB_HASHSERVE",
     "BB_HASHSERVE_UPSTREAM",
@@ -50,7 +55,7 @@ pub(super) const VARIABLES: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// The settings that decide what is built, or whether it is registered.
+/// The settings that can change what is built or whether it is registered.
 pub(super) const SETTINGS: &[&str] = &[
     "isar-mode",
     "mounts",
@@ -61,29 +66,29 @@ pub(super) const SETTINGS: &[&str] = &[
     "skip-gates",
 ];
 
-/// What only a program can tell, as it was told last.
+/// Inputs that only a program can report: which kas and which image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tools {
+pub struct ToolIdentity {
     /// The version of kas-container, or of kas.
     pub version: Option<String>,
     /// The digest of the container image.
     pub digest: Option<String>,
 }
 
-/// What was gathered of a variant.
+/// The inputs of a variant, and what is known about them.
 #[derive(Debug, Clone)]
-pub struct Gathered {
+pub struct GatheredInputs {
     /// The inputs.
     pub inputs: Inputs,
-    /// What of them nothing pins.
+    /// The inputs that nothing pins.
     pub unpinned: Vec<Unpinned>,
-    /// What could not be known yet: a repository that is not cloned, an image not there.
-    pub unknown: Unknown,
-    /// The trees by their names in the inputs.
-    pub trees: Vec<(String, Arc<Tree>)>,
+    /// The inputs that are unknown: files of a repository that is not cloned, an image that is not pulled.
+    pub unknown: UnknownInputs,
+    /// The trees, by their names in the inputs.
+    pub trees: Vec<(String, Arc<FileTree>)>,
 }
 
-/// Gathers inputs. Remembers what it read, so one that is to see changes is made anew.
+/// Gathers inputs. A gatherer reads each file once; make a new one to see later changes.
 pub struct Gatherer<'a> {
     settings: &'a Settings,
     environment: &'a Environment,
@@ -91,12 +96,12 @@ pub struct Gatherer<'a> {
     project_dir: PathBuf,
     host: Option<Arch>,
     cache: &'a mut HashCache,
-    /// Places that we write ourselves.
+    /// Paths that this tool writes itself.
     without: Vec<PathBuf>,
-    files: HashMap<String, (String, Arc<KasFacts>)>,
-    trees: HashMap<PathBuf, Arc<Tree>>,
+    kas_files: HashMap<PathBuf, Option<KasFileContent>>,
+    trees: HashMap<PathBuf, Arc<FileTree>>,
     program: Option<String>,
-    set: Vec<(String, String)>,
+    setting_lines: Vec<(String, String)>,
     variables: Vec<(String, String)>,
 }
 
@@ -126,7 +131,7 @@ impl<'a> Gatherer<'a> {
             real(parent(hashes_file)).join(lock),
             with_suffix(&real(parent(hashes_file)).join(name), ".part"),
         ];
-        let set = settings
+        let setting_lines = settings
             .entries()
             .into_iter()
             .filter(|entry| SETTINGS.contains(&entry.key))
@@ -143,61 +148,65 @@ impl<'a> Gatherer<'a> {
             host: Arch::host(),
             cache,
             without: without.into(),
-            files: HashMap::new(),
+            kas_files: HashMap::new(),
             trees: HashMap::new(),
             program: None,
-            set,
+            setting_lines,
             variables,
         }
+    }
+
+    /// The settings that it gathers with.
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.settings
     }
 
     /// The inputs of a variant, whose kas files are in `kas`.
     ///
     /// # Errors
-    /// The first file that cannot be read: nobody can say then whether something has changed.
+    /// The first file that cannot be read; whether the variant has changed is then unknown.
     pub fn gather(
         &mut self,
         variant: &Variant,
         kas: &KasTree,
-        tools: &Tools,
-    ) -> Result<Gathered, PathError> {
+        tools: &ToolIdentity,
+    ) -> Result<GatheredInputs, PathError> {
         let key = &variant.key;
         let dirs = variant_dirs(self.settings, &key.machine, &key.id, variant.arch);
-        let mut kas_files = Vec::new();
-        let mut facts = Vec::new();
-        for file in kas.closure(&variant.kas) {
-            let (hash, said) = self.kas_file(&file, kas);
-            let path = self.project_dir.join(&file);
-            if let Ok(metadata) = fs::metadata(&path) {
-                self.cache.note(&path, &metadata);
-            }
-            kas_files.push((file, hash));
-            facts.push(said);
-        }
-        let root = self.project_dir.join(&kas.root);
-        let own = Own {
+        let root = fs::canonicalize(self.project_dir.join(&kas.root))
+            .unwrap_or_else(|_| self.project_dir.join(&kas.root));
+        let locations = RepoLocations {
             mounts: self.mounts(&root, &dirs),
             root,
             dirs,
         };
-        let (merged, elsewhere) = self.elsewhere(facts, &own)?;
-        kas_files.extend(elsewhere.files);
+        let chain = self.chain(variant, &locations)?;
+        let kas_files = self.kas_files(&chain)?;
+        let includes = chain
+            .config
+            .named_includes
+            .iter()
+            .filter_map(|(key, file)| {
+                let repo = chain.repo(key).filter(|repo| repo.url.is_some())?;
+                Some((format!("{key}:{file}"), repo.described()))
+            })
+            .collect();
         let mut trees = Vec::new();
-        let layers = self.layers(&merged, &own, &mut trees)?;
-        let patches = self.patches(&merged, &own, &mut trees)?;
+        let layers = self.layers(&chain, &locations, &mut trees)?;
+        let patches = self.patches(&chain, &locations, &mut trees)?;
         let further = self.further(&mut trees)?;
         let program = self.program(tools)?;
-        let no_digest = |image: &Image| image.digest.is_none();
-        let unknown = Unknown {
-            includes: elsewhere.unread,
+        let no_digest = |image: &ContainerImage| image.digest.is_none();
+        let unknown = UnknownInputs {
+            includes: !chain.config.missing_repos.is_empty(),
             tools: program.version.is_none() || program.image.as_ref().is_some_and(no_digest),
         };
-        let repositories = merged
+        let repositories = chain
             .repos
             .iter()
-            .map(|(name, entry)| (name.clone(), entry.described()))
+            .map(|repo| (repo.key.clone(), repo.described()))
             .collect();
-        let unpinned = self.unpinned(&merged, &program);
+        let unpinned = self.unpinned(&chain, &program);
         let inputs = Inputs {
             variant: key.clone(),
             arch: variant.arch,
@@ -205,16 +214,16 @@ impl<'a> Gatherer<'a> {
             chain: variant.kas.clone(),
             kas_files,
             repositories,
-            includes: elsewhere.includes,
+            includes,
             layers,
             patches,
             further,
-            variables: self.variables(&merged),
-            settings: self.set.clone(),
+            variables: self.variables(&chain.config),
+            settings: self.setting_lines.clone(),
             program,
             artifacts: variant.artifacts.clone(),
         };
-        Ok(Gathered {
+        Ok(GatheredInputs {
             inputs,
             unpinned,
             unknown,
@@ -222,13 +231,12 @@ impl<'a> Gatherer<'a> {
         })
     }
 
-    /// What an answer of the programs is about: which program, in which version of its file, on which engine,
-    /// with which image.
+    /// Identifies what a [`ToolIdentity`] was reported by: program file, engine, isar mode and image name.
     ///
     /// # Errors
-    /// When the program cannot be read.
+    /// When the program file cannot be read.
     pub fn subject(&mut self) -> Result<String, PathError> {
-        let program = self.program(&Tools::default())?;
+        let program = self.program(&ToolIdentity::default())?;
         let image = program.image.map_or_else(String::new, |image| image.name);
         let settings = self.settings;
         Ok(format!(
@@ -237,104 +245,70 @@ impl<'a> Gatherer<'a> {
         ))
     }
 
-    /// Keeps the hashes that were taken.
+    /// Writes the hash cache.
     ///
     /// # Errors
-    /// What the system answers.
+    /// When its file cannot be written.
     pub fn save(&mut self) -> Result<(), PathError> {
         self.cache.save()
     }
 
-    fn kas_file(&mut self, file: &str, kas: &KasTree) -> (String, Arc<KasFacts>) {
-        let known = self.files.entry(file.to_owned()).or_insert_with(|| {
-            let source = kas.sources.get(file).map_or("", String::as_str);
-            let hash = hex(&Sha256::digest(source));
-            (hash, Arc::new(kas::facts(source)))
-        });
-        known.clone()
-    }
-
-    /// Reads what the files include from other repositories, where that can be read.
-    fn elsewhere(
+    /// Reads a variant's chain as kas does, with the files of repositories that are there.
+    fn chain(
         &mut self,
-        own_facts: Vec<Arc<KasFacts>>,
-        own: &Own,
-    ) -> Result<(Merged, Elsewhere), PathError> {
-        let mut found = Elsewhere::default();
-        let mut facts: Vec<Arc<KasFacts>> = Vec::new();
-        let mut seen = BTreeSet::new();
-        loop {
-            // What is included comes before what includes it.
-            let all = facts.iter().chain(&own_facts).map(|facts| &**facts);
-            let merged = Merged::of(all);
-            let mut queue: Vec<(String, String)> = merged
-                .includes
-                .iter()
-                .filter(|include| !seen.contains(*include))
-                .cloned()
-                .collect();
-            if queue.is_empty() {
-                return Ok((merged, found));
-            }
-            while let Some((repo, file)) = queue.pop() {
-                if !seen.insert((repo.clone(), file.clone())) {
-                    continue;
-                }
-                let Some(said) = self.include(&merged, own, &repo, &file, &mut found)? else {
-                    continue;
-                };
-                let own_includes = said.includes.iter().filter(|(of, _)| of.is_empty());
-                queue.extend(own_includes.map(|(_, file)| (repo.clone(), file.clone())));
-                facts.push(said);
-            }
-        }
-    }
-
-    /// One file of a repository that has a name; `None` where it is read elsewhere, or cannot be yet.
-    fn include(
-        &mut self,
-        merged: &Merged,
-        own: &Own,
-        repo: &str,
-        file: &str,
-        found: &mut Elsewhere,
-    ) -> Result<Option<Arc<KasFacts>>, PathError> {
-        let Some(entry) = merged.repos.get(repo) else {
-            // kas will say that it knows no such repository.
-            return Ok(None);
+        variant: &Variant,
+        locations: &RepoLocations,
+    ) -> Result<ResolvedChain, PathError> {
+        let top: Vec<PathBuf> = variant
+            .kas
+            .iter()
+            .map(|file| self.project_dir.join(file))
+            .collect();
+        let places = KasPlaces {
+            root: locations.root.clone(),
+            work_dir: locations.dirs.work.clone(),
         };
-        let name = format!("{repo}:{file}");
-        match entry.place() {
-            // Those of our own are among the files that were read already.
-            RepoPlace::Own => Ok(None),
-            RepoPlace::At(path) => {
-                let path = own.at(path).join(file);
-                let hash = self.cache.hash(&path)?;
-                found.files.push((name, hex(&hash)));
-                let text = fs::read(&path).map_err(PathError::on("read", &path))?;
-                Ok(Some(Arc::new(kas::facts(&String::from_utf8_lossy(&text)))))
-            }
-            RepoPlace::Cloned(path) => {
-                found.includes.push((name, entry.described()));
-                let clone = own.at(path.unwrap_or(repo));
-                let fits = merged.pin(repo).is_none_or(|pin| {
-                    // What kas has patched is on a branch that is called after the pin.
-                    checkout::head(&clone).is_some_and(|head| head == pin)
-                        || !entry.patches.is_empty()
-                            && checkout::branch(&clone)
-                                .is_some_and(|branch| branch.strip_prefix("patched-") == Some(pin))
-                });
-                let text = fits.then(|| fs::read_to_string(clone.join(file)).ok());
-                let Some(text) = text.flatten() else {
-                    found.unread = true;
-                    return Ok(None);
-                };
-                Ok(Some(Arc::new(kas::facts(&text))))
-            }
+        let mut source = GatherSource {
+            files: &mut self.kas_files,
+            locations,
+        };
+        let config = config::load(&top, &places, &mut source).map_err(|fault| refused(&fault))?;
+        let mut repos = config.repos().map_err(|fault| {
+            let refused = io::Error::new(io::ErrorKind::InvalidData, fault.to_string());
+            PathError::on("resolve", &locations.root)(refused)
+        })?;
+        for repo in &mut repos {
+            repo.path = locations.host(&repo.path);
         }
+        repos.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(ResolvedChain { config, repos })
     }
 
-    fn tree(&mut self, path: &Path) -> Result<Option<Arc<Tree>>, PathError> {
+    /// The files of a chain whose content counts as it is, each with its hash: those of the project's own
+    /// repository and of local directories. Files of clones count by the clone's pin.
+    fn kas_files(&mut self, chain: &ResolvedChain) -> Result<Vec<(String, String)>, PathError> {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for file in &chain.config.files {
+            let repo = file.repo.as_deref().and_then(|key| chain.repo(key));
+            let name = match repo {
+                Some(repo) if repo.url.is_some() => continue,
+                Some(repo) => format!("{}:{}", repo.key, kas::relative(&file.path, &repo.path)),
+                None => kas::relative(&file.path, &self.project_dir),
+            };
+            if lines.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            if let Ok(metadata) = fs::metadata(&file.path) {
+                self.cache.note(&file.path, &metadata);
+            }
+            let content = self.kas_files.get(&file.path).and_then(Option::as_ref);
+            let hash = content.map_or_else(String::new, |content| content.hash.clone());
+            lines.push((name, hash));
+        }
+        Ok(lines)
+    }
+
+    fn tree(&mut self, path: &Path) -> Result<Option<Arc<FileTree>>, PathError> {
         let Ok(real) = fs::canonicalize(path) else {
             return Ok(None);
         };
@@ -346,18 +320,18 @@ impl<'a> Gatherer<'a> {
         Ok(Some(tree))
     }
 
-    /// The line of a tree, which is `absent` where there is none.
+    /// The name and hash of the tree at `path`; the hash is `absent` without a tree.
     fn line(
         &mut self,
         path: &Path,
-        trees: &mut Vec<(String, Arc<Tree>)>,
+        trees: &mut Vec<(String, Arc<FileTree>)>,
     ) -> Result<(String, String), PathError> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let name = kas::relative(&real, &self.project_dir);
         match self.tree(path)? {
             None => Ok((name, "absent".to_owned())),
             Some(tree) => {
-                let hash = hex(&tree.hash);
+                let hash = hex::encode(&tree.hash);
                 trees.push((name.clone(), tree));
                 Ok((name, hash))
             }
@@ -366,17 +340,15 @@ impl<'a> Gatherer<'a> {
 
     fn layers(
         &mut self,
-        merged: &Merged,
-        own: &Own,
-        trees: &mut Vec<(String, Arc<Tree>)>,
+        chain: &ResolvedChain,
+        locations: &RepoLocations,
+        trees: &mut Vec<(String, Arc<FileTree>)>,
     ) -> Result<Vec<(String, String)>, PathError> {
         let mut lines = Vec::new();
-        for entry in merged.repos.values() {
-            let Some(root) = own.root_of(entry.place()) else {
-                continue;
-            };
-            for layer in entry.layers() {
-                lines.push(self.line(&own.below(entry.place(), &root, layer)?, trees)?);
+        for repo in chain.repos.iter().filter(|repo| repo.url.is_none()) {
+            for layer in &repo.layers {
+                let name = if layer.name == "." { "" } else { &layer.name };
+                lines.push(self.line(&locations.below(repo, name)?, trees)?);
             }
         }
         Ok(lines)
@@ -384,26 +356,22 @@ impl<'a> Gatherer<'a> {
 
     fn patches(
         &mut self,
-        merged: &Merged,
-        own: &Own,
-        trees: &mut Vec<(String, Arc<Tree>)>,
+        chain: &ResolvedChain,
+        locations: &RepoLocations,
+        trees: &mut Vec<(String, Arc<FileTree>)>,
     ) -> Result<Vec<(String, String)>, PathError> {
         let mut lines = Vec::new();
-        for patch in merged.repos.values().flat_map(|entry| &entry.patches) {
-            let place = patch.repo.as_ref().and_then(|repo| merged.repos.get(repo));
-            // One without repository or path kas refuses.
-            let (Some(place), Some(path)) = (place.map(RepoEntry::place), &patch.path) else {
-                continue;
-            };
-            // A patch of a cloned repository is pinned with it.
-            if let Some(root) = own.root_of(place) {
-                lines.push(self.line(&own.below(place, &root, path)?, trees)?);
+        for patch in chain.repos.iter().flat_map(|repo| &repo.patches) {
+            // A patch in a cloned repository is pinned together with it.
+            let local = chain.repo(&patch.repo).filter(|repo| repo.url.is_none());
+            if let Some(repo) = local {
+                lines.push(self.line(&locations.below(repo, &patch.path)?, trees)?);
             }
         }
         Ok(lines)
     }
 
-    /// What kas sees in its container; none where it runs without one.
+    /// The mounts of kas' container; `None` when kas runs without a container.
     fn mounts(&self, root: &Path, dirs: &VariantDirs) -> Option<Mounts> {
         let pair = |inside: &str, outside: &Path| {
             (inside.to_owned(), outside.to_string_lossy().into_owned())
@@ -417,41 +385,42 @@ impl<'a> Gatherer<'a> {
             ))
         });
         let fixed = [pair("/repo", root), pair("/work", &dirs.work)];
-        (self.settings.executor.value == Executor::KasContainer)
+        (self.settings.executor.value == ExecutorChoice::KasContainer)
             .then(|| Mounts::new(further.chain(fixed)))
     }
 
     fn further(
         &mut self,
-        trees: &mut Vec<(String, Arc<Tree>)>,
+        trees: &mut Vec<(String, Arc<FileTree>)>,
     ) -> Result<Vec<(String, String)>, PathError> {
         let settings = self.settings;
         let paths = settings.inputs.value.iter();
         paths.map(|path| self.line(path, trees)).collect()
     }
 
-    fn program(&mut self, tools: &Tools) -> Result<Program, PathError> {
+    fn program(&mut self, tools: &ToolIdentity) -> Result<KasProgram, PathError> {
         let settings = self.settings;
         let (name, program) = match settings.executor.value {
-            Executor::KasContainer => ("kas-container", &settings.kas_container.value),
-            Executor::Kas => ("kas", &settings.kas.value),
+            ExecutorChoice::KasContainer => ("kas-container", &settings.kas_container.value),
+            ExecutorChoice::Kas => ("kas", &settings.kas.value),
         };
         let content = match &self.program {
             Some(content) => content.clone(),
             None => {
                 let found = which::which_in(program, self.environment.path(), "/").ok();
                 let content = match found {
-                    Some(path) => hex(&self.cache.hash(&path)?),
+                    Some(path) => hex::encode(&self.cache.hash(&path)?),
                     None => "absent".to_owned(),
                 };
                 self.program.insert(content).clone()
             }
         };
-        let image = (settings.executor.value == Executor::KasContainer).then(|| Image {
-            name: image_name(settings, self.environment, tools.version.as_deref()),
-            digest: tools.digest.clone(),
-        });
-        Ok(Program {
+        let image =
+            (settings.executor.value == ExecutorChoice::KasContainer).then(|| ContainerImage {
+                name: image_name(settings, self.environment, tools.version.as_deref()),
+                digest: tools.digest.clone(),
+            });
+        Ok(KasProgram {
             name: name.to_owned(),
             content,
             version: tools.version.clone(),
@@ -459,28 +428,37 @@ impl<'a> Gatherer<'a> {
         })
     }
 
-    /// With kas in a container a kas file's `env` sees what kas-container passes on; kas itself sees all.
-    fn variables(&self, merged: &Merged) -> Vec<(String, String)> {
+    /// The variables that reach the build. In a container, `env` of a kas file sees only what kas-container passes on;
+    /// without one, it sees the whole environment.
+    fn variables(&self, chain: &KasConfig) -> Vec<(String, String)> {
         let mut variables = self.variables.clone();
-        if self.settings.executor.value == Executor::Kas {
-            for name in &merged.variables {
+        if self.settings.executor.value == ExecutorChoice::Kas {
+            for name in chain.variable_names() {
                 let known = variables.iter().any(|(known, _)| known == name);
                 if let Some(value) = value(self.environment, name).filter(|_| !known) {
-                    variables.push((name.clone(), value));
+                    variables.push((name.to_owned(), value));
                 }
             }
         }
         variables
     }
 
-    /// What the setting `pinned` does not vouch for.
-    fn unpinned(&self, merged: &Merged, program: &Program) -> Vec<Unpinned> {
-        let mut unpinned: Vec<Unpinned> = merged
-            .unpinned()
-            .into_iter()
-            .map(|(name, follows)| Unpinned::Repository { name, follows })
+    /// The unpinned inputs, except those that the setting `pinned` names.
+    fn unpinned(&self, chain: &ResolvedChain, program: &KasProgram) -> Vec<Unpinned> {
+        let floats = |repo: &&KasRepo| repo.url.is_some() && repo.fixed_commit().is_none();
+        let mut unpinned: Vec<Unpinned> = chain
+            .repos
+            .iter()
+            .filter(floats)
+            .map(|repo| Unpinned::Repository {
+                name: repo.key.clone(),
+                follows: repo.described(),
+            })
             .collect();
-        if !merged.apt_is_pinned {
+        let headers =
+            ["bblayers_conf_header", "local_conf_header"].map(|kind| chain.config.headers(kind));
+        let texts = headers.iter().flatten().map(|(_, text)| *text);
+        if !apt_snapshot::is_pinned(texts, &chain.config.variable_names()) {
             unpinned.push(Unpinned::Apt);
         }
         match &program.image {
@@ -491,73 +469,132 @@ impl<'a> Gatherer<'a> {
             }
             Some(_) => {}
         }
-        let vouched = &self.settings.pinned.value;
-        unpinned.retain(|one| !vouched.iter().any(|word| word == one.word()));
+        let pinned = &self.settings.pinned.value;
+        unpinned.retain(|one| !pinned.iter().any(|word| word == one.word()));
         unpinned
     }
 }
 
-/// Where the repositories of a variant are.
-struct Own {
-    /// The repository of the kas files.
+/// The locations of a variant's repositories on this host.
+struct RepoLocations {
+    /// The root of the kas files' repository.
     root: PathBuf,
     dirs: VariantDirs,
     mounts: Option<Mounts>,
 }
 
-impl Own {
-    /// A directory as a kas file names it: relative to the work directory, or absolute, in a container
-    /// where kas runs in one.
-    fn at(&self, path: &str) -> PathBuf {
-        let outside = self.mounts.as_ref().and_then(|mounts| mounts.host(path));
-        outside.map_or_else(|| self.dirs.work.join(path), PathBuf::from)
+impl RepoLocations {
+    /// The host path of a repository's directory as a chain names it, which may be a path of the container.
+    fn host(&self, path: &Path) -> PathBuf {
+        let below_work = path.strip_prefix(&self.dirs.work).is_ok();
+        if below_work || path.starts_with(&self.root) {
+            return path.to_owned();
+        }
+        let mapped = self
+            .mounts
+            .as_ref()
+            .zip(path.to_str())
+            .and_then(|(mounts, path)| mounts.host(path));
+        mapped.map_or_else(|| path.to_owned(), PathBuf::from)
     }
 
-    /// What a local repository has under this name. Where a place that only kas knows has nothing for us,
-    /// nobody can say whether it changed.
-    fn below(&self, place: RepoPlace<'_>, root: &Path, name: &str) -> Result<PathBuf, PathError> {
+    /// The path of `name` in a local repository.
+    ///
+    /// # Errors
+    /// When a path that may exist in the container alone is not on the host: its content is unknown.
+    fn below(&self, repo: &KasRepo, name: &str) -> Result<PathBuf, PathError> {
         let is_absolute = Path::new(name).is_absolute();
-        let path = if is_absolute {
-            self.at(name)
-        } else {
-            root.join(name)
+        let path = match is_absolute {
+            true => self.host(Path::new(name)),
+            false => repo.path.join(name),
         };
-        if (is_absolute || matches!(place, RepoPlace::At(_))) && !path.exists() {
+        if (is_absolute || repo.path != self.root) && !path.exists() {
             let missing = io::Error::from(io::ErrorKind::NotFound);
             return Err(PathError::on("read", &path)(missing));
         }
         Ok(path)
     }
+}
 
-    fn root_of(&self, place: RepoPlace<'_>) -> Option<PathBuf> {
-        match place {
-            RepoPlace::Own => Some(self.root.clone()),
-            RepoPlace::At(path) => Some(self.at(path)),
-            RepoPlace::Cloned(_) => None,
-        }
+/// A chain with its repositories, sorted by key; their paths are those of the host.
+struct ResolvedChain {
+    config: KasConfig,
+    repos: Vec<KasRepo>,
+}
+
+impl ResolvedChain {
+    fn repo(&self, key: &str) -> Option<&KasRepo> {
+        self.repos.iter().find(|repo| repo.key == key)
     }
 }
 
-/// What other repositories give.
-#[derive(Default)]
-struct Elsewhere {
-    files: Vec<(String, String)>,
-    includes: Vec<(String, String)>,
-    /// Whether one of the included files is not there yet. Its pin stands for its content; what else it
-    /// names is not known.
-    unread: bool,
+/// A kas file that was read: its hash and what it says.
+struct KasFileContent {
+    hash: String,
+    parsed: Result<Arc<YamlNode>, Fault>,
 }
 
-/// A variable's value; one that holds a password is told by its hash.
+/// Kas files as a gatherer reads them: each once, and those of clones only at the pinned commit.
+struct GatherSource<'g> {
+    files: &'g mut HashMap<PathBuf, Option<KasFileContent>>,
+    locations: &'g RepoLocations,
+}
+
+impl KasSource for GatherSource<'_> {
+    fn read(&mut self, path: &Path) -> Option<Result<Arc<YamlNode>, Fault>> {
+        let content = self.files.entry(path.to_owned()).or_insert_with(|| {
+            let bytes = fs::read(path).ok()?;
+            Some(KasFileContent {
+                hash: hex::encode(&Sha256::digest(&bytes)),
+                parsed: config::parse_bytes(path, bytes),
+            })
+        });
+        content.as_ref().map(|content| content.parsed.clone())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn real(&self, path: &Path) -> PathBuf {
+        config::real_path(path)
+    }
+
+    fn checkout(&self, repo: &KasRepo) -> Option<PathBuf> {
+        let path = self.locations.host(&repo.path);
+        let is_at_pin = match repo.fixed_commit() {
+            Some(commit) if repo.pin != KasPin::Local => {
+                // kas commits patches to a branch that is named after the pin.
+                checkout::head(&path).is_some_and(|head| head == commit)
+                    || !repo.patches.is_empty()
+                        && checkout::branch(&path)
+                            .is_some_and(|branch| branch.strip_prefix("patched-") == Some(commit))
+            }
+            _ => true,
+        };
+        (is_at_pin && path.is_dir()).then_some(path)
+    }
+}
+
+/// A chain that kas would refuse counts as unreadable: the variant is built, and kas says why.
+fn refused(fault: &ChainFault) -> PathError {
+    let message = match &fault.fault.label {
+        label if label.is_empty() => fault.fault.message.clone(),
+        label => format!("{}: {label}", fault.fault.message),
+    };
+    PathError::on("read", &fault.file)(io::Error::new(io::ErrorKind::InvalidData, message))
+}
+
+/// A variable's value; for a URL that may have a password in it, the hash of the value.
 fn value(environment: &Environment, name: &str) -> Option<String> {
     let value = environment.get(name)?;
     match value.to_str() {
         Some(text) if !(text.contains("://") && text.contains('@')) => Some(text.to_owned()),
-        _ => Some(hex(&Sha256::digest(value.as_encoded_bytes()))),
+        _ => Some(hex::encode(&Sha256::digest(value.as_encoded_bytes()))),
     }
 }
 
-/// The image that kas-container takes (kas 5.5: `KAS_CONTAINER_IMAGE`, or put together of its parts).
+/// The name of the image that kas-container uses (kas 5.5: `KAS_CONTAINER_IMAGE`, else composed of its parts).
 #[must_use]
 pub fn image_name(settings: &Settings, environment: &Environment, version: Option<&str>) -> String {
     if let Some(image) = &settings.image.value {
@@ -572,6 +609,3 @@ pub fn image_name(settings: &Settings, environment: &Environment, version: Optio
         .map_or_else(String::new, |distro| format!("-{distro}"));
     format!("{path}/{name}:{version}{distro}")
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,15 +1,21 @@
-//! Gathers what the input key of a variant is made of: reads kas files, layers, patches, programs and
-//! whatever else the settings name. Starts no process. Knows nothing of what the key is used for; what
-//! counts and what does not is [`crate::model::key`]'s.
+//! Input keys: what a variant is built from, and whether it has to be built again.
 //!
-//! Files are hashed once and looked at after that ([`cache`]); a gatherer remembers for as long as it
-//! lives, so one that is to see changes is made anew.
+//! [`gather`] reads kas files, layers, patches, programs and what the settings name; [`key`] makes one hash of all
+//! of it; [`skip_decision`] compares that hash with the recorded one and asks [`proof`] whether the registered
+//! files are still there; [`observer`] checks that inputs stayed the same during a build. This room opens no
+//! database: callers load and store the [`record`]s.
 
 pub mod cache;
 mod checkout;
 mod gather;
-pub mod listing;
+mod gc_roots;
+pub mod key;
+pub mod listings;
+pub mod observer;
+pub mod proof;
+pub mod record;
+pub mod skip_decision;
 pub mod tree;
 
-pub use cache::{HashCache, Seen};
-pub use gather::{Gathered, Gatherer, Tools, image_name};
+pub use crate::inputs::cache::{HashCache, ObservedStamps};
+pub use crate::inputs::gather::{GatheredInputs, Gatherer, ToolIdentity, image_name};

@@ -1,11 +1,12 @@
-//! The files of a directory, each with its hash, and one hash over all of them. Knows nothing of what
-//! the directory is for.
+//! Tree hashes: the files of a directory, each with its hash, and one hash over all of them.
 //!
-//! Every file counts, whether git tracks it, ignores it or has never seen it: BitBake reads what is
-//! there. Left out are git's own directory, what Python makes of other files (`__pycache__`), and the
-//! places that the caller names, which are those that we write ourselves. Of a file counts what git
-//! counts: its name, its bytes, whether it is executable; of a link its text, and where it leads out of
-//! the directory what it leads to. Empty directories, owners and times do not.
+//! Every file counts, whether git tracks it, ignores it or does not know it: BitBake reads every file. Excluded are
+//! `.git`, Python's `__pycache__`, and the paths that the caller excludes, which are those that this tool writes.
+//! Of a file, the name, the bytes and the executable bit count, as in git; of a link, its text, and its target too
+//! when that is outside of the directory. Empty directories, owners and times do not count.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,29 +16,29 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::cache::{Hash, HashCache, is_executable};
-use crate::files::PathError;
+use crate::fs::PathError;
+use crate::inputs::cache::{ContentHash, HashCache, is_executable};
 
-/// What a file is.
+/// The kind of a file in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    /// A file.
+pub enum TreeFileKind {
+    /// A regular file.
     File,
-    /// One that can be executed.
+    /// A regular file with an executable bit.
     Executable,
-    /// A symbolic link; its hash is that of its text.
+    /// A symbolic link, hashed by its text.
     Link,
-    /// A pipe, socket or device; it has no content.
+    /// A pipe, socket or device, without content.
     Special,
 }
 
-impl What {
+impl TreeFileKind {
     fn letter(self) -> char {
         match self {
-            What::File => 'f',
-            What::Executable => 'x',
-            What::Link => 'l',
-            What::Special => 's',
+            TreeFileKind::File => 'f',
+            TreeFileKind::Executable => 'x',
+            TreeFileKind::Link => 'l',
+            TreeFileKind::Special => 's',
         }
     }
 }
@@ -45,30 +46,34 @@ impl What {
 /// A file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TreeFile {
-    /// Relative to the tree; what is not UTF-8 is escaped.
+    /// Its path in the tree. A name that is not UTF-8 is escaped.
     pub path: String,
-    /// What it is.
-    pub what: What,
-    /// Of its content.
-    pub hash: Hash,
+    /// Its kind.
+    pub kind: TreeFileKind,
+    /// The hash of its content.
+    pub hash: ContentHash,
 }
 
 /// The files of a directory, sorted by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tree {
-    /// Each file.
+pub struct FileTree {
+    /// The files.
     pub files: Vec<TreeFile>,
-    /// Over all of them.
-    pub hash: Hash,
+    /// The hash over all files.
+    pub hash: ContentHash,
 }
 
-/// Reads a directory, or a single file, which is a tree of one file without a name. What is at or below
-/// one of `without` (absolute paths) is left out.
+/// Reads a directory, or a single file as a tree of one file without a name. Skips every absolute path in
+/// `without` and everything below it.
 ///
 /// # Errors
 /// The first file that cannot be read.
-pub fn read(root: &Path, without: &[PathBuf], cache: &mut HashCache) -> Result<Tree, PathError> {
-    let mut walker = Walker {
+pub fn read(
+    root: &Path,
+    without: &[PathBuf],
+    cache: &mut HashCache,
+) -> Result<FileTree, PathError> {
+    let mut walker = TreeWalker {
         real: fs::canonicalize(root).map_err(PathError::on("read", root))?,
         without,
         cache,
@@ -80,28 +85,28 @@ pub fn read(root: &Path, without: &[PathBuf], cache: &mut HashCache) -> Result<T
     files.sort();
     let mut hasher = Sha256::new();
     for file in &files {
-        hasher.update([file.what.letter() as u8]);
+        hasher.update([file.kind.letter() as u8]);
         hasher.update((file.path.len() as u64).to_le_bytes());
         hasher.update(file.path.as_bytes());
         hasher.update(file.hash);
     }
-    Ok(Tree {
+    Ok(FileTree {
         files,
         hash: hasher.finalize().into(),
     })
 }
 
-struct Walker<'a> {
+struct TreeWalker<'a> {
     real: PathBuf,
     without: &'a [PathBuf],
     cache: &'a mut HashCache,
-    /// The directories that we are in, to stop at a link that leads back.
+    /// The directories from the root to the present one: a link back to one of them is not followed.
     above: BTreeSet<PathBuf>,
     files: Vec<TreeFile>,
 }
 
-impl Walker<'_> {
-    /// Takes what is at `path`, called `name` in the tree. `follow` looks through a link.
+impl TreeWalker<'_> {
+    /// Adds the file or directory at `path`, called `name` in the tree. With `follow`, a link counts as its target.
     fn visit(&mut self, path: &Path, name: &str, follow: bool) -> Result<(), PathError> {
         let root = name.is_empty();
         let metadata = if root || follow {
@@ -110,28 +115,31 @@ impl Walker<'_> {
             fs::symlink_metadata(path)
         }
         .map_err(PathError::on("read", path))?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
+        let file_type = metadata.file_type();
+        if file_type.is_dir() {
             return self.directory(path, name, &metadata);
         }
         self.cache.note(path, &metadata);
-        if kind.is_symlink() {
+        if file_type.is_symlink() {
             return self.link(path, name);
         }
-        let (what, hash) = if !kind.is_file() {
-            (What::Special, [0; 32])
+        let (kind, hash) = if !file_type.is_file() {
+            (TreeFileKind::Special, [0; 32])
         } else if is_executable(&metadata) {
-            (What::Executable, self.cache.hash_seen(path, &metadata)?)
+            (
+                TreeFileKind::Executable,
+                self.cache.hash_noted(path, &metadata)?,
+            )
         } else {
-            (What::File, self.cache.hash_seen(path, &metadata)?)
+            (TreeFileKind::File, self.cache.hash_noted(path, &metadata)?)
         };
-        self.push(name, what, hash);
+        self.push(name, kind, hash);
         Ok(())
     }
 
-    fn push(&mut self, name: &str, what: What, hash: Hash) {
+    fn push(&mut self, name: &str, kind: TreeFileKind, hash: ContentHash) {
         let path = name.to_owned();
-        self.files.push(TreeFile { path, what, hash });
+        self.files.push(TreeFile { path, kind, hash });
     }
 
     fn directory(&mut self, path: &Path, name: &str, seen: &Metadata) -> Result<(), PathError> {
@@ -157,7 +165,7 @@ impl Walker<'_> {
             self.visit(&below, &below_name, false)?;
         }
         self.above.remove(&real);
-        // Its times tell of files that came and went; where others write too, they tell nothing.
+        // The directory's times show files that were added and removed during a build, unless excluded files are in it.
         if !holds_others {
             self.cache.note(path, seen);
         }
@@ -167,13 +175,13 @@ impl Walker<'_> {
     fn link(&mut self, path: &Path, name: &str) -> Result<(), PathError> {
         let target = fs::read_link(path).map_err(PathError::on("read", path))?;
         let text = Sha256::digest(target.as_os_str().as_bytes()).into();
-        self.push(name, What::Link, text);
+        self.push(name, TreeFileKind::Link, text);
         match fs::canonicalize(path) {
-            // What it leads to within the tree is taken there.
+            // A target within the tree is added where it is.
             Ok(real) if real.starts_with(&self.real) => Ok(()),
             Ok(real) if self.without.iter().any(|place| real.starts_with(place)) => Ok(()),
             Ok(_) => self.visit(path, &format!("{name}/-> "), true),
-            // It leads nowhere, and its text says where.
+            // A dangling link counts by its text alone.
             Err(_) => Ok(()),
         }
     }
@@ -183,13 +191,10 @@ fn is_left_out(name: &OsStr) -> bool {
     name == ".git" || name == "__pycache__"
 }
 
-/// As text, so that different names are different texts and none has a line end.
+/// A file name as text: injective, and without line ends.
 fn escaped(name: &OsStr) -> String {
     match name.to_str() {
         Some(text) if !text.contains(['\\', '\n', '\r', '\t']) => text.to_owned(),
         _ => name.as_bytes().escape_ascii().to_string(),
     }
 }
-
-#[cfg(test)]
-mod tests;

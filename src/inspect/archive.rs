@@ -7,9 +7,9 @@ use std::io::{self, Read as _};
 
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 
-use super::machine::HEAD;
-use super::report::{Looking, rooted};
-use super::source::{Stream, invalid};
+use crate::inspect::machine::HEAD;
+use crate::inspect::report::{Looking, rooted};
+use crate::inspect::source::{Stream, invalid};
 
 /// The longest name or list of properties, in bytes.
 const PROPERTIES: u64 = 1 << 20;

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::gpt;
-use super::report::{Looking, Report, Rules};
-use super::source::{Stream, Window};
+use crate::inspect::gpt;
+use crate::inspect::report::{Looking, Report, Rules};
+use crate::inspect::source::{Stream, Window};
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,6 @@ pub fn ramdisk(file: File, rules: &Rules) -> io::Result<Report> {
     let window = Window::whole(file, Arc::clone(&rules.stop))?;
     let mut looking = Looking::new(rules);
     let budget = window.budget.clone();
-    super::cpio::read(&mut Stream::new(window, budget), &mut looking)?;
+    crate::inspect::cpio::read(&mut Stream::new(window, budget), &mut looking)?;
     Ok(looking.finish())
 }

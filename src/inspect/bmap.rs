@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 use roxmltree::{Document, Node};
 use sha2::{Digest as _, Sha256};
 
-use super::source::{Window, invalid};
-use super::zeros::first_data;
-use crate::model::store_path::hex;
+use crate::base::hex;
+use crate::inspect::source::{Window, invalid};
+use crate::inspect::zeros::first_data;
 
 /// The longest block map in bytes: one of 70,000 ranges.
 const LONGEST: u64 = 8 << 20;
@@ -189,5 +189,5 @@ fn sha256(image: &Window, mut at: u64, end: u64) -> io::Result<String> {
 
 fn text_of(sha256: Sha256) -> String {
     let sum: [u8; 32] = sha256.finalize().into();
-    hex(&sum)
+    hex::encode(&sum)
 }

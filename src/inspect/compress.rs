@@ -8,7 +8,7 @@ use std::io::{self, Read};
 
 use liblzma::stream::{CONCATENATED, Stream as Lzma};
 
-use super::source::Stream;
+use crate::inspect::source::Stream;
 
 /// Memory that unpacking xz may take, in bytes: what `xz -9` asks for, whatever the file says.
 const XZ_MEMORY: u64 = 66 << 20;

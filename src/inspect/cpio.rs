@@ -5,10 +5,10 @@
 
 use std::io;
 
-use super::compress::{Compression, Parts};
-use super::machine::HEAD;
-use super::report::{Looking, rooted};
-use super::source::{Stream, invalid};
+use crate::inspect::compress::{Compression, Parts};
+use crate::inspect::machine::HEAD;
+use crate::inspect::report::{Looking, rooted};
+use crate::inspect::source::{Stream, invalid};
 
 /// Bytes of an entry's header.
 const HEADER: usize = 110;

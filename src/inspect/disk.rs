@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::gpt::Table;
-use super::report::Looking;
-use super::source::{Window, invalid};
-use super::volume::FileSystem;
-use super::zeros::first_data;
+use crate::inspect::gpt::Table;
+use crate::inspect::report::Looking;
+use crate::inspect::source::{Window, invalid};
+use crate::inspect::volume::FileSystem;
+use crate::inspect::zeros::first_data;
 
 /// Looks into every partition.
 ///

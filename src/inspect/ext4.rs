@@ -4,10 +4,10 @@ use std::io;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
-use super::machine::HEAD;
-use super::report::{Looking, rooted};
-use super::source::{Window, invalid};
-use super::volume::{DEPTH, ENTRIES};
+use crate::inspect::machine::HEAD;
+use crate::inspect::report::{Looking, rooted};
+use crate::inspect::source::{Window, invalid};
+use crate::inspect::volume::{DEPTH, ENTRIES};
 
 /// Shorter files hold no program.
 const LEAST: u64 = 20;

@@ -4,11 +4,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use fatfs::{FsOptions, ReadWriteSeek};
 
-use super::ext4::fill;
-use super::machine::HEAD;
-use super::report::{Looking, rooted};
-use super::source::{Window, invalid};
-use super::volume::{DEPTH, ENTRIES};
+use crate::inspect::ext4::fill;
+use crate::inspect::machine::HEAD;
+use crate::inspect::report::{Looking, rooted};
+use crate::inspect::source::{Window, invalid};
+use crate::inspect::volume::{DEPTH, ENTRIES};
 
 /// What the library wants; it writes only what was changed, and we change nothing.
 struct ReadOnly(Window);

@@ -7,7 +7,7 @@ use std::io;
 
 use crc32fast::Hasher;
 
-use super::source::Window;
+use crate::inspect::source::Window;
 
 /// The signature of a header.
 const SIGNATURE: &[u8; 8] = b"EFI PART";

@@ -4,7 +4,7 @@
 //! the machine types and subsystems of the UEFI specification, and of the Linux kernel
 //! Documentation/arch/x86/boot.rst and Documentation/arch/arm64/booting.rst.
 
-use crate::model::arch::Arch;
+use crate::base::arch::Arch;
 
 /// How many of a program's first bytes are enough.
 pub(super) const HEAD: usize = 4096;

@@ -10,8 +10,10 @@ mod bmap;
 mod compress;
 mod cpio;
 mod disk;
+pub mod executable;
 mod ext4;
 mod fat;
+pub mod format;
 mod gpt;
 pub mod machine;
 mod report;
@@ -25,16 +27,16 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-pub use report::{Finding, Gate, Report, Rules};
-pub use source::Stop;
+pub use crate::inspect::report::{Finding, Gate, Report, Rules};
+pub use crate::inspect::source::Stop;
 
-use compress::{Compression, Parts};
-use machine::{HEAD, Machine};
-use report::{BLOCK_MAP, Looking};
-use source::{Stream, Window, invalid};
-use volume::FileSystem;
+use crate::inspect::compress::{Compression, Parts};
+use crate::inspect::machine::{HEAD, Machine};
+use crate::inspect::report::{BLOCK_MAP, Looking};
+use crate::inspect::source::{Stream, Window, invalid};
+use crate::inspect::volume::FileSystem;
 
-use crate::model::format::Format;
+use crate::inspect::format::Format;
 
 /// Looks at a file. What cannot be read in it is a finding; an error is the system's answer to opening
 /// it.

@@ -2,9 +2,10 @@
 
 use globset::GlobSet;
 
-use super::machine::{self, Machine};
-use crate::model::arch::Arch;
-use crate::model::format::Format;
+use crate::base::arch::Arch;
+use crate::inspect::format::Format;
+use crate::inspect::machine;
+use crate::inspect::machine::Machine;
 
 /// What a block map is called.
 pub(super) const BLOCK_MAP: &str = "block map";
@@ -38,7 +39,7 @@ pub struct Rules {
     /// Paths inside a file system or archive where foreign programs belong.
     pub foreign: GlobSet,
     /// Asked often; true ends the inspection.
-    pub stop: super::Stop,
+    pub stop: crate::inspect::Stop,
 }
 
 /// What was found in a file.

@@ -8,10 +8,10 @@ use std::io::{self, BufReader, Read as _};
 
 use backhand::{FilesystemReader, InnerNode, SquashfsFileReader};
 
-use super::machine::HEAD;
-use super::report::{Looking, rooted};
-use super::source::{Window, invalid};
-use super::volume::ENTRIES;
+use crate::inspect::machine::HEAD;
+use crate::inspect::report::{Looking, rooted};
+use crate::inspect::source::{Window, invalid};
+use crate::inspect::volume::ENTRIES;
 
 /// Bytes of fragments that are kept.
 const KEPT: u64 = 16 << 20;

@@ -3,10 +3,10 @@
 
 use std::io;
 
-use super::report::Looking;
-use super::source::Window;
-use super::{ext4, fat, squashfs};
-use crate::model::format::Format;
+use crate::inspect::format::Format;
+use crate::inspect::report::Looking;
+use crate::inspect::source::Window;
+use crate::inspect::{ext4, fat, squashfs};
 
 /// Entries of one file system that are looked at: more than any image has.
 pub(super) const ENTRIES: u64 = 4_000_000;

@@ -1,136 +1,125 @@
-//! The text of one kas file: what it includes, and which repositories it names. Knows nothing of where
-//! they are.
+//! The parts of one kas file that decide which other files are read: includes and repositories, with their spans.
 
 use std::ops::Range;
 
-use saphyr::{LoadableYamlNode as _, MarkedYaml, YamlLoader};
+use crate::base::fault::Fault;
+use crate::kas::config::layers_in_use;
+use crate::kas::yaml::{self, KasFileFormat, YamlNode, YamlValue};
 
-use crate::model::faults::Fault;
-
-/// What matters here of a kas file.
+/// The includes and repositories of one kas file, and its faults.
 #[derive(Default)]
-pub(super) struct Content {
+pub(super) struct KasContent {
     pub(super) includes: Vec<Include>,
-    pub(super) repos: Vec<(String, Repo)>,
+    pub(super) repos: Vec<(String, RepoKind)>,
     pub(super) faults: Vec<Fault>,
 }
 
 /// An entry of `header.includes`.
 pub(super) enum Include {
-    /// A file of the same repository.
-    Here { file: String, span: Range<usize> },
-    /// A file of a repository with a name.
-    Elsewhere {
+    /// A path in the repository of the including file.
+    Path { file: String, span: Range<usize> },
+    /// A path in a named repository.
+    Named {
         repo: String,
         file: String,
         span: Range<usize>,
     },
 }
 
-/// Where a repository is.
-pub(super) enum Repo {
-    /// Neither `url` nor `path`: the repository of the file.
+/// The kind of a repository, by its location.
+pub(super) enum RepoKind {
+    /// Neither `url` nor `path`: the repository of the kas file itself.
     Own,
     /// With a `url`, or at an absolute path.
-    Away,
-    /// At a path relative to KAS_WORK_DIR.
+    Other,
+    /// At a path relative to KAS_WORK_DIR; the span is that of the path.
     InWorkDir(Range<usize>),
 }
 
-/// Parses a kas file; what it says beside includes and repositories is not looked at.
-pub(super) fn parse(source: &str) -> Result<Content, Fault> {
-    let places = Places { source };
-    let mut loader = YamlLoader::<MarkedYaml<'_>>::default();
-    // PyYAML, which kas reads with, takes the last of equal keys.
-    loader.allow_duplicate_keys(true);
-    let mut parser = saphyr_parser::Parser::new_from_str(source);
-    let scanned = parser.load(&mut loader, true).err();
-    if let Some(error) = scanned.as_ref().or(loader.error()) {
-        let at = places.byte(error.marker().index());
+/// Reads the includes and repositories of a kas file of this name; everything else is left to kas.
+///
+/// # Errors
+/// When kas cannot parse it, or it is not a mapping with a header. Lesser faults are in [`KasContent::faults`].
+pub(super) fn parse(name: &str, source: &str) -> Result<KasContent, Fault> {
+    let Some(format) = KasFileFormat::of(name) else {
         return Err(
-            Fault::at(at..at + 1, format!("not YAML: {}", error.info()), "here")
-                .hint("check indentation, quotes and brackets around here"),
+            Fault::nowhere("kas reads files named `.yml`, `.yaml` and `.json`")
+                .hint("rename the file"),
         );
-    }
-    let documents = loader.into_documents();
+    };
+    let root = yaml::load(source, format)?;
     let no_mapping = |message: &str| {
         Fault::at(0..1, message, "here").hint("a kas file begins with `header:` and its `version`")
     };
-    let [root] = documents.as_slice() else {
-        return Err(no_mapping(if documents.is_empty() {
-            "the kas file is empty"
-        } else {
-            "the kas file holds several documents"
-        }));
-    };
-    if !root.data.is_mapping() {
-        return Err(no_mapping("the kas file is not a mapping"));
+    match &root.value {
+        YamlValue::Null => return Err(no_mapping("the kas file is empty")),
+        YamlValue::Table(_) => {}
+        _ => return Err(no_mapping("the kas file is not a mapping")),
     }
-    let Some(header) = root.data.as_mapping_get("header") else {
+    let Some(header) = root.get("header") else {
         return Err(no_mapping("the kas file has no `header`"));
     };
-    let mut content = Content::default();
-    if header.data.as_mapping_get("version").is_none() {
-        let span = places.span(header);
+    let mut content = KasContent::default();
+    if header.get("version").is_none() {
         let fault = Fault::at(
-            span,
+            header.span.clone(),
             "the header of the kas file has no `version`",
             "header",
         );
         content.faults.push(fault.hint("add `version: 14`"));
     }
-    if let Some(includes) = header.data.as_mapping_get("includes") {
-        match includes.data.as_vec() {
-            None => content.faults.push(
-                Fault::at(
-                    places.span(includes),
-                    "`includes` is not a list",
-                    "not a list",
-                )
-                .hint("write each file on a line of its own, after `- `"),
-            ),
-            Some(list) => {
+    if let Some(includes) = header.get("includes") {
+        match &includes.value {
+            YamlValue::List(list) => {
                 for include in list {
-                    match read_include(include, &places) {
+                    match read_include(include) {
                         Ok(include) => content.includes.push(include),
                         Err(fault) => content.faults.push(fault),
                     }
                 }
             }
+            _ => content.faults.push(
+                Fault::at(
+                    includes.span.clone(),
+                    "`includes` is not a list",
+                    "not a list",
+                )
+                .hint("write each file on a line of its own, after `- `"),
+            ),
         }
     }
-    let repos = root.data.as_mapping_get("repos");
-    for (name, repo) in repos
-        .and_then(|repos| repos.data.as_mapping())
-        .into_iter()
-        .flatten()
-    {
-        if let Some(name) = name.data.as_str() {
-            content
-                .repos
-                .push((name.to_owned(), read_repo(repo, &places)));
-        }
+    for entry in entries(&root, "repos") {
+        content
+            .repos
+            .push((entry.key.clone(), read_repo(&entry.node)));
     }
     Ok(content)
 }
 
-fn read_include(include: &MarkedYaml<'_>, places: &Places<'_>) -> Result<Include, Fault> {
-    if let Some(file) = include.data.as_str() {
-        return Ok(Include::Here {
+fn entries<'n>(root: &'n YamlNode, key: &str) -> &'n [yaml::YamlEntry] {
+    root.get(key).map_or(&[], |table| table.entries())
+}
+
+fn read_include(include: &YamlNode) -> Result<Include, Fault> {
+    if let Some(file) = include.text() {
+        return Ok(Include::Path {
             file: file.to_owned(),
-            span: places.span(include),
+            span: include.span.clone(),
         });
     }
-    let get = |key| include.data.as_mapping_get(key);
-    let file = get("file").and_then(|file| Some((file.data.as_str()?, places.span(file))));
-    match (get("repo").and_then(|repo| repo.data.as_str()), file) {
-        (Some(repo), Some((file, span))) => Ok(Include::Elsewhere {
+    let get = |key| {
+        include
+            .get(key)
+            .and_then(|value| Some((value.text()?, value)))
+    };
+    match (get("repo"), get("file")) {
+        (Some((repo, _)), Some((file, node))) => Ok(Include::Named {
             repo: repo.to_owned(),
             file: file.to_owned(),
-            span,
+            span: node.span.clone(),
         }),
         _ => Err(Fault::at(
-            places.span(include),
+            include.span.clone(),
             "an include is a file, or a table with `repo` and `file`",
             "neither",
         )
@@ -138,62 +127,26 @@ fn read_include(include: &MarkedYaml<'_>, places: &Places<'_>) -> Result<Include
     }
 }
 
-fn read_repo(repo: &MarkedYaml<'_>, places: &Places<'_>) -> Repo {
-    let get = |key| {
-        repo.data
-            .as_mapping_get(key)
-            .filter(|value| !value.data.is_null())
-    };
+fn read_repo(repo: &YamlNode) -> RepoKind {
+    let get = |key| repo.get(key).filter(|value| !value.is_null());
     match (get("url"), get("path")) {
-        (None, None) => Repo::Own,
-        (None, Some(path)) if !path.data.as_str().is_some_and(|path| path.starts_with('/')) => {
-            Repo::InWorkDir(places.span(path))
+        (None, None) => RepoKind::Own,
+        (None, Some(path)) if !path.text().is_some_and(|path| path.starts_with('/')) => {
+            RepoKind::InWorkDir(path.span.clone())
         }
-        _ => Repo::Away,
+        _ => RepoKind::Other,
     }
 }
 
-/// The directories that a kas file uses as layers of its own repository, relative to that repository's
-/// root; the root itself is empty. None of a file that cannot be read.
+/// See [`crate::kas::own_layers`]. Empty for a file that kas cannot parse.
 pub(super) fn own_layers(source: &str) -> Vec<String> {
-    let documents = MarkedYaml::load_from_str(source).unwrap_or_default();
-    let repos = documents
-        .first()
-        .and_then(|root| root.data.as_mapping_get("repos")?.data.as_mapping());
-    let places = Places { source };
-    let mut layers = Vec::new();
-    for repo in repos.into_iter().flatten().map(|(_, repo)| repo) {
-        if !matches!(read_repo(repo, &places), Repo::Own) {
-            continue;
-        }
-        match repo.data.as_mapping_get("layers").map(|list| &list.data) {
-            Some(list) if list.is_mapping() => {
-                let names = list.as_mapping().into_iter().flatten();
-                let used = names.filter(|(_, state)| {
-                    !matches!(state.data.as_str(), Some("disabled" | "excluded"))
-                });
-                layers.extend(used.filter_map(|(name, _)| Some(name.data.as_str()?.to_owned())));
-            }
-            _ => layers.push(String::new()),
-        }
-    }
-    layers
-}
-
-/// The YAML parser counts characters; faults count bytes.
-struct Places<'s> {
-    source: &'s str,
-}
-
-impl Places<'_> {
-    fn byte(&self, character: usize) -> usize {
-        self.source
-            .char_indices()
-            .nth(character)
-            .map_or(self.source.len(), |(byte, _)| byte)
-    }
-
-    fn span(&self, node: &MarkedYaml<'_>) -> Range<usize> {
-        self.byte(node.span.start.index())..self.byte(node.span.end.index())
-    }
+    let Ok(root) = yaml::load(source, KasFileFormat::Yaml) else {
+        return Vec::new();
+    };
+    let own = entries(&root, "repos")
+        .iter()
+        .filter(|entry| matches!(read_repo(&entry.node), RepoKind::Own));
+    own.flat_map(|entry| layers_in_use(&entry.node).unwrap_or_default())
+        .map(|layer| layer.name)
+        .collect()
 }

@@ -1,18 +1,18 @@
-//! Ways between files, and names near a missing one. Knows nothing of what the files are.
+//! Relative paths between files, repository roots, and names similar to that of a missing file.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::model::suggest;
+use crate::base::suggest;
 
-/// The root of the repository that a directory is in, if it is in one.
+/// The root of the git or Mercurial repository that contains a directory.
 #[must_use]
 pub fn repository_root(dir: &Path) -> Option<&Path> {
     dir.ancestors()
         .find(|dir| dir.join(".git").exists() || dir.join(".hg").is_dir())
 }
 
-/// The way from `base` to `path`, both absolute and without `..`.
+/// The relative path from `base` to `path`, which are absolute and without `..`.
 #[must_use]
 pub fn relative(path: &Path, base: &Path) -> String {
     let path: Vec<Component<'_>> = path.components().collect();
@@ -35,7 +35,7 @@ pub fn relative(path: &Path, base: &Path) -> String {
     out.to_string_lossy().into_owned()
 }
 
-/// A path with `..` taken back, without asking the file system.
+/// A path with `.` and `..` resolved lexically.
 pub(super) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -50,7 +50,7 @@ pub(super) fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// A file in the directory of a missing one whose name is near, written as the missing one was.
+/// A file in the directory of a missing one with a similar name, spelled like `written`.
 pub(super) fn near(path: &Path, written: &str) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
     let names: Vec<String> = fs::read_dir(path.parent()?)

@@ -1,33 +1,32 @@
-//! Ends what dead runs' builds still do: their processes and containers.
+//! Ends the builds of dead runs: their processes and containers.
 //!
-//! The journal has the commands that end a build and needs no engine to be found first. What it does not
-//! know, as where it was lost, is found by the label that every container of ours has. The number of a
-//! process group is never trusted, for it may be another's by now.
+//! The journal has the commands that end a build, so the engine need not be found first. Builds that are not in the
+//! journal, as after its loss, are found by the label that every container has. The number of a process group is not
+//! used: another process may have it by now.
 
 use std::time::{Duration, SystemTime};
 
-use super::Place;
-use super::report::{REMOVE, Report, Verb};
-use crate::exec::{Limits, Undo, Undone, quiet};
+use crate::exec::{UndoLimits, Undone, quiet};
+use crate::recovery::Place;
+use crate::recovery::report::{REMOVE, Report, Verb};
 use crate::state::journal::{OpenBuild, Unfinished};
-use crate::steps::build::{STATE_LABEL, engine_words};
+use crate::tools::container::STATE_LABEL;
 
-/// How long after a death an engine may still create a container that it was asked for.
+/// Time after a death in which an engine may still create a container for the dead run.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// How long a container must be absent then.
+/// Time for which a container must be absent in that case.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-/// How long an engine may think about one question: nobody is in a hurry here, and a busy machine is slow.
+/// Limit for one query of an engine. Recovery is not urgent, and an engine on a busy machine is slow.
 const ASK: Duration = Duration::from_secs(10);
 
-/// When to give up on one.
+/// Limit for ending one build.
 const TOTAL: Duration = Duration::from_secs(45);
 
 const END: Verb = Verb("ended", "would end");
 
-/// Ends the builds that the journal knows the start of but not the end. What does not end stays in
-/// `runs`.
+/// Ends the builds that have a start and no end in the journal. Builds that cannot be ended stay in `runs`.
 pub(super) fn end_journalled(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
     if runs.iter().all(|run| run.builds.is_empty()) {
         return;
@@ -72,21 +71,14 @@ pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
         Err(error) => return report.failed(error, None),
     };
     for name in names {
-        let [stop, exists, elevate] = engine_words(engine, &name);
+        let undo = engine.undo(&name);
         let what = format!("container {name}");
         if place.dry_run {
             report.done(REMOVE, what);
             continue;
         }
-        let hint = command(&stop);
-        let undo = Undo {
-            stop,
-            exists,
-            elevate,
-            names: vec![name.clone()],
-            ..Undo::default()
-        };
-        let limits = Limits {
+        let hint = command(&undo.stop);
+        let limits = UndoLimits {
             settle: Duration::ZERO,
             ask: ASK,
             total: TOTAL,
@@ -106,13 +98,13 @@ fn command(words: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// A run that died just now may have asked for a container that is not there yet.
-fn limits(place: &Place<'_>) -> Limits {
+/// A run that has just died may have requested a container that does not exist yet.
+fn limits(place: &Place<'_>) -> UndoLimits {
     let age = std::fs::metadata(place.state.journal())
         .and_then(|journal| journal.modified())
         .ok()
         .and_then(|written| SystemTime::now().duration_since(written).ok());
-    Limits {
+    UndoLimits {
         settle: match age {
             Some(age) if age > FRESH => Duration::ZERO,
             _ => SETTLE,
@@ -122,8 +114,12 @@ fn limits(place: &Place<'_>) -> Limits {
     }
 }
 
-/// For each build whether something of it was there, and what came of ending it; all at once.
-async fn look_or_end(builds: &[OpenBuild], limits: Limits, dry_run: bool) -> Vec<(bool, Undone)> {
+/// Ends all builds at once. Returns for each whether a part of it existed, and the result.
+async fn look_or_end(
+    builds: &[OpenBuild],
+    limits: UndoLimits,
+    dry_run: bool,
+) -> Vec<(bool, Undone)> {
     let mut tasks = Vec::with_capacity(builds.len());
     for build in builds {
         let undo = build.undo.clone();

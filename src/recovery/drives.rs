@@ -1,28 +1,30 @@
-//! Brings back the drives of Windows that dead runs left unmounted: what their journals say, and what the
-//! ledger of this user says of runs elsewhere.
+//! Mounts the Windows drives that dead runs left unmounted: those in the journal, and those that the ledger of this
+//! user has for runs of other projects.
 
-use super::Place;
-use super::report::{Report, Verb};
+use crate::host::identity::Host;
+use crate::recovery::Place;
+use crate::recovery::report::{Report, Verb};
 use crate::state::journal::Unfinished;
-use crate::tools::Host;
-use crate::wsl::{self, Drive, Machine};
+use crate::wsl::drive_keeper::settle_dead;
+use crate::wsl::ledger::peek;
+use crate::wsl::{WindowsDrive, WslHost};
 
 const MOUNT: Verb = Verb("mounted", "would mount");
 
-/// What comes back is taken out of `runs`; what does not stays for the next time.
+/// Removes the drives that are mounted again from `runs`; others stay for the next start.
 pub(super) fn bring_back(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
-    // Where there was none to unmount, there is none to bring back.
+    // A build that found no drive to unmount has none to mount.
     for run in runs.iter_mut() {
         run.drives.retain(|(_, _, drives)| !drives.is_empty());
     }
     let host = Host::capture(place.environment);
-    let machine = Machine::capture(&host);
-    let known: Vec<(String, Drive)> = runs
+    let wsl_host = WslHost::capture(&host);
+    let known: Vec<(String, WindowsDrive)> = runs
         .iter()
         .flat_map(|run| &run.drives)
         .flat_map(|(_, boot, drives)| drives.iter().map(|drive| (boot.clone(), drive.clone())))
         .collect();
-    let ledger = match wsl::peek(&machine.ledger) {
+    let ledger = match peek(&wsl_host.ledger) {
         Ok(ledger) => ledger,
         Err(error) => return report.failed(&error, error.hint()),
     };
@@ -31,7 +33,7 @@ pub(super) fn bring_back(place: &Place<'_>, runs: &mut [Unfinished], report: &mu
     }
     if place.dry_run {
         let ours = known.iter().map(|(_, drive)| &drive.point);
-        let theirs = ledger.iter().flat_map(|away| &away.drives);
+        let theirs = ledger.iter().flat_map(|unmounted| &unmounted.drives);
         let mut points: Vec<_> = ours.chain(theirs.map(|drive| &drive.point)).collect();
         points.sort();
         points.dedup();
@@ -40,27 +42,27 @@ pub(super) fn bring_back(place: &Place<'_>, runs: &mut [Unfinished], report: &mu
         }
         return;
     }
-    let machine = match machine.with_root(place.environment, host.uid) {
-        Ok(machine) => machine,
+    let wsl_host = match wsl_host.with_root(place.environment, host.uid) {
+        Ok(wsl_host) => wsl_host,
         Err(error) => return report.failed(&error, Some(error.hint())),
     };
-    match wsl::settle_dead(&machine, &known) {
+    match settle_dead(&wsl_host, &known) {
         Ok(settled) => {
             for user in &settled.users {
                 report.known(format!(
-                    "drives of Windows stay unmounted for process {}, which makes an image ({})",
+                    "Windows drives stay unmounted for process {}, which makes an image ({})",
                     user.pid, user.build
                 ));
             }
-            for point in &settled.back.mounted {
+            for point in &settled.remounted.mounted {
                 report.done(MOUNT, point.display());
             }
-            for (message, hint) in settled.back.problems {
+            for (message, hint) in settled.remounted.problems {
                 report.failed(message, hint);
             }
             for run in runs {
                 for (_, _, drives) in &mut run.drives {
-                    drives.retain(|drive| settled.back.lost.contains(drive));
+                    drives.retain(|drive| settled.remounted.missing.contains(drive));
                 }
                 run.drives.retain(|(_, _, drives)| !drives.is_empty());
             }

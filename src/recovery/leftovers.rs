@@ -1,4 +1,4 @@
-//! What lies about after a death: one file a kind. Knows nothing of processes.
+//! Files that a death leaves, one module a kind.
 
 mod clones;
 mod entries;
@@ -10,22 +10,23 @@ mod staging;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Place;
-use super::report::Report;
+use crate::recovery::Place;
+use crate::recovery::report::Report;
 
-pub(super) use clones::unlock;
-pub(super) use entries::dangling;
-pub(super) use half_added::{end_writers, half_added};
-pub(super) use staging::in_store;
+pub(super) use crate::recovery::leftovers::clones::unlock;
+pub(super) use crate::recovery::leftovers::entries::dangling;
+pub(super) use crate::recovery::leftovers::half_added::{end_writers, half_added};
+pub(super) use crate::recovery::leftovers::locks::remove_of_caches as cache_locks;
+pub(super) use crate::recovery::leftovers::staging::in_store;
 
-/// Removes what is left of runs that are gone; `runs` are those that the journal names.
+/// Removes the files of dead runs; `runs` are those in the journal.
 pub(super) fn remove(place: &Place<'_>, runs: &[String], report: &mut Report) {
     staging::remove(place, runs, report);
     locks::remove(place, report);
     parts::remove(place, report);
 }
 
-/// What is in a directory, sorted; nothing where it cannot be read.
+/// The entries of a directory, sorted; empty if it cannot be read.
 fn children(dir: &Path) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = fs::read_dir(dir)
         .into_iter()

@@ -14,12 +14,13 @@ mod report;
 
 use jiff::Timestamp;
 
-pub use report::{Line, Report};
+pub use crate::recovery::report::{Line, Report};
 
+use crate::fs::lock::Holder;
 use crate::settings::{Environment, Settings};
 use crate::state::StateDir;
-use crate::state::journal::{self, Entry, JournalError, Unfinished, unfinished};
-use crate::state::lock::Holder;
+use crate::state::journal;
+use crate::state::journal::{Entry, JournalError, Unfinished, unfinished};
 use crate::store::Store;
 use crate::tools::Engine;
 
@@ -73,6 +74,7 @@ pub fn everything(place: &Place<'_>, store: Option<&Store>) -> Result<Report, Jo
         report.known("containers were not looked for: no container engine can be used");
     }
     leftovers::dangling(place, store, &mut report);
+    leftovers::cache_locks(place, &mut report);
     Ok(report)
 }
 

@@ -7,18 +7,19 @@
 
 use std::time::Duration;
 
-use super::Place;
-use super::report::{Report, Verb};
-use crate::model::event::How;
-use crate::model::hashes::{VariantHashes, parse};
-use crate::model::nix32;
-use crate::model::store_path::hex;
+use crate::base::hex;
+use crate::base::nix32;
+use crate::event::ArtifactOrigin;
+use crate::hashes_file::file::{HashesFile, HashesFileError, read_text};
+use crate::hashes_file::{VariantHashes, parse};
+use crate::recovery::Place;
+use crate::recovery::report::{Report, Verb};
 use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unfinished};
 use crate::state::records::{Records, RecordsError, Registered};
-use crate::steps::compress;
-use crate::steps::register::commit::without;
-use crate::store::entries::{self, Before};
-use crate::store::hashes_file::{HashesFile, HashesFileError, read_text};
+use crate::steps::product_files;
+use crate::steps::register::prepared::without;
+use crate::store::entries;
+use crate::store::entries::Before;
 use crate::store::{Added, Captured, Hold, Store, StoreError};
 
 /// How long to wait for a living process that writes the hashes file. It holds it for moments.
@@ -83,7 +84,7 @@ enum Fault {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Path(#[from] crate::files::PathError),
+    Path(#[from] crate::fs::PathError),
     #[error(transparent)]
     Records(#[from] RecordsError),
     #[error("the journal has a hash that is none: {0}")]
@@ -179,7 +180,7 @@ fn finish(store: &Store, hold: &Hold, artifact: &IntendedArtifact) -> Result<(),
     }
     let added = Added {
         store_path: artifact.store_path.clone(),
-        how: How::AlreadyValid,
+        how: ArtifactOrigin::AlreadyValid,
     };
     entries::turn(store, hold, &added, &artifact.link, &now)
 }
@@ -209,10 +210,10 @@ fn settle_products(records: &Records, variant: &IntendedVariant) -> Result<(), F
     let mut now = records.products(&variant.key)?;
     let mut hashes = Vec::with_capacity(variant.artifacts.len());
     for artifact in &variant.artifacts {
-        hashes.push(hex(&sha256(artifact)?));
+        hashes.push(hex::encode(&sha256(artifact)?));
     }
     now.retain(|product| hashes.contains(&product.of));
-    let faults = compress::settle(records, &variant.key, dir, &now)?;
+    let faults = product_files::settle(records, &variant.key, dir, &now)?;
     faults
         .into_iter()
         .next()

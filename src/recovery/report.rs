@@ -1,34 +1,34 @@
-//! What recovery found and did, as sentences. Knows nothing of where they are shown.
+//! The report of a recovery: sentences about its findings and actions.
 
 use std::fmt::Display;
 
-/// One thing.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// It was put in order, or would be.
+    /// It was recovered, or would be in a dry run.
     Done(String),
-    /// Something to know; nothing needs to be done, or only a build mends it.
+    /// It needs no action, or only a build repairs it.
     Known(String),
-    /// It could not be put in order.
+    /// It could not be recovered.
     Failed {
-        /// What, and why not.
+        /// The finding and the reason.
         message: String,
-        /// What to do about it.
+        /// A remedy.
         hint: Option<String>,
     },
 }
 
-/// A verb, as done and as intended.
+/// A verb in the past tense, and as intended by a dry run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verb(pub(super) &'static str, pub(super) &'static str);
 
 pub(super) const REMOVE: Verb = Verb("removed", "would remove");
 
-/// All of it, in order.
+/// All findings, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     dry_run: bool,
-    /// The lines.
+    /// The findings.
     pub lines: Vec<Line>,
 }
 
@@ -40,7 +40,7 @@ impl Report {
         }
     }
 
-    /// Whether something could not be put in order.
+    /// Whether something could not be recovered.
     #[must_use]
     pub fn has_failures(&self) -> bool {
         self.lines
@@ -48,7 +48,7 @@ impl Report {
             .any(|line| matches!(line, Line::Failed { .. }))
     }
 
-    /// Whether anything was, or would be, put in order.
+    /// Whether something was recovered, or would be.
     #[must_use]
     pub fn did_anything(&self) -> bool {
         self.lines.iter().any(|line| matches!(line, Line::Done(_)))
@@ -70,7 +70,7 @@ impl Report {
         });
     }
 
-    /// Does it, unless only what would be done is asked for, and says so.
+    /// Does `work` except in a dry run, and reports the result.
     pub(super) fn attempt<E: Display>(
         &mut self,
         verb: Verb,

@@ -1,41 +1,52 @@
-//! The live display on a terminal: a bar a running variant, one line of totals, and above them, as plain
-//! lines that stay, what has ended. Drawn by indicatif.
+//! The live display on a terminal: one bar for each running step, and a line of totals below them. Finished
+//! variants, warnings and failures scroll away above as plain lines. Drawn by indicatif.
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::narrator::{Detail, Narrator};
-use super::paint::Paint;
-use super::pane::Pane;
-use super::rows::{Row, rows};
-use super::run_model::RunModel;
-use super::{Clock, Output, Reporter, terminal};
-use crate::model::event::Event;
+use crate::event::{Clock, Event, Reporter};
+use crate::report::narrator::{Detail, Narrator};
+use crate::report::paint::Paint;
+use crate::report::pane::Pane;
+use crate::report::rows::{Row, rows};
+use crate::report::run_model::RunModel;
+use crate::report::{ReportContext, ReportWriter, ReporterEntry, terminal};
 
-/// What a terminal that does not say its size is taken for.
+/// Columns and rows assumed for a terminal that does not report its size.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
-/// Says columns and rows of the terminal.
-pub type Size = Box<dyn Fn() -> (usize, usize) + Send>;
+/// Returns the columns and rows of the terminal.
+pub type TerminalSize = Box<dyn Fn() -> (usize, usize) + Send>;
+
+/// The entry of the live display.
+pub(super) const ENTRY: ReporterEntry = ReporterEntry {
+    name: "bars",
+    suits: ReportContext::is_live,
+    make: |context| {
+        let clock = Arc::clone(&context.clock);
+        Ok(Box::new(Bars::stderr(clock, context.stderr_color)))
+    },
+};
 
 /// The live display.
 pub struct Bars {
-    out: Output,
-    size: Size,
+    out: ReportWriter,
+    size: TerminalSize,
     pane: Pane,
     multi: MultiProgress,
-    /// In the order in which they are drawn.
-    lines: Vec<Line>,
+    /// From top to bottom.
+    lines: Vec<BarLine>,
     clock: Clock,
     paint: Paint,
     model: RunModel,
     narrator: Narrator,
 }
 
-/// A progress bar, and what it was given last.
-struct Line {
+/// A progress bar, and the row that it shows.
+struct BarLine {
     bar: ProgressBar,
     row: Row,
 }
@@ -48,9 +59,9 @@ impl Bars {
         Bars::new(Box::new(io::stderr()), clock, color, size)
     }
 
-    /// A display on `out`, a terminal of the size (columns, rows) that `size` says at each call.
+    /// A display on `out`, a terminal. `size` is called before each picture, so that a resize is noticed.
     #[must_use]
-    pub fn new(out: Output, clock: Clock, color: bool, size: Size) -> Bars {
+    pub fn new(out: ReportWriter, clock: Clock, color: bool, size: TerminalSize) -> Bars {
         let paint = Paint { color };
         let pane = Pane::default();
         Bars {
@@ -68,8 +79,8 @@ impl Bars {
 
     fn draw(&mut self, above: &[String]) -> io::Result<()> {
         if self.pane.resize((self.size)()) {
-            // All begins anew: a bar is drawn with what the others last drew, and that was for another
-            // width; and the new target does not try to clear what the pane has wiped.
+            // Start over: indicatif redraws a bar together with the last text of the others, which is
+            // laid out for the old width. A new target does not clear the lines that the pane has wiped.
             self.remove_except(&[]);
             self.multi.set_draw_target(self.pane.target());
         }
@@ -86,23 +97,23 @@ impl Bars {
         self.write()
     }
 
-    /// Removes the bars that have no row any more, or not in this order; whether there were any.
+    /// Removes the bars that have no row any more, or not in this order. Returns whether it removed any.
     fn remove_except(&mut self, rows: &[Row]) -> bool {
         let before = self.lines.len();
         let multi = &self.multi;
         let mut rest = rows;
         self.lines.retain(|line| {
-            let place = rest.iter().position(|row| row.id == line.row.id);
-            match place {
-                Some(place) => rest = &rest[place + 1..],
+            let found = rest.iter().position(|row| row.id == line.row.id);
+            match found {
+                Some(index) => rest = &rest[index + 1..],
                 None => multi.remove(&line.bar),
             }
-            place.is_some()
+            found.is_some()
         });
         self.lines.len() < before
     }
 
-    /// Gives the bar at `index` what it shows, and draws it if that is new or `is_stale`.
+    /// Sets the row of the bar at `index`, and draws the bar if the row is new or `is_stale`.
     fn show(&mut self, index: usize, row: Row, is_stale: bool) -> io::Result<()> {
         match self.lines.get_mut(index) {
             Some(line) if line.row.id == row.id => {
@@ -115,7 +126,7 @@ impl Bars {
                 let hidden = ProgressDrawTarget::hidden();
                 let bar = ProgressBar::with_draw_target(Some(row.length), hidden);
                 let bar = self.multi.insert(index, bar);
-                let line = Line { bar, row };
+                let line = BarLine { bar, row };
                 line.draw()?;
                 self.lines.insert(index, line);
             }
@@ -123,7 +134,7 @@ impl Bars {
         Ok(())
     }
 
-    /// Writes what was drawn, in one piece.
+    /// Writes the drawn picture in one write.
     fn write(&mut self) -> io::Result<()> {
         let ink = self.pane.take();
         if ink.is_empty() {
@@ -134,12 +145,12 @@ impl Bars {
     }
 }
 
-impl Line {
+impl BarLine {
     fn draw(&self) -> io::Result<()> {
         let row = self.row.clone();
         let style = ProgressStyle::with_template(&row.template)
             .map_err(io::Error::other)?
-            // The library's own says the time since the bar was made, and by its own clock.
+            // indicatif's own key counts from the creation of the bar, by its own clock.
             .with_key(
                 "elapsed",
                 move |_: &ProgressState, out: &mut dyn fmt::Write| {
@@ -148,7 +159,7 @@ impl Line {
                 },
             );
         self.bar.set_style(style);
-        // The `with_` forms of these do not draw; one draw for all is enough.
+        // The `with_` forms do not draw, so that `update` draws once for all changes.
         drop(
             self.bar
                 .clone()
@@ -172,7 +183,7 @@ impl Reporter for Bars {
         self.model.fold(event);
         let width = self.model.key_width();
         let told = self.narrator.tell(&self.model, event);
-        // The lines of one event stand together, so the variant's name is said once.
+        // The lines of one event stay together, so only the first one names the variant.
         let lines: Vec<String> = told
             .iter()
             .enumerate()
@@ -181,7 +192,7 @@ impl Reporter for Bars {
                 _ => format!("    {}", self.paint.tone(line.tone, &line.text)),
             })
             .collect();
-        // What only moves a bar waits for the next tick: five pictures a second are enough, and a
+        // A change of the bars alone waits for the next tick: five pictures a second are enough, and a
         // flood of events costs no drawing.
         if lines.is_empty() {
             return Ok(());

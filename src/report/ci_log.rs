@@ -1,82 +1,96 @@
-//! What GitHub and GitLab have in common: lines of state as they come, so that a job is never silent, and
-//! each variant's output as one foldable section once the variant is done, since sections of variants
-//! that run at the same time could not be kept apart. How a section is marked, and how a child is kept
-//! from marking one, is the dialect's.
+//! The reporter for CI logs, shared by GitHub and GitLab.
+//!
+//! Lines of state appear at once, so that a job is never silent. A variant's output appears as one foldable
+//! section when the variant is done: sections of variants that run at the same time would mix. A
+//! [`CiDialect`] knows the markers of a section, and how to keep a child's line from being one.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use jiff::Timestamp;
 
-use super::narrator::{Detail, Narrator, StateLine};
-use super::paint::Paint;
-use super::run_model::{NodeView, RunModel, VariantView};
-use super::sanitize::{Colors, clean};
-use super::{Clock, Output, Reporter, human};
-use crate::model::event::{Event, EventKind, variant_of};
-use crate::model::outcome::Outcome;
+use crate::event::numbers;
+use crate::event::outcome::Outcome;
+use crate::event::{Clock, Event, EventKind, NodeRef, Reporter};
+use crate::report::ReportWriter;
+use crate::report::narrator::{Detail, Narrator, StateLine};
+use crate::report::paint::Paint;
+use crate::report::run_model::{NO_REASON, RunModel, VariantView};
+use crate::report::sanitize::{Colors, clean};
 
-/// Lines of a variant's output that are kept from its start, where the configuration is shown.
+/// The lines kept from the start of a variant's output, where the configuration is shown.
 const HEAD: usize = 500;
-/// Lines that are kept from its end, where failures are.
+/// The lines kept from the end of a variant's output, where failures are shown.
 const TAIL: usize = 9_500;
 
-/// A section as a dialect marks it.
-pub struct Section<'a> {
-    /// The variant's place in the plan; with its name it is unique.
-    pub place: usize,
+/// A foldable section: the output of one variant.
+pub struct CiSection<'a> {
+    /// The variant's index in the plan.
+    pub index: usize,
     /// `machine/id`.
     pub key: &'a str,
-    /// The line that stays when the section is folded.
+    /// The line that remains when the section is folded.
     pub title: String,
-    /// When the variant's first step started.
+    /// The start of the variant's first step.
     pub start: Timestamp,
-    /// When its last step ended.
+    /// The end of its last step.
     pub end: Timestamp,
 }
 
-/// How one CI system wants it.
-pub trait Dialect: Send {
-    /// The reporter's name.
+/// The log format of one CI system.
+pub trait CiDialect: Send {
+    /// [`Reporter::name`].
     fn name(&self) -> &'static str;
 
-    /// A cleaned line, changed so that the CI system sees text in it and nothing else.
+    /// A cleaned line, changed so that the CI system finds no command in it.
     fn neutral(&self, line: &str) -> String;
 
-    /// What opens a section: whole lines, ended.
-    fn open(&mut self, section: &Section<'_>) -> String;
+    /// The text that opens a section: whole lines with their ends.
+    fn open(&mut self, section: &CiSection<'_>) -> String;
 
-    /// What closes the section that was opened last.
-    fn close(&mut self, section: &Section<'_>) -> String;
+    /// The text that closes the section opened last.
+    fn close(&mut self, section: &CiSection<'_>) -> String;
 
-    /// What marks a failed step, besides its lines.
-    fn failed(&mut self, _key: &str, _node: &NodeView, _why: &str, _hint: Option<&str>) -> String {
+    /// An annotation for a failed step, in addition to its lines.
+    fn failed(&mut self, _failure: &CiFailure<'_>) -> String {
         String::new()
     }
 
-    /// What marks a warning, besides its lines.
+    /// An annotation that replaces the lines of a warning.
     fn warned(&mut self, _key: Option<&str>, _message: &str, _hint: Option<&str>) -> String {
         String::new()
     }
 
-    /// What is done at the end.
+    /// Called once after the last event.
     ///
     /// # Errors
-    /// What the dialect's own outputs give.
+    /// Errors of outputs that belong to the dialect.
     fn finish(&mut self, _model: &RunModel) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The output of a variant that waits for its end; bounded.
+/// A failed or refused step.
+pub struct CiFailure<'a> {
+    /// The variant: `machine/id`.
+    pub key: &'a str,
+    /// The verb for the step: `build`.
+    pub verb: &'a str,
+    /// The reason.
+    pub why: &'a str,
+    /// The remedy, if one is known.
+    pub hint: Option<&'a str>,
+}
+
+/// The output of a variant that is not done; its first and last lines.
 #[derive(Default)]
-struct Buffer {
+struct OutputBuffer {
     head: Vec<String>,
     tail: VecDeque<String>,
     left_out: u64,
 }
 
-impl Buffer {
+impl OutputBuffer {
     fn push(&mut self, line: String) {
         if self.head.len() < HEAD {
             self.head.push(line);
@@ -96,24 +110,29 @@ impl Buffer {
 
 /// A reporter for a CI log in the dialect `D`.
 pub struct CiLog<D> {
-    out: Output,
+    out: ReportWriter,
     clock: Clock,
     paint: Paint,
     colors: Colors,
     model: RunModel,
     narrator: Narrator,
-    buffers: HashMap<usize, Buffer>,
+    buffers: HashMap<usize, OutputBuffer>,
     dialect: D,
 }
 
-impl<D: Dialect> CiLog<D> {
-    pub(super) fn with_dialect(out: Output, clock: Clock, color: bool, dialect: D) -> CiLog<D> {
+impl<D: CiDialect> CiLog<D> {
+    pub(super) fn with_dialect(
+        out: ReportWriter,
+        clock: Clock,
+        color: bool,
+        dialect: D,
+    ) -> CiLog<D> {
         let paint = Paint { color };
         CiLog {
             out,
             clock,
             paint,
-            // Both systems show SGR colours, so a child's stay with ours.
+            // Both systems show SGR colours, so a child's colours stay.
             colors: if color { Colors::Keep } else { Colors::Drop },
             model: RunModel::default(),
             narrator: Narrator::new(Detail::Steps, paint),
@@ -126,7 +145,7 @@ impl<D: Dialect> CiLog<D> {
         let width = self.model.key_width();
         let mut text = String::new();
         for line in lines {
-            // State lines hold what children wrote, too: reasons, task names.
+            // State lines quote children: reasons, task names.
             text.push_str(&self.dialect.neutral(&line.render(width, self.paint)));
             text.push('\n');
         }
@@ -134,14 +153,14 @@ impl<D: Dialect> CiLog<D> {
     }
 
     fn keep(&mut self, node: &str, line: &str) {
-        let Some(place) = self.model.variant_place(variant_of(node)) else {
+        let Some(variant) = self.model.variant_index(NodeRef::of(node).variant) else {
             return;
         };
         let line = self.dialect.neutral(&clean(line, self.colors));
-        self.buffers.entry(place).or_default().push(line);
+        self.buffers.entry(variant).or_default().push(line);
     }
 
-    /// What marks the event besides its lines.
+    /// The annotation of an event.
     fn marks(&mut self, event: &Event) -> String {
         match &event.kind {
             EventKind::NodeFinished {
@@ -154,30 +173,33 @@ impl<D: Dialect> CiLog<D> {
                 let Some(view) = self.model.node(node) else {
                     return String::new();
                 };
-                let why = why.as_deref().unwrap_or("no reason was given");
-                self.dialect
-                    .failed(variant_of(node), view, why, hint.as_deref())
+                self.dialect.failed(&CiFailure {
+                    key: NodeRef::of(node).variant,
+                    verb: view.verb(),
+                    why: why.as_deref().unwrap_or(NO_REASON),
+                    hint: hint.as_deref(),
+                })
             }
             EventKind::Warning {
                 node,
                 message,
                 hint,
             } => {
-                let key = node.as_deref().map(variant_of);
+                let key = node.as_deref().map(|node| NodeRef::of(node).variant);
                 self.dialect.warned(key, message, hint.as_deref())
             }
             _ => String::new(),
         }
     }
 
-    /// The section of a variant, where it wrote anything.
-    fn section(&mut self, place: usize, now: Timestamp) -> String {
-        let Some(buffer) = self.buffers.remove(&place).filter(|b| !b.is_empty()) else {
+    /// The section of a variant; empty if the variant has no output.
+    fn section(&mut self, index: usize, now: Timestamp) -> String {
+        let Some(buffer) = self.buffers.remove(&index).filter(|b| !b.is_empty()) else {
             return String::new();
         };
-        let variant = &self.model.variants[place];
-        let section = Section {
-            place,
+        let variant = &self.model.variants[index];
+        let section = CiSection {
+            index,
             key: &variant.key,
             title: title(&self.model, variant),
             start: start(&self.model, variant).unwrap_or(now),
@@ -191,14 +213,14 @@ impl<D: Dialect> CiLog<D> {
         buffer.head.iter().for_each(|line| push(line));
         if buffer.left_out > 0 {
             push(&format!(
-                "… {} lines are left out here; the log has them",
+                "… {} lines left out; see the log",
                 buffer.left_out
             ));
         }
         buffer.tail.iter().for_each(|line| push(line));
         if variant.dropped > 0 {
             push(&format!(
-                "… {} lines came too fast to be shown; the log has them",
+                "… {} lines dropped, because output came faster than it could be shown; see the log",
                 variant.dropped
             ));
         }
@@ -215,13 +237,13 @@ impl<D: Dialect> CiLog<D> {
     }
 }
 
-/// Where the output of a variant is and what became of it: `output of qemuamd64/base (failed in 1m 02s)`.
+/// The title of a section: `output of qemuamd64/base (failed in 1m 02s)`.
 fn title(model: &RunModel, variant: &VariantView) -> String {
     format!(
         "output of {} ({} in {})",
         clean(&variant.key, Colors::Drop),
         model.word(variant),
-        human::duration(model.seconds(variant))
+        numbers::duration(model.seconds(variant))
     )
 }
 
@@ -232,7 +254,7 @@ fn start(model: &RunModel, variant: &VariantView) -> Option<Timestamp> {
         .min()
 }
 
-impl<D: Dialect> Reporter for CiLog<D> {
+impl<D: CiDialect> Reporter for CiLog<D> {
     fn name(&self) -> &'static str {
         self.dialect.name()
     }
@@ -247,7 +269,8 @@ impl<D: Dialect> Reporter for CiLog<D> {
         let lines = self.narrator.tell(&self.model, event);
         let lines = self.render(&lines);
         let marks = self.marks(event);
-        // A warning's mark is drawn as a line by itself; a failure's does not show its evidence.
+        // The annotation of a warning shows its text in the log; that of a failure lacks the last lines of
+        // output, so the state lines stay.
         let is_drawn = matches!(event.kind, EventKind::Warning { .. }) && !marks.is_empty();
         let mut text = String::new();
         if !is_run_end && !is_drawn {
@@ -258,11 +281,11 @@ impl<D: Dialect> Reporter for CiLog<D> {
             .buffers
             .keys()
             .copied()
-            .filter(|&place| self.model.is_over(&self.model.variants[place]))
+            .filter(|&index| self.model.is_over(&self.model.variants[index]))
             .collect();
         over.sort_unstable();
-        for place in over {
-            text.push_str(&self.section(place, event.time));
+        for index in over {
+            text.push_str(&self.section(index, event.time));
         }
         if is_run_end {
             text.push_str(&lines);
@@ -278,12 +301,12 @@ impl<D: Dialect> Reporter for CiLog<D> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        // What is left here belongs to a record that was cut off.
-        let mut places: Vec<usize> = self.buffers.keys().copied().collect();
-        places.sort_unstable();
+        // A record that was cut off leaves variants without an end.
+        let mut unfinished: Vec<usize> = self.buffers.keys().copied().collect();
+        unfinished.sort_unstable();
         let now = self.model.now.unwrap_or_else(|| (self.clock)());
-        for place in places {
-            let text = self.section(place, now);
+        for index in unfinished {
+            let text = self.section(index, now);
             self.write(&text)?;
         }
         self.dialect.finish(&self.model)

@@ -1,32 +1,49 @@
-//! The reporter for GitHub Actions: a group a variant, annotations, and the job summary.
+//! The reporter for GitHub Actions: one group for each variant, annotations, and the job summary.
 //!
-//! Source of the syntax and of what the runner obeys: `ActionCommand.cs` of actions/runner. It takes a line
-//! that starts, after white space, with `::`, and one that holds `##[` anywhere; lines end at `\r` and
-//! `\n`. A child's line is kept from being either, and besides stands between `stop-commands` and a token
-//! that the child cannot know.
+//! Source of the syntax, and of the lines that the runner obeys: `ActionCommand.cs` of actions/runner. A line
+//! is a command if it starts with `::` after white space, or contains `##[`; lines end at `\r` and `\n`. A
+//! child's line is changed so that it is neither. As a second barrier it stands between `stop-commands` and
+//! a token that the child cannot know.
 
 use std::fs::OpenOptions;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::ci_log::{CiLog, Dialect, Section};
-use super::run_model::{NodeView, RunModel};
-use super::sanitize::{Colors, clean, without_colors};
-use super::{Clock, Output, markdown};
+use crate::event::Clock;
+use crate::report::ci_log::{CiDialect, CiFailure, CiLog, CiSection};
+use crate::report::run_model::RunModel;
+use crate::report::sanitize::{Colors, clean, without_colors};
+use crate::report::{CiSystem, ReportWriter, ReporterEntry, markdown};
 
-/// Gives a new token at each call, which nothing that runs can foresee.
+/// Returns a new, unpredictable token at each call.
 pub type Tokens = Box<dyn FnMut() -> String + Send>;
+
+/// The entry of the reporter for GitHub Actions.
+pub(super) const ENTRY: ReporterEntry = ReporterEntry {
+    name: "github",
+    suits: |context| context.ci_log() == Some(CiSystem::GitHub),
+    make: |context| {
+        Ok(Box::new(GitHub::new(
+            Box::new(io::stdout()),
+            Arc::clone(&context.clock),
+            context.stdout_color,
+            context.step_summary.as_deref(),
+            Box::new(random_token),
+        )))
+    },
+};
 
 /// The reporter for GitHub Actions.
 pub type GitHub = CiLog<GitHubDialect>;
 
 impl GitHub {
-    /// Writes to `out`, which the runner reads, and at the end appends the job summary to the file
-    /// `summary` (`$GITHUB_STEP_SUMMARY`). `tokens` is [`random_token`] except in tests.
+    /// Writes to `out`, which the runner reads. At the end, appends the job summary to the file `summary`
+    /// (`$GITHUB_STEP_SUMMARY`). `tokens` is [`random_token`] outside of tests.
     #[must_use]
     pub fn new(
-        out: Output,
+        out: ReportWriter,
         clock: Clock,
         color: bool,
         summary: Option<&Path>,
@@ -41,22 +58,22 @@ impl GitHub {
     }
 }
 
-/// A token of 128 bits. Its source is the operating system's randomness behind [`RandomState`]; a section
-/// is written at once after its child has ended, so there is no time to guess it in.
+/// A token of 128 bits from the operating system's randomness behind [`RandomState`]. A section is written
+/// after its child has ended, in one write, so the child has no chance to guess the token.
 #[must_use]
 pub fn random_token() -> String {
     let part = || RandomState::new().build_hasher().finish();
     format!("isar-{:016x}{:016x}", part(), part())
 }
 
-/// How GitHub wants it.
+/// GitHub's workflow commands.
 pub struct GitHubDialect {
     summary: Option<PathBuf>,
     tokens: Tokens,
     token: String,
 }
 
-impl Dialect for GitHubDialect {
+impl CiDialect for GitHubDialect {
     fn name(&self) -> &'static str {
         "github"
     }
@@ -65,7 +82,7 @@ impl Dialect for GitHubDialect {
         neutral(line)
     }
 
-    fn open(&mut self, section: &Section<'_>) -> String {
+    fn open(&mut self, section: &CiSection<'_>) -> String {
         self.token = (self.tokens)();
         format!(
             "::group::{}\n::stop-commands::{}\n",
@@ -74,13 +91,13 @@ impl Dialect for GitHubDialect {
         )
     }
 
-    fn close(&mut self, _section: &Section<'_>) -> String {
+    fn close(&mut self, _section: &CiSection<'_>) -> String {
         format!("::{}::\n::endgroup::\n", self.token)
     }
 
-    fn failed(&mut self, key: &str, node: &NodeView, why: &str, hint: Option<&str>) -> String {
-        let title = format!("{key}: {} failed", node.step);
-        annotation("error", &title, why, hint)
+    fn failed(&mut self, failure: &CiFailure<'_>) -> String {
+        let title = format!("{}: {} failed", failure.key, failure.verb);
+        annotation("error", &title, failure.why, failure.hint)
     }
 
     fn warned(&mut self, key: Option<&str>, message: &str, hint: Option<&str>) -> String {
@@ -99,7 +116,7 @@ impl Dialect for GitHubDialect {
     }
 }
 
-/// A cleaned line in which the runner sees no command.
+/// A cleaned line, changed so that the runner finds no command in it.
 #[must_use]
 pub fn neutral(line: &str) -> String {
     let bare = without_colors(line);
@@ -107,7 +124,7 @@ pub fn neutral(line: &str) -> String {
     if !opens && !bare.contains("##[") {
         return line.to_owned();
     }
-    // Colours go from such a line: between its characters they could hide what is looked for here.
+    // Such a line loses its colours: between the characters of a command they could hide it from here.
     let safe = bare.replace("##[", "## [");
     if opens {
         safe.replacen("::", ": :", 1)
@@ -137,7 +154,7 @@ fn clean_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A command's message, as the runner reads it back.
+/// Escapes the message of a command.
 #[must_use]
 pub fn escape_data(text: &str) -> String {
     text.replace('%', "%25")
@@ -145,7 +162,7 @@ pub fn escape_data(text: &str) -> String {
         .replace('\n', "%0A")
 }
 
-/// A command's property, as the runner reads it back.
+/// Escapes a property of a command.
 #[must_use]
 pub fn escape_property(text: &str) -> String {
     escape_data(text).replace(':', "%3A").replace(',', "%2C")

@@ -1,30 +1,47 @@
-//! The reporter for GitLab CI: a collapsible section a variant.
+//! The reporter for GitLab CI: one collapsible section for each variant.
 //!
 //! Source of the markers: "Create custom collapsible sections" in GitLab's page on job logs. A marker needs
-//! a carriage return and an erase sequence, which no cleaned line holds; its words are broken up besides,
-//! so that nothing that joins lines later can make one.
+//! a carriage return and an erase sequence, which no cleaned line contains. The marker words in a child's
+//! line are broken up as well, in case a later reader joins lines.
 
-use super::ci_log::{CiLog, Dialect, Section};
-use super::sanitize::without_colors;
-use super::{Clock, Output};
+use std::io;
+use std::sync::Arc;
+
+use crate::event::Clock;
+use crate::report::ci_log::{CiDialect, CiLog, CiSection};
+use crate::report::sanitize::without_colors;
+use crate::report::{CiSystem, ReportWriter, ReporterEntry};
 
 const ERASE: &str = "\u{1b}[0K";
+
+/// The entry of the reporter for GitLab CI.
+pub(super) const ENTRY: ReporterEntry = ReporterEntry {
+    name: "gitlab",
+    suits: |context| context.ci_log() == Some(CiSystem::GitLab),
+    make: |context| {
+        Ok(Box::new(GitLab::new(
+            Box::new(io::stdout()),
+            Arc::clone(&context.clock),
+            context.stdout_color,
+        )))
+    },
+};
 
 /// The reporter for GitLab CI.
 pub type GitLab = CiLog<GitLabDialect>;
 
 impl GitLab {
-    /// Writes to `out`, which the job's log takes.
+    /// Writes to `out`, the job's log.
     #[must_use]
-    pub fn new(out: Output, clock: Clock, color: bool) -> GitLab {
+    pub fn new(out: ReportWriter, clock: Clock, color: bool) -> GitLab {
         CiLog::with_dialect(out, clock, color, GitLabDialect)
     }
 }
 
-/// How GitLab wants it.
+/// GitLab's section markers.
 pub struct GitLabDialect;
 
-impl Dialect for GitLabDialect {
+impl CiDialect for GitLabDialect {
     fn name(&self) -> &'static str {
         "gitlab"
     }
@@ -33,7 +50,7 @@ impl Dialect for GitLabDialect {
         neutral(line)
     }
 
-    fn open(&mut self, section: &Section<'_>) -> String {
+    fn open(&mut self, section: &CiSection<'_>) -> String {
         format!(
             "{ERASE}section_start:{}:{}[collapsed=true]\r{ERASE}{}\n",
             section.start.as_second(),
@@ -42,7 +59,7 @@ impl Dialect for GitLabDialect {
         )
     }
 
-    fn close(&mut self, section: &Section<'_>) -> String {
+    fn close(&mut self, section: &CiSection<'_>) -> String {
         format!(
             "{ERASE}section_end:{}:{}\r{ERASE}\n",
             section.end.as_second(),
@@ -51,7 +68,7 @@ impl Dialect for GitLabDialect {
     }
 }
 
-/// A cleaned line in which GitLab sees no marker.
+/// A cleaned line, changed so that GitLab finds no marker in it.
 #[must_use]
 pub fn neutral(line: &str) -> String {
     let bare = without_colors(line);
@@ -63,8 +80,9 @@ pub fn neutral(line: &str) -> String {
     }
 }
 
-/// Letters, digits, `_`, `.` and `-` are allowed; the place keeps two names apart that become equal so.
-fn name(section: &Section<'_>) -> String {
+/// The section's name. GitLab allows letters, digits, `_`, `.` and `-`; the number keeps names apart that
+/// become equal by the replacement.
+fn name(section: &CiSection<'_>) -> String {
     let key: String = section
         .key
         .chars()
@@ -73,5 +91,5 @@ fn name(section: &Section<'_>) -> String {
             _ => '_',
         })
         .collect();
-    format!("variant_{}_{key}", section.place + 1)
+    format!("variant_{}_{key}", section.index + 1)
 }

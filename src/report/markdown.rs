@@ -1,15 +1,15 @@
-//! The job summary in Markdown, as GitHub shows it under a workflow run. Pure.
+//! The job summary in Markdown, shown by GitHub below a workflow run. Pure.
 
-use super::human;
-use super::run_model::{NodeView, RunModel, VariantView};
-use super::sanitize::{Colors, clean};
-use super::summary::{next_steps, reason, step_time, steps};
+use crate::event::numbers;
+use crate::report::run_model::{NodeView, RunModel, VariantView};
+use crate::report::sanitize::{Colors, clean};
+use crate::report::summary::{next_steps, reason, step_time, steps};
 
-/// GitHub refuses more than 1 MiB for all summaries of a step; others may want to add to it.
+/// The most bytes of a summary. GitHub allows 1 MiB for all summaries of a step; the rest is for others.
 const MOST: usize = 900_000;
-const NOTHING: &str = "–";
+const EMPTY_CELL: &str = "–";
 
-/// The summary of a run: totals, a table of the variants, what failed with its last lines, warnings.
+/// The summary of a run: totals, a table of the variants, failures with their last lines of output, warnings.
 #[must_use]
 pub fn job_summary(model: &RunModel) -> String {
     let mut text = format!("### isar-build-all: {}\n\n", cell(&model.totals()));
@@ -43,7 +43,7 @@ pub fn job_summary(model: &RunModel) -> String {
     text
 }
 
-/// Adds a part whole or not at all, so that no table or fence is left open.
+/// Adds a part if it fits whole, so that no table or fence stays open.
 fn push(text: &mut String, part: &str) {
     if text.len() + part.len() <= MOST {
         text.push_str(part);
@@ -60,7 +60,7 @@ fn head(steps: &[&str]) -> String {
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
-/// A row an artifact; the variant's own columns are filled in the first.
+/// One row for each artifact; the first one also has the columns of the variant.
 fn rows(table: &mut String, model: &RunModel, variant: &VariantView) {
     let steps = steps(model);
     let mut first = vec![
@@ -70,7 +70,7 @@ fn rows(table: &mut String, model: &RunModel, variant: &VariantView) {
     first.extend(
         steps
             .iter()
-            .map(|step| step_time(model, variant, step).unwrap_or_else(|| NOTHING.to_owned())),
+            .map(|step| step_time(model, variant, step).unwrap_or_else(|| EMPTY_CELL.to_owned())),
     );
     let mut own = Some(first);
     let mut row = |cells: [String; 4]| {
@@ -80,7 +80,7 @@ fn rows(table: &mut String, model: &RunModel, variant: &VariantView) {
         all.extend(cells);
         table.push_str(&format!("| {} |\n", all.join(" | ")));
     };
-    let nothing = || NOTHING.to_owned();
+    let nothing = || EMPTY_CELL.to_owned();
     if let Some(reason) = reason(model, variant) {
         row([cell(&reason), nothing(), nothing(), nothing()]);
     } else if variant.artifacts.is_empty() {
@@ -89,7 +89,7 @@ fn rows(table: &mut String, model: &RunModel, variant: &VariantView) {
     for artifact in &variant.artifacts {
         row([
             format!("`{}`", code(&artifact.name)),
-            human::bytes(artifact.bytes),
+            numbers::bytes(artifact.bytes),
             format!("`{}`", code(&artifact.nix32)),
             artifact
                 .store_path
@@ -100,7 +100,7 @@ fn rows(table: &mut String, model: &RunModel, variant: &VariantView) {
 }
 
 fn mark(model: &RunModel, variant: &VariantView) -> &'static str {
-    use super::run_model::Standing;
+    use crate::report::run_model::Standing;
     match model.standing(variant) {
         Standing::Done | Standing::Unchanged => "✅",
         Standing::Failed | Standing::Refused => "❌",
@@ -122,7 +122,7 @@ fn failure(model: &RunModel, variant: &VariantView, node: &NodeView) -> String {
         .map(|line| clean(line, Colors::Drop))
         .collect();
     if lines.is_empty() {
-        text.push_str("It wrote no output.\n");
+        text.push_str("No output.\n");
     } else {
         text.push_str(&fenced(&lines));
     }
@@ -130,7 +130,7 @@ fn failure(model: &RunModel, variant: &VariantView, node: &NodeView) -> String {
     text
 }
 
-/// Lines as a code block, with a fence longer than any that they hold.
+/// Lines as a code block, with a fence longer than any run of backticks in them.
 fn fenced(lines: &[String]) -> String {
     let longest = lines
         .iter()
@@ -142,7 +142,7 @@ fn fenced(lines: &[String]) -> String {
     format!("{fence}text\n{}\n{fence}\n", lines.join("\n"))
 }
 
-/// Text for a cell or a list: no markup of its own, on one line.
+/// Text for a cell or a list item: one line, with its markup escaped.
 fn cell(text: &str) -> String {
     let text = clean(&text.replace('\n', " "), Colors::Drop);
     let mut out = String::with_capacity(text.len());
@@ -151,7 +151,7 @@ fn cell(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            // An address would become a link, a name after an at sign a mention.
+            // `@` would make a mention.
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' | '@' => {
                 out.push('\\');
                 out.push(c);
@@ -162,7 +162,7 @@ fn cell(text: &str) -> String {
     out
 }
 
-/// Text between single backticks in a cell.
+/// Text for a code span in a cell.
 fn code(text: &str) -> String {
     clean(text, Colors::Drop)
         .replace('`', "'")

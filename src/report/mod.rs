@@ -1,17 +1,20 @@
-//! The reporters that draw events, one file a reporter, and the hub that feeds them.
+//! The reporters that draw events, one file each.
 //!
-//! [`hub`] numbers events and hands them on; [`run_model`] is the state of a run folded over them and
-//! [`narrator`] the lines that tell it, both shared by what draws: [`plain`], [`bars`] (whose texts are
-//! in `rows`, drawn on a `pane`), [`github`] and [`gitlab`] (over [`ci_log`]), [`summary`]. [`jsonl`]
-//! writes the record, [`replay`] reads it back through any of them. Knows nothing but events: times come
-//! from a clock and places to write from the caller.
+//! [`REPORTERS`] lists them: a name, the situation that a reporter suits, and its constructor. To add one,
+//! write a file with a [`Reporter`](crate::event::Reporter) and its [`ReporterEntry`], and add a line to
+//! the array.
+//!
+//! Shared by several: [`run_model`] folds events into the state of a run, [`narrator`] words the lines that
+//! tell it, `rows` and `pane` lay out and draw the live display, [`ci_log`] holds what GitHub and GitLab
+//! have in common, [`sanitize`] cleans text from outside. [`replay`] feeds a record through any reporter.
+//! This room knows events alone; the caller describes the terminal and the CI system in a
+//! [`ReportContext`].
 
 pub mod bars;
 pub mod ci_log;
+mod context;
 pub mod github;
 pub mod gitlab;
-pub mod hub;
-pub mod human;
 pub mod jsonl;
 pub mod markdown;
 pub mod narrator;
@@ -26,39 +29,79 @@ pub mod summary;
 pub mod terminal;
 
 use std::io;
+use std::path::{Path, PathBuf};
 
-pub use hub::{Clock, EventSink, Hub, ReporterFailure};
+pub use crate::report::context::{CiSystem, ReportContext};
 
-use crate::model::event::Event;
+use crate::event::Reporter;
 
 /// Where a reporter writes.
-pub type Output = Box<dyn io::Write + Send>;
+pub type ReportWriter = Box<dyn io::Write + Send>;
 
-/// Draws events. One implementation a file.
-pub trait Reporter: Send {
-    /// A short name, for the message when it fails.
-    fn name(&self) -> &'static str;
+/// Every reporter. They finish in this order: the live display leaves standard error before the summary
+/// appears on standard output.
+pub static REPORTERS: &[ReporterEntry] = &[
+    jsonl::RECORD,
+    jsonl::EVENTS,
+    github::ENTRY,
+    gitlab::ENTRY,
+    bars::ENTRY,
+    plain::ENTRY,
+    summary::ENTRY,
+];
 
-    /// Draws one event.
-    ///
-    /// # Errors
-    /// Whatever its output gives; the reporter is then not called again.
-    fn event(&mut self, event: &Event) -> io::Result<()>;
+/// A reporter that a run can choose.
+#[derive(Debug, Clone, Copy)]
+pub struct ReporterEntry {
+    /// Its name, unique among the reporters of a run.
+    pub name: &'static str,
+    /// Whether it draws a run in this situation. Pure.
+    pub suits: fn(&ReportContext) -> bool,
+    /// Opens its outputs.
+    pub make: fn(&ReportContext) -> Result<Box<dyn Reporter>, ReporterError>,
+}
 
-    /// Called now and then between events, for what moves by itself such as elapsed times.
-    ///
-    /// # Errors
-    /// As [`Reporter::event`].
-    fn tick(&mut self) -> io::Result<()> {
-        Ok(())
+/// An output of a reporter that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be written: {source}", .path.display())]
+pub struct ReporterError {
+    /// The file.
+    pub path: PathBuf,
+    /// The system's error.
+    pub source: io::Error,
+}
+
+impl ReporterError {
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> ReporterError {
+        move |source| ReporterError {
+            path: path.to_owned(),
+            source,
+        }
     }
+}
 
-    /// Called once, after every reporter has drawn the last event, in the order in which the reporters
-    /// were given. What is drawn once at the end, or has to leave the terminal first, belongs here.
-    ///
-    /// # Errors
-    /// As [`Reporter::event`].
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The names of the entries that suit a situation, in order. Pure.
+#[must_use]
+pub fn suitable<'a>(
+    entries: &'a [ReporterEntry],
+    context: &ReportContext,
+) -> Vec<&'a ReporterEntry> {
+    entries
+        .iter()
+        .filter(|entry| (entry.suits)(context))
+        .collect()
+}
+
+/// Makes every reporter that suits a situation.
+///
+/// # Errors
+/// When an output of one cannot be opened.
+pub fn make(
+    entries: &[ReporterEntry],
+    context: &ReportContext,
+) -> Result<Vec<Box<dyn Reporter>>, ReporterError> {
+    suitable(entries, context)
+        .into_iter()
+        .map(|entry| (entry.make)(context))
+        .collect()
 }

@@ -1,47 +1,47 @@
-//! The lines that tell a run: which change of state is worth a line, and its words. Shared by every
-//! reporter that writes lines, so that a terminal, a file and a CI log say the same.
+//! The narrator: turns events into lines of text, and decides which events deserve one.
 //!
-//! Knows nothing of where lines go. Every text that came from outside is cleaned here.
+//! Every reporter that writes lines uses it, so a terminal, a file and a CI log show the same words. Text
+//! from outside (output, reasons, names) is cleaned here. Knows nothing of where lines go.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::human;
-use super::paint::{Paint, Tone};
-use super::run_model::{NodeView, Phase, Progress, RunModel, past, seconds_between};
-use super::sanitize::{Colors, clean, fit, pad};
-use crate::model::event::{Event, EventKind, How, Verdict, variant_of};
-use crate::model::outcome::{Outcome, RunOutcome};
+use crate::event::numbers;
+use crate::event::outcome::{Outcome, RunOutcome};
+use crate::event::{ArtifactOrigin, Event, EventKind, GateVerdict, NodeRef};
+use crate::report::paint::{Paint, Tone};
+use crate::report::run_model::{NO_REASON, NodeView, Phase, Progress, RunModel, seconds_between};
+use crate::report::sanitize::{Colors, clean, fit, pad};
 
-/// Seconds after which a build that goes on says how far it is, percent or not.
-const SPARSE: f64 = 30.0;
-/// Seconds of silence after which a running node says that it is still there.
-const SILENCE: f64 = 60.0;
-/// Columns of each of the last lines of a failed node; the log has them whole.
+/// Seconds after which the progress of a build gets a line even within the same tenth.
+const PROGRESS_INTERVAL: f64 = 30.0;
+/// Seconds without a line after which a running node gets one, so that it does not look hung.
+const HEARTBEAT: f64 = 60.0;
+/// The most columns of each line of output quoted for a failed node.
 const EVIDENCE: usize = 400;
 
-/// One line: whom it is about, what it means, what it says.
+/// One line about a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateLine {
-    /// The variant, `machine/id`; none where it is about the run.
+    /// The variant, `machine/id`; none for a line about the whole run.
     pub variant: Option<String>,
-    /// What it means.
+    /// The tone, which decides the colour.
     pub tone: Tone,
     /// Cleaned text.
     pub text: String,
 }
 
 impl StateLine {
-    /// The line as it is written: the variant padded to `key_width`, then the text.
+    /// The line to write: the variant padded to `key_width`, then the text.
     #[must_use]
     pub fn render(&self, key_width: usize, paint: Paint) -> String {
         let text = paint.tone(self.tone, &self.text);
         match &self.variant {
             Some(key) => {
                 let key = clean(key, Colors::Drop);
-                // A name longer than the column is written whole: lines are searched for it.
-                let padded = if super::sanitize::width(&key) > key_width {
+                // A name longer than the column stays whole, so that a search for it finds the line.
+                let padded = if crate::report::sanitize::width(&key) > key_width {
                     key
                 } else {
                     pad(&key, key_width)
@@ -53,35 +53,36 @@ impl StateLine {
     }
 }
 
-/// How much is told.
+/// The amount of detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// Ends, warnings and failures: for a display that shows what runs by itself and is followed by
+    /// Ends, warnings and failures: for a live display, which shows running steps by itself and precedes
     /// the table of artifacts.
     Ends,
-    /// Starts and milestones too.
+    /// Starts and milestones as well.
     Steps,
-    /// Every output line too.
+    /// Passed gates, notes and every line of output as well.
     Everything,
 }
 
-/// Turns events into lines; remembers what it told last of each running node.
+/// Turns events into lines; remembers the last line of each running node.
 #[derive(Debug)]
 pub struct Narrator {
     detail: Detail,
     colors: Colors,
-    told: HashMap<String, Told>,
+    last: HashMap<String, LastNews>,
 }
 
+/// The time and the progress of the last line about a running node.
 #[derive(Debug, Clone, Copy)]
-struct Told {
+struct LastNews {
     at: Timestamp,
     setscene: bool,
     tenth: u32,
 }
 
 impl Narrator {
-    /// A narrator; `paint` says whether colours in a child's lines are kept.
+    /// A narrator that keeps the colours in a child's lines if `paint` has colour.
     #[must_use]
     pub fn new(detail: Detail, paint: Paint) -> Narrator {
         Narrator {
@@ -91,11 +92,11 @@ impl Narrator {
             } else {
                 Colors::Drop
             },
-            told: HashMap::new(),
+            last: HashMap::new(),
         }
     }
 
-    /// The lines for an event that `model` has just taken in.
+    /// The lines for an event that `model` has just folded.
     pub fn tell(&mut self, model: &RunModel, event: &Event) -> Vec<StateLine> {
         let mut lines = Vec::new();
         let steps = self.detail != Detail::Ends;
@@ -108,14 +109,14 @@ impl Narrator {
                 Tone::Quiet,
                 format!(
                     "{}, {}",
-                    human::count(model.variants.len(), "variant"),
-                    human::count(nodes.len(), "step")
+                    numbers::count(model.variants.len(), "variant"),
+                    numbers::count(nodes.len(), "step")
                 ),
             )),
             EventKind::NodeStarted { node, log } => {
-                self.told.insert(node.clone(), Told::now(event.time));
+                self.last.insert(node.clone(), LastNews::now(event.time));
                 if steps {
-                    let mut text = format!("{} started", step_of(node));
+                    let mut text = format!("{} started", verb(model, node));
                     if let Some(log) = log {
                         text.push_str(&format!(", log {log}"));
                     }
@@ -128,14 +129,14 @@ impl Narrator {
             EventKind::Output { node, line, .. } if self.detail == Detail::Everything => {
                 lines.push(self.child(node, line));
             }
-            // Where output is not shown, it is no news that some of it is not.
+            // Without `Everything` no output is shown, so dropped lines are not worth a line.
             EventKind::OutputDropped { node, lines: count }
                 if self.detail == Detail::Everything =>
             {
                 lines.push(about(
                     node,
                     Tone::Quiet,
-                    &format!("{count} output lines were not shown; the log has them"),
+                    &format!("{count} output lines dropped; see the log"),
                 ));
             }
             EventKind::Artifact { .. } if steps => lines.extend(artifact(&event.kind)),
@@ -145,31 +146,27 @@ impl Narrator {
                 verdict,
                 why,
             } => match verdict {
-                Verdict::Refused => {
+                GateVerdict::Refused => {
                     lines.push(about(
                         node,
                         Tone::Bad,
                         &format!("gate {name} refused: {why}"),
                     ));
                 }
-                Verdict::Passed if steps => {
-                    lines.push(about(
-                        node,
-                        Tone::Quiet,
-                        &format!("gate {name} passed: {why}"),
-                    ));
+                GateVerdict::Passed if self.detail == Detail::Everything => {
+                    lines.push(about(node, Tone::Quiet, &format!("{name}: {why}")));
                 }
-                Verdict::Passed => {}
+                GateVerdict::Passed => {}
             },
             EventKind::Skip { node, why, .. } if steps => {
                 lines.push(about(
                     node,
                     Tone::Quiet,
-                    &format!("{} skipped: {why}", step_of(node)),
+                    &format!("{} skipped: {why}", verb(model, node)),
                 ));
             }
             EventKind::NodeFinished { node, .. } => {
-                self.told.remove(node);
+                self.last.remove(node);
                 lines.extend(self.node_end(model, node));
             }
             EventKind::Warning {
@@ -177,15 +174,15 @@ impl Narrator {
                 message,
                 hint,
             } => {
-                let variant = node.as_deref().map(variant_of);
+                let variant = node.as_deref().map(|node| NodeRef::of(node).variant);
                 lines.extend(block(variant, Tone::Warn, "warning: ", message));
                 lines.extend(hint_lines(variant, hint.as_deref()));
             }
             EventKind::Note { node, message } if self.detail == Detail::Everything => {
-                let variant = node.as_deref().map(variant_of);
+                let variant = node.as_deref().map(|node| NodeRef::of(node).variant);
                 lines.extend(block(variant, Tone::Quiet, "note: ", message));
             }
-            // A display with moving lines is followed by the summary, which says it.
+            // After a live display the summary shows the totals.
             EventKind::RunFinished { outcome, .. } if steps => {
                 let (tone, head) = match outcome {
                     RunOutcome::Succeeded => (Tone::Good, ""),
@@ -200,7 +197,7 @@ impl Narrator {
         lines
     }
 
-    /// Lines for nodes that have been silent for a minute, so that a long task does not look hung.
+    /// Lines for the running nodes that had none for a minute, so that a long task does not look hung.
     pub fn heartbeat(&mut self, model: &RunModel, now: Timestamp) -> Vec<StateLine> {
         if self.detail == Detail::Ends {
             return Vec::new();
@@ -210,21 +207,21 @@ impl Narrator {
             let Some(since) = node.running_since() else {
                 continue;
             };
-            let Some(told) = self.told.get_mut(&node.id) else {
+            let Some(last) = self.last.get_mut(&node.id) else {
                 continue;
             };
-            if seconds_between(told.at, now) < SILENCE {
+            if seconds_between(last.at, now) < HEARTBEAT {
                 continue;
             }
-            told.at = now;
-            let elapsed = human::duration(seconds_between(since, now));
+            last.at = now;
+            let elapsed = numbers::duration(seconds_between(since, now));
             let text = match &node.progress {
                 Some(progress) => format!(
-                    "{} goes on after {elapsed}, {}",
-                    node.step,
+                    "still {} after {elapsed}, {}",
+                    node.doing(),
                     task_text(progress)
                 ),
-                None => format!("{} goes on after {elapsed}", node.step),
+                None => format!("still {} after {elapsed}", node.doing()),
             };
             lines.push(about(&node.id, Tone::Quiet, &text));
         }
@@ -235,27 +232,27 @@ impl Narrator {
         let node = model.node(id)?;
         let progress = node.progress.as_ref()?;
         let tenth = progress.percent() / 10;
-        let told = self
-            .told
+        let last = self
+            .last
             .entry(id.to_owned())
-            .or_insert_with(|| Told::now(now));
-        let is_new_count = told.setscene != progress.setscene;
-        let is_further = tenth > told.tenth;
-        let is_late = seconds_between(told.at, now) >= SPARSE;
+            .or_insert_with(|| LastNews::now(now));
+        let is_new_count = last.setscene != progress.setscene;
+        let is_further = tenth > last.tenth;
+        let is_late = seconds_between(last.at, now) >= PROGRESS_INTERVAL;
         if !(is_new_count || is_further || is_late) {
             return None;
         }
-        *told = Told {
+        *last = LastNews {
             at: now,
             setscene: progress.setscene,
             tenth,
         };
         let text = if progress.setscene {
-            format!("{} restores {}", node.step, task_text(progress))
+            format!("{}: {}", node.verb(), task_text(progress))
         } else {
             format!(
                 "{} {} %, {}",
-                node.step,
+                node.verb(),
                 progress.percent(),
                 task_text(progress)
             )
@@ -265,7 +262,7 @@ impl Narrator {
 
     fn child(&self, node: &str, line: &str) -> StateLine {
         StateLine {
-            variant: Some(variant_of(node).to_owned()),
+            variant: Some(NodeRef::of(node).variant.to_owned()),
             tone: Tone::Child,
             text: format!("| {}", clean(line, self.colors)),
         }
@@ -285,8 +282,8 @@ impl Narrator {
             return Vec::new();
         };
         let variant = &model.variants[node.variant];
-        let step = &node.step;
-        let time = human::duration(*seconds);
+        let verb = node.verb();
+        let time = numbers::duration(*seconds);
         let why = why.as_deref();
         match outcome {
             Outcome::Succeeded if model.is_over(variant) => vec![about(
@@ -294,12 +291,12 @@ impl Narrator {
                 Tone::Good,
                 &format!(
                     "{} in {}",
-                    past(step),
-                    human::duration(model.seconds(variant))
+                    node.past(),
+                    numbers::duration(model.seconds(variant))
                 ),
             )],
             Outcome::Succeeded if self.detail == Detail::Ends => Vec::new(),
-            Outcome::Succeeded => vec![about(id, Tone::Normal, &format!("{step} done in {time}"))],
+            Outcome::Succeeded => vec![about(id, Tone::Normal, &format!("{verb} done in {time}"))],
             Outcome::Skipped if model.is_over(variant) => {
                 let text = why.or(node.skipped.as_deref()).unwrap_or("nothing to do");
                 vec![about(
@@ -308,27 +305,27 @@ impl Narrator {
                     &format!("{}: {text}", model.word(variant)),
                 )]
             }
-            // The skip event has said it.
+            // The skip event had a line.
             Outcome::Skipped => Vec::new(),
             Outcome::Failed => {
-                let head = format!("{step} failed after {time}: ");
+                let head = format!("{verb} failed after {time}: ");
                 let mut lines = block(
                     Some(&variant.key),
                     Tone::Bad,
                     &head,
-                    why.unwrap_or("no reason was given"),
+                    why.unwrap_or(NO_REASON),
                 );
                 lines.extend(self.evidence(node));
                 lines.extend(hint_lines(Some(&variant.key), hint.as_deref()));
                 lines
             }
             Outcome::Refused => {
-                let head = format!("{step} refused: ");
+                let head = format!("{verb} refused: ");
                 let mut lines = block(
                     Some(&variant.key),
                     Tone::Bad,
                     &head,
-                    why.unwrap_or("no reason was given"),
+                    why.unwrap_or(NO_REASON),
                 );
                 lines.extend(hint_lines(Some(&variant.key), hint.as_deref()));
                 lines
@@ -337,21 +334,21 @@ impl Narrator {
                 id,
                 Tone::Warn,
                 &match why {
-                    Some(why) => format!("{step} cancelled after {time}: {why}"),
-                    None => format!("{step} cancelled after {time}"),
+                    Some(why) => format!("{verb} cancelled after {time}: {why}"),
+                    None => format!("{verb} cancelled after {time}"),
                 },
             )],
             Outcome::NotRun => not_run(model, node, why).into_iter().collect(),
         }
     }
 
-    /// The last lines of a failed node's output, and where the rest is.
+    /// The last lines of a failed node's output, and the path of its log.
     fn evidence(&self, node: &NodeView) -> Vec<StateLine> {
         let mut lines = Vec::new();
         if !node.tail.is_empty() {
             let count = match node.tail.len() {
-                1 => "the last line of its output:".to_owned(),
-                many => format!("the last {many} lines of its output:"),
+                1 => "last line of its output:".to_owned(),
+                many => format!("last {many} lines of its output:"),
             };
             lines.push(about(&node.id, Tone::Normal, &count));
             lines.extend(
@@ -371,9 +368,9 @@ impl Narrator {
     }
 }
 
-impl Told {
-    fn now(at: Timestamp) -> Told {
-        Told {
+impl LastNews {
+    fn now(at: Timestamp) -> LastNews {
+        LastNews {
             at,
             setscene: false,
             tenth: 0,
@@ -381,7 +378,7 @@ impl Told {
     }
 }
 
-/// That a node will not run is worth a line where nothing of its variant has said why.
+/// The line for a node that will not run; none if an earlier node of the variant had a line that explains it.
 fn not_run(model: &RunModel, node: &NodeView, why: Option<&str>) -> Option<StateLine> {
     let variant = &model.variants[node.variant];
     let is_first = model
@@ -412,13 +409,13 @@ fn artifact(kind: &EventKind) -> Option<StateLine> {
         return None;
     };
     let verb = match how {
-        How::Copied | How::Reflinked | How::InPlace => "captured",
-        How::Added => "registered",
-        How::AlreadyValid => "already registered",
-        How::Made => "made",
-        How::Kept => "kept",
+        ArtifactOrigin::Copied | ArtifactOrigin::Reflinked | ArtifactOrigin::InPlace => "captured",
+        ArtifactOrigin::Added => "registered",
+        ArtifactOrigin::AlreadyValid => "already registered",
+        ArtifactOrigin::Made => "made",
+        ArtifactOrigin::Kept => "kept",
     };
-    let what = format!("{verb} {name}, {}, sha256:{nix32}", human::bytes(*bytes));
+    let what = format!("{verb} {name}, {}, sha256:{nix32}", numbers::bytes(*bytes));
     let text = match store_path {
         Some(path) => format!("{what}, {path}"),
         None => what,
@@ -426,7 +423,7 @@ fn artifact(kind: &EventKind) -> Option<StateLine> {
     Some(about(node, Tone::Normal, &text))
 }
 
-/// `task 212 of 351: isar-image-base:do_rootfs_install`, cleaned by who uses it.
+/// `task 212 of 351: isar-image-base:do_rootfs_install`. Not cleaned.
 fn task_text(progress: &Progress) -> String {
     let kind = if progress.setscene {
         "setscene task"
@@ -439,8 +436,10 @@ fn task_text(progress: &Progress) -> String {
     )
 }
 
-fn step_of(node: &str) -> &str {
-    node.split(':').next().unwrap_or(node)
+fn verb<'a>(model: &'a RunModel, id: &'a str) -> &'a str {
+    model
+        .node(id)
+        .map_or_else(|| NodeRef::of(id).step, NodeView::verb)
 }
 
 fn about_run(tone: Tone, text: String) -> StateLine {
@@ -453,13 +452,13 @@ fn about_run(tone: Tone, text: String) -> StateLine {
 
 fn about(node: &str, tone: Tone, text: &str) -> StateLine {
     StateLine {
-        variant: Some(variant_of(node).to_owned()),
+        variant: Some(NodeRef::of(node).variant.to_owned()),
         tone,
         text: clean(text, Colors::Drop),
     }
 }
 
-/// A text of one or more lines; the head stands before the first.
+/// The lines of a text, with `head` before the first one.
 fn block(variant: Option<&str>, tone: Tone, head: &str, text: &str) -> Vec<StateLine> {
     let mut lines = text.lines();
     let first = format!("{head}{}", lines.next().unwrap_or(""));

@@ -1,23 +1,23 @@
-//! Colour by meaning. Knows nothing of terminals: whether there is colour is said by the caller.
+//! Colours by meaning. The caller decides whether there is colour.
 
-/// What a piece of text means to the one who reads it.
+/// The meaning of a piece of text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Beside the point: prefixes, paths, what did not run.
+    /// Secondary: prefixes, paths, skipped work.
     Quiet,
-    /// Neither good nor bad.
+    /// Neutral.
     Normal,
-    /// Something is done.
+    /// Success.
     Good,
-    /// Something should be known.
+    /// A warning, or a cancelled step.
     Warn,
-    /// Something failed.
+    /// A failure.
     Bad,
-    /// What a child wrote; it has its own colours.
+    /// Output of a child, with its own colours.
     Child,
 }
 
-/// Paints, or does not.
+/// Adds colour to text, or leaves it plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paint {
     /// Whether colour is written.
@@ -28,8 +28,8 @@ impl Paint {
     /// The text in the colour of its tone.
     #[must_use]
     pub fn tone(self, tone: Tone, text: &str) -> String {
-        // The sixteen colours that every terminal's theme makes readable; dim instead of grey, which
-        // some themes draw in the background's colour.
+        // Of the sixteen colours that every theme makes readable. Dim instead of grey, which some themes
+        // draw in the colour of the background.
         let code = match tone {
             Tone::Normal | Tone::Child => return text.to_owned(),
             Tone::Quiet => "2",

@@ -1,11 +1,11 @@
-//! The bottom lines of a terminal, as a terminal that indicatif draws on: a few columns narrower than
-//! the real one, and with lines that end where their text ends.
+//! The pane: the bottom lines of a terminal, presented to indicatif as a terminal of its own.
 //!
-//! indicatif fills each line with blanks to the right edge and lets the terminal wrap there, which makes
-//! one long line of all of them: after a resize it flows anew and old pictures stay behind. Here the
-//! edge is ours, and a line break is written there. What is drawn is collected, so that a picture is one
-//! write and an output that fails is an error of the reporter and no panic of the library. Nothing of the
-//! terminal's state is changed (no hidden cursor, no raw mode), so nothing has to be restored.
+//! indicatif pads each line with blanks to the right edge and lets the terminal wrap there. The terminal then
+//! treats all of them as one long line, which it lays out anew after a resize, and old pictures stay behind.
+//! The pane is a few columns narrower than the terminal and writes a line break at the end of each line's
+//! text. It collects what indicatif draws: a picture is one write, and a failing output is an error of the
+//! reporter instead of a panic in the library. It changes no state of the terminal (no hidden cursor, no raw
+//! mode), so it has nothing to restore.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,35 +13,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressDrawTarget, TermLike};
 use unicode_width::UnicodeWidthChar;
 
-/// Room left at the right end, so that an echoed `^C` does not wrap the last line.
+/// Columns left free at the right edge, so that an echoed `^C` does not wrap the last line.
 const MARGIN: usize = 3;
-/// The narrowest pane: indicatif counts on a character of two columns to fit.
+/// The fewest columns of a pane: indicatif expects that a character of two columns fits.
 const NARROWEST: usize = 2;
 
-/// The pane; clones draw on the same one.
+/// A handle to the pane; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pane(Arc<Mutex<State>>);
+pub(super) struct Pane(Arc<Mutex<PaneState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PaneState {
     /// Columns of the real terminal.
     terminal: usize,
     columns: usize,
     rows: usize,
-    /// What has not been taken yet.
+    /// Drawn text that [`Pane::take`] has not returned yet.
     ink: String,
-    /// Where the cursor is.
+    /// The cursor's row, from 0 at the top of the pane.
     row: usize,
     column: usize,
-    /// Blanks before the cursor that are written only if text follows.
+    /// Blanks before the cursor, written when text follows them.
     blanks: usize,
     /// Columns of text in each row.
     widths: Vec<usize>,
 }
 
 impl Pane {
-    /// Says how large the terminal is (columns, rows). Where its width has changed, what is drawn is
-    /// wiped, and [`Pane::target`] has to be drawn on anew: then this is true.
+    /// Sets the terminal's size (columns, rows). If the width has changed, wipes the picture and returns
+    /// true; the caller then draws on a new [`Pane::target`].
     pub(super) fn resize(&self, (columns, rows): (usize, usize)) -> bool {
         let mut state = self.state();
         let is_other = state.terminal != columns;
@@ -54,18 +54,18 @@ impl Pane {
         is_other
     }
 
-    /// Columns of a line, and lines. One line of the terminal is left to what was written before.
+    /// The pane's columns and rows. One row of the terminal stays for the text above the pane.
     pub(super) fn room(&self) -> (usize, usize) {
         let state = self.state();
         (state.columns, state.rows)
     }
 
-    /// What indicatif draws on. Every draw counts: they come at the pace of the reporter's ticks.
+    /// The draw target for indicatif, without a rate limit: draws come at the pace of the reporter's ticks.
     pub(super) fn target(&self) -> ProgressDrawTarget {
         ProgressDrawTarget::term_like(Box::new(self.clone()))
     }
 
-    /// Writes lines that stay; the pane must be empty, and begins anew below them.
+    /// Writes lines that stay, and starts an empty pane below them. The pane must be empty.
     pub(super) fn leave(&self, lines: &[String]) {
         let mut state = self.state();
         for line in lines {
@@ -75,17 +75,17 @@ impl Pane {
         state.restart();
     }
 
-    /// What is to be written to the terminal.
+    /// Takes the drawn text.
     pub(super) fn take(&self) -> String {
         std::mem::take(&mut self.state().ink)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PaneState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PaneState {
     fn restart(&mut self) {
         self.row = 0;
         self.column = 0;
@@ -93,7 +93,7 @@ impl State {
         self.widths.clear();
     }
 
-    /// Rows are counted at today's width: where the terminal was made narrower, it has wrapped them.
+    /// Clears the picture. Rows are counted at the new width: a narrower terminal has wrapped them.
     fn wipe(&mut self) {
         let columns = self.terminal.max(1);
         let rows: usize = self
@@ -105,8 +105,8 @@ impl State {
         if rows > 0 {
             self.ink.push('\r');
             self.go(rows - 1, 'A');
-            // The first row by itself: where the picture begins at the top, a terminal may take the
-            // clearing of all below for that of the screen, and keep it in its history (tmux does).
+            // The first row is cleared by itself. If the picture starts at the top, some terminals (tmux)
+            // take "clear everything below" for "clear the screen", and save the screen to their history.
             self.ink.push_str("\u{1b}[2K");
             if rows > 1 {
                 self.ink.push_str("\u{1b}[B\u{1b}[J\u{1b}[A");
@@ -205,7 +205,7 @@ impl TermLike for Pane {
                     state.ink.push(c);
                     is_escape = true;
                 }
-                // Colours are all that is drawn, and a letter ends them.
+                // Colours are the only sequences drawn, and end with a letter.
                 c if is_escape => {
                     state.ink.push(c);
                     is_escape = !c.is_ascii_alphabetic();

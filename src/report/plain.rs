@@ -1,15 +1,16 @@
-//! The plain reporter: one line a change of state, prefixed by its variant. For output that is no
-//! terminal, and for terminals where no bars are wanted.
+//! The plain reporter: one line for each change of state, prefixed by its variant. Draws to files and pipes,
+//! and to terminals with `--verbose`.
 
 use std::io;
+use std::sync::Arc;
 
-use super::narrator::{Detail, Narrator, StateLine};
-use super::paint::Paint;
-use super::run_model::RunModel;
-use super::{Clock, Output, Reporter};
-use crate::model::event::Event;
+use crate::event::{Clock, Event, Reporter};
+use crate::report::narrator::{Detail, Narrator, StateLine};
+use crate::report::paint::Paint;
+use crate::report::run_model::RunModel;
+use crate::report::{ReportWriter, ReporterEntry};
 
-/// How the plain reporter writes.
+/// The options of the plain reporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlainOptions {
     /// Whether every output line of a child is written.
@@ -18,9 +19,23 @@ pub struct PlainOptions {
     pub color: bool,
 }
 
+/// The entry of the plain reporter.
+pub(super) const ENTRY: ReporterEntry = ReporterEntry {
+    name: "plain",
+    suits: |context| context.ci_log().is_none() && !context.is_live(),
+    make: |context| {
+        let options = PlainOptions {
+            verbose: context.verbose,
+            color: context.stderr_color,
+        };
+        let clock = Arc::clone(&context.clock);
+        Ok(Box::new(Plain::new(Box::new(io::stderr()), clock, options)))
+    },
+};
+
 /// The plain reporter.
 pub struct Plain {
-    out: Output,
+    out: ReportWriter,
     clock: Clock,
     paint: Paint,
     model: RunModel,
@@ -28,10 +43,10 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// A plain reporter that writes to `out`. The clock is asked only between events, for the line that
-    /// says that a silent build goes on.
+    /// A plain reporter that writes to `out`. The clock serves the line that a silent step gets between
+    /// events; every other line has the time of its event.
     #[must_use]
-    pub fn new(out: Output, clock: Clock, options: PlainOptions) -> Plain {
+    pub fn new(out: ReportWriter, clock: Clock, options: PlainOptions) -> Plain {
         let paint = Paint {
             color: options.color,
         };
@@ -54,7 +69,7 @@ impl Plain {
             return Ok(());
         }
         let width = self.model.key_width();
-        // One write for all lines of an event, so that nothing else comes between them.
+        // One write for all lines of an event, so that no other writer's text comes between them.
         let mut text = String::new();
         for line in lines {
             text.push_str(&line.render(width, self.paint));

@@ -1,33 +1,32 @@
-//! Reads the record of a run and feeds it through reporters: the same picture, later.
+//! Replay: reads the record of a run and feeds it through reporters, which draw the same picture again.
 
 use std::io::BufRead;
 
-use super::Reporter;
-use crate::model::event::{EVENT_VERSION, Event};
+use crate::event::{EVENT_VERSION, Event, Reporter};
 
-/// What a replay read.
+/// The counts of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Replayed {
-    /// Events that were drawn.
+    /// Events drawn.
     pub events: u64,
-    /// Events of kinds that this version does not know; they were passed over.
+    /// Events skipped because this version does not know their kind.
     pub unknown: u64,
-    /// Whether the last line is incomplete, as a kill in the middle of a write leaves it.
+    /// Whether the last line is incomplete, as after a kill in the middle of a write.
     pub cut: bool,
 }
 
-/// Why a record could not be replayed.
+/// A failed replay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Reading it failed.
+    /// The record cannot be read.
     #[error("cannot read the events: {0}")]
     Read(std::io::Error),
-    /// A line is no event.
-    #[error("line {line} is no event: {source}")]
+    /// A line is not an event.
+    #[error("line {line} is not an event: {source}")]
     Line {
-        /// Its number, from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What JSON says.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// A newer version wrote it.
@@ -35,17 +34,17 @@ pub enum ReplayError {
         "line {line} is an event of version {version}; this program reads version {EVENT_VERSION}"
     )]
     Version {
-        /// Its number, from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// The version that it states.
+        /// The version that the event states.
         version: u64,
     },
     /// A reporter failed.
     #[error("reporter `{reporter}` failed: {source}")]
     Reporter {
-        /// Its name.
+        /// The reporter's name.
         reporter: &'static str,
-        /// What it said.
+        /// Its error.
         source: std::io::Error,
     },
 }
@@ -53,7 +52,7 @@ pub enum ReplayError {
 /// Feeds a JSON-lines record through `reporters` and finishes them.
 ///
 /// # Errors
-/// When the record cannot be read, a line of it is no event of this version, or a reporter fails.
+/// When the record cannot be read, a line is not an event of this version, or a reporter fails.
 pub fn replay(
     record: impl BufRead,
     reporters: &mut [Box<dyn Reporter>],
@@ -94,7 +93,7 @@ fn each(
     Ok(())
 }
 
-/// The event of a line; none where its kind is not known here, which a later version may have added.
+/// The event of a line; none if its kind is unknown, as a later version may have added it.
 fn parse(line: usize, text: &[u8]) -> Result<Option<Event>, ReplayError> {
     let fault = |source| ReplayError::Line { line, source };
     let value: serde_json::Value = serde_json::from_slice(text).map_err(fault)?;
@@ -104,7 +103,7 @@ fn parse(line: usize, text: &[u8]) -> Result<Option<Event>, ReplayError> {
     }
     match serde_json::from_value(value) {
         Ok(event) => Ok(Some(event)),
-        // serde names an unknown tag so; a known kind with a wrong field is a fault.
+        // serde's words for an unknown tag. A known kind with a wrong field is an error.
         Err(error) if error.to_string().starts_with("unknown variant") => Ok(None),
         Err(error) => Err(fault(error)),
     }

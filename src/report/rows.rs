@@ -1,33 +1,34 @@
-//! What the live display says: a row a running step and one of totals, as indicatif templates and the
-//! texts in them, fitted to the columns that there are. Draws nothing.
+//! The rows of the live display: one for each running step, and one of totals. A row is an indicatif template
+//! with its texts, fitted to the terminal. Pure.
 
 use jiff::Timestamp;
 
-use super::human;
-use super::paint::{Paint, Tone};
-use super::run_model::{NodeView, Progress, RunModel, Standing, seconds_between};
-use super::sanitize::{Colors, clean, fit, pad, width};
+use crate::event::numbers;
+use crate::report::paint::{Paint, Tone};
+use crate::report::run_model::{NodeView, Progress, RunModel, Standing, seconds_between};
+use crate::report::sanitize::{Colors, clean, fit, pad, width};
 
-/// One row: what a progress bar is given.
+/// One row: the input of a progress bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    /// The node that it is about; empty for the totals.
+    /// The node's id; empty for the totals.
     pub(super) id: String,
-    /// The template. Colours stand in it, for indicatif's own ask standard output whether they may.
+    /// The template, with colours as escape sequences: indicatif's own colours depend on whether standard
+    /// output is a terminal.
     pub(super) template: String,
     /// `{prefix}`.
     pub(super) prefix: String,
     /// `{msg}`.
     pub(super) message: String,
-    /// Tasks that are done.
+    /// Finished tasks.
     pub(super) position: u64,
-    /// Tasks in all.
+    /// All tasks.
     pub(super) length: u64,
     /// `{elapsed}`.
     pub(super) elapsed: String,
 }
 
-/// The rows for room of (columns, rows); the totals are the last.
+/// The rows that fit into (columns, rows). The totals come last.
 pub(super) fn rows(
     model: &RunModel,
     (columns, rows): (usize, usize),
@@ -42,7 +43,7 @@ pub(super) fn rows(
         .iter()
         .filter_map(|node| Some((node.running_since()?, node)))
         .collect();
-    // Oldest first, so that a row keeps its place while others end below it.
+    // Oldest first, so that a row stays where it is while others end below it.
     running.sort_by_key(|(since, _)| *since);
     let room = rows.saturating_sub(1);
     let shown = if running.len() <= room {
@@ -50,7 +51,7 @@ pub(super) fn rows(
     } else {
         room.saturating_sub(1)
     };
-    let layout = Layout::new(model, &running, columns);
+    let layout = RowLayout::new(model, &running, columns);
     let mut drawn: Vec<Row> = running[..shown]
         .iter()
         .map(|(since, node)| layout.row(model, node, seconds_between(*since, now), paint))
@@ -60,22 +61,22 @@ pub(super) fn rows(
     drawn
 }
 
-/// Columns of the parts of a row.
-struct Layout {
+/// The columns of the parts of a row.
+struct RowLayout {
     columns: usize,
     key: usize,
     bar: usize,
     count: usize,
 }
 
-impl Layout {
-    fn new(model: &RunModel, running: &[(Timestamp, &NodeView)], columns: usize) -> Layout {
+impl RowLayout {
+    fn new(model: &RunModel, running: &[(Timestamp, &NodeView)], columns: usize) -> RowLayout {
         let longest = |of: &dyn Fn(&NodeView) -> usize| {
             running.iter().map(|(_, node)| of(node)).max().unwrap_or(0)
         };
         let key = longest(&|node| width(&model.variants[node.variant].key));
         let count = longest(&|node| node.progress.as_ref().map_or(0, |p| count_text(p).len()));
-        Layout {
+        RowLayout {
             columns,
             key: key.min(columns * 2 / 5),
             bar: match columns {
@@ -88,9 +89,9 @@ impl Layout {
     }
 
     fn row(&self, model: &RunModel, node: &NodeView, seconds: f64, paint: Paint) -> Row {
-        let elapsed = human::stopwatch(seconds);
+        let elapsed = numbers::stopwatch(seconds);
         let key = clean(&model.variants[node.variant].key, Colors::Drop);
-        // The right end is the last to be given up.
+        // The elapsed time at the right end is the last part to go.
         let right = elapsed.len() + 1;
         let mut room = self.columns.saturating_sub(self.key + 2 + right);
         let mut template = paint.bold("{prefix}");
@@ -98,7 +99,7 @@ impl Layout {
         let message = match &node.progress {
             Some(progress) => {
                 if self.bar > 0 {
-                    // What is restored from the shared state is no progress of the build itself.
+                    // Restoring from the shared state cache is not progress of the build itself.
                     let tone = match progress.setscene {
                         true => Tone::Quiet,
                         false => Tone::Good,
@@ -114,13 +115,7 @@ impl Layout {
                 }
                 task_text(progress, room)
             }
-            None => match node.step.as_str() {
-                "build" => "starting".to_owned(),
-                "capture" => "capturing".to_owned(),
-                "compress" => "compressing".to_owned(),
-                "register" => "registering".to_owned(),
-                other => other.to_owned(),
-            },
+            None => clean(node.doing(), Colors::Drop),
         };
         template.push_str("{wide_msg} {elapsed}");
         let mut prefix = pad(&key, self.key);
@@ -129,7 +124,7 @@ impl Layout {
             prefix = fit(&key, self.columns);
         }
         let (position, length) = node.progress.as_ref().map_or((0, 1), |progress| {
-            // A task that runs is not done.
+            // The running task is not finished.
             (
                 progress.done.saturating_sub(1).into(),
                 progress.total.max(1).into(),
@@ -147,7 +142,7 @@ impl Layout {
     }
 }
 
-/// The task: with its recipe where there is room, which says less than what is done.
+/// The task, with its recipe if there is room; the task's name is the more important part.
 fn task_text(progress: &Progress, room: usize) -> String {
     let task = clean(&progress.task, Colors::Drop);
     let (verb, task) = match task.strip_suffix("_setscene") {
@@ -166,7 +161,7 @@ fn count_text(progress: &Progress) -> String {
     format!("{}/{}", progress.done, progress.total)
 }
 
-/// The row of totals, below a line that counts the rows for which there is no room.
+/// The row of totals, below a line with the number of hidden rows if there are any.
 fn totals(model: &RunModel, columns: usize, hidden: usize, now: Timestamp, paint: Paint) -> Row {
     let parts: Vec<String> = model
         .tally()
@@ -183,13 +178,13 @@ fn totals(model: &RunModel, columns: usize, hidden: usize, now: Timestamp, paint
         .collect();
     let text = format!(
         "{}: {}",
-        human::count(model.variants.len(), "variant"),
+        numbers::count(model.variants.len(), "variant"),
         parts.join(", ")
     );
     let seconds = model
         .started
         .map_or(0.0, |started| seconds_between(started, now));
-    let elapsed = human::stopwatch(seconds);
+    let elapsed = numbers::stopwatch(seconds);
     let (mut template, room) = match columns.checked_sub(elapsed.len() + 1) {
         Some(room) => ("{wide_msg} {elapsed}".to_owned(), room),
         None => ("{wide_msg}".to_owned(), columns),

@@ -1,18 +1,21 @@
-//! The state of a run, folded over its events. What every reporter that draws a picture shares.
+//! The state of a run, folded over its events; shared by all reporters that draw a picture.
 //!
-//! Pure: the same events give the same state, live or replayed. Takes what it is given: a node that the
-//! plan did not name is added, so the record of a killed run can be drawn as well.
+//! Pure: the same events give the same state, live or replayed. A node that the plan did not name is added,
+//! so that an incomplete record can be drawn as well.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::human;
-use crate::model::event::{Event, EventKind, How, variant_of};
-use crate::model::outcome::{Outcome, RunOutcome};
+use crate::event::numbers;
+use crate::event::outcome::{Outcome, RunOutcome};
+use crate::event::{ArtifactOrigin, Event, EventKind, NodeRef, NodeWords};
 
-/// How many of a node's last output lines are kept, for when it fails.
+/// The number of a node's last output lines that are kept, to be shown if it fails.
 pub const TAIL: usize = 20;
+
+/// The reason of a failure that came without one.
+pub(super) const NO_REASON: &str = "no reason was given";
 
 /// A run so far.
 #[derive(Debug, Clone, Default)]
@@ -21,84 +24,84 @@ pub struct RunModel {
     pub run: String,
     /// The tool's version.
     pub version: String,
-    /// The command line, without the program.
+    /// The command line, without the program's name.
     pub args: Vec<String>,
     /// `nix` or `local`.
     pub store: String,
-    /// When the first event was.
+    /// The time of the first event.
     pub started: Option<Timestamp>,
-    /// When the last event was.
+    /// The time of the last event.
     pub now: Option<Timestamp>,
     /// The nodes, in plan order.
     pub nodes: Vec<NodeView>,
     /// The variants, in plan order.
     pub variants: Vec<VariantView>,
-    /// What was warned of.
+    /// The warnings, in order.
     pub warnings: Vec<WarningView>,
-    /// How the run ended, once it has.
+    /// The end of the run, once it has ended.
     pub end: Option<RunEnd>,
-    node_places: HashMap<String, usize>,
-    variant_places: HashMap<String, usize>,
+    node_indexes: HashMap<String, usize>,
+    variant_indexes: HashMap<String, usize>,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunEnd {
-    /// How.
+    /// Its outcome.
     pub outcome: RunOutcome,
-    /// After how many seconds.
+    /// Its duration in seconds.
     pub seconds: f64,
 }
 
 /// A warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarningView {
-    /// The variant that it is about, where there is one.
+    /// The variant concerned; none for the whole run.
     pub variant: Option<String>,
-    /// What.
+    /// The text.
     pub message: String,
-    /// What to do about it.
+    /// The remedy, if one is known.
     pub hint: Option<String>,
 }
 
-/// Where a node stands.
+/// The phase of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
-    /// It waits for another node or for a lane.
+    /// Waiting for another node or for a lane.
     Waiting,
-    /// It runs.
+    /// Running.
     Running {
-        /// Since when.
+        /// Its start.
         since: Timestamp,
     },
-    /// It has ended.
+    /// Ended.
     Done {
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
-        /// After how many seconds.
+        /// Its duration in seconds.
         seconds: f64,
-        /// The reason, where it did not succeed.
+        /// The reason, if it did not succeed.
         why: Option<String>,
-        /// What to do about it.
+        /// The remedy, if one is known.
         hint: Option<String>,
     },
 }
 
-/// How far a build is.
+/// The progress of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The number of the task that runs.
+    /// The number of the running task, from 1.
     pub done: u32,
-    /// Tasks in all.
+    /// The number of all tasks.
     pub total: u32,
-    /// The task.
+    /// The running task, as `recipe:do_task`.
     pub task: String,
-    /// Whether it restores from the shared state cache.
+    /// Whether the task restores its result from the shared state cache.
     pub setscene: bool,
 }
 
 impl Progress {
-    /// The part that is done, 0 to 100. A task that runs is not done.
+    /// The finished part in percent, 0 to 100. The running task is not finished.
     #[must_use]
     pub fn percent(&self) -> u32 {
         let finished = u64::from(self.done.saturating_sub(1));
@@ -112,26 +115,46 @@ impl Progress {
 pub struct NodeView {
     /// `step:machine/id`.
     pub id: String,
-    /// The step's word, as it stands in the id.
+    /// The step's kind, as it stands in the id.
     pub step: String,
-    /// The variant's place in [`RunModel::variants`].
+    /// The words for the step; none in records without them.
+    pub words: Option<NodeWords>,
+    /// The variant's index in [`RunModel::variants`].
     pub variant: usize,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
-    /// When it started, where it has.
+    /// Its start, once it has started.
     pub started: Option<Timestamp>,
-    /// The file with its whole output.
+    /// The log with its whole output.
     pub log: Option<String>,
-    /// How far it is.
+    /// Its progress, once it has reported any.
     pub progress: Option<Progress>,
-    /// Why it had nothing to do.
+    /// The reason for which it is skipped.
     pub skipped: Option<String>,
-    /// Its last output lines as they came, blank ones left out.
+    /// Its last output lines, not cleaned, without blank ones.
     pub tail: VecDeque<String>,
 }
 
 impl NodeView {
-    /// How it ended, once it has.
+    /// The verb for the step: `build`.
+    #[must_use]
+    pub fn verb(&self) -> &str {
+        self.words.as_ref().map_or(&self.step, |words| &words.verb)
+    }
+
+    /// The participle for a variant that ended with this step: `built`.
+    #[must_use]
+    pub fn past(&self) -> &str {
+        self.words.as_ref().map_or("done", |words| &words.past)
+    }
+
+    /// The participle for a variant while the step runs: `building`.
+    #[must_use]
+    pub fn doing(&self) -> &str {
+        self.words.as_ref().map_or("running", |words| &words.doing)
+    }
+
+    /// Its outcome, once it has ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         match self.phase {
@@ -140,7 +163,7 @@ impl NodeView {
         }
     }
 
-    /// How long it ran, where it ran and has ended.
+    /// Its duration in seconds; none if it never ran, or has not ended.
     #[must_use]
     pub fn seconds(&self) -> Option<f64> {
         match self.phase {
@@ -153,7 +176,7 @@ impl NodeView {
         }
     }
 
-    /// Since when it runs.
+    /// Its start, if it is running.
     #[must_use]
     pub fn running_since(&self) -> Option<Timestamp> {
         match self.phase {
@@ -163,19 +186,19 @@ impl NodeView {
     }
 }
 
-/// An artifact, as the last event about it says.
+/// An artifact, as of the last event about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactView {
     /// The unique name.
     pub name: String,
-    /// Its size.
+    /// Its apparent size in bytes.
     pub bytes: u64,
-    /// Its hash in Nix base32.
+    /// Its SHA-256 in Nix base32, 52 characters.
     pub nix32: String,
     /// The store path, once it is registered.
     pub store_path: Option<String>,
-    /// How it came to where it is.
-    pub how: How,
+    /// The method of its last capture or registration.
+    pub how: ArtifactOrigin,
 }
 
 /// A variant.
@@ -183,43 +206,43 @@ pub struct ArtifactView {
 pub struct VariantView {
     /// `machine/id`.
     pub key: String,
-    /// The places of its nodes in [`RunModel::nodes`].
+    /// The indexes of its nodes in [`RunModel::nodes`].
     pub nodes: Vec<usize>,
-    /// Its artifacts in the order in which they were captured.
+    /// Its artifacts, in the order of their capture.
     pub artifacts: Vec<ArtifactView>,
-    /// Output lines that were dropped.
+    /// The number of dropped output lines.
     pub dropped: u64,
 }
 
-/// Where a variant stands.
+/// The standing of a variant, summed up over its nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
-    /// All its steps are done.
+    /// Every step has succeeded or was skipped.
     Done,
-    /// All its steps had nothing to do.
+    /// Every step was skipped.
     Unchanged,
     /// A step failed.
     Failed,
-    /// A gate did not let it pass.
+    /// A gate refused an artifact.
     Refused,
-    /// It was stopped.
+    /// A step was cancelled.
     Cancelled,
-    /// It never started, and will not.
+    /// A step never started and will not.
     NotRun,
-    /// A step runs, or has run and the next will.
+    /// A step is running, or the next one is about to start.
     Running,
-    /// Nothing of it has started.
+    /// No step has started.
     Waiting,
 }
 
 impl Standing {
-    /// Whether the variant is in no good state.
+    /// Whether a step failed or was refused.
     #[must_use]
     pub fn is_bad(self) -> bool {
         matches!(self, Standing::Failed | Standing::Refused)
     }
 
-    /// Whether nothing more will happen to it.
+    /// Whether no further step will run.
     #[must_use]
     pub fn is_over(self) -> bool {
         !matches!(self, Standing::Running | Standing::Waiting)
@@ -227,7 +250,7 @@ impl Standing {
 }
 
 impl RunModel {
-    /// Takes one event in.
+    /// Folds one event into the state.
     pub fn fold(&mut self, event: &Event) {
         self.started.get_or_insert(event.time);
         self.now = Some(event.time);
@@ -245,12 +268,13 @@ impl RunModel {
                 self.store.clone_from(store);
             }
             EventKind::Plan { nodes } => {
-                for node in nodes {
-                    self.place(&node.id);
+                for planned in nodes {
+                    let node = self.node_mut(&planned.id);
+                    node.words.clone_from(&planned.words);
                 }
             }
             EventKind::NodeReady { node } => {
-                self.place(node);
+                self.node_index(node);
             }
             EventKind::NodeStarted { node, log } => {
                 let node = self.node_mut(node);
@@ -301,7 +325,7 @@ impl RunModel {
                 }
             }
             EventKind::Gate { node, .. } => {
-                self.place(node);
+                self.node_index(node);
             }
             EventKind::Skip { node, why, .. } => self.node_mut(node).skipped = Some(why.clone()),
             EventKind::NodeFinished {
@@ -323,7 +347,9 @@ impl RunModel {
                 message,
                 hint,
             } => self.warnings.push(WarningView {
-                variant: node.as_deref().map(|node| variant_of(node).to_owned()),
+                variant: node
+                    .as_deref()
+                    .map(|node| NodeRef::of(node).variant.to_owned()),
                 message: message.clone(),
                 hint: hint.clone(),
             }),
@@ -340,7 +366,7 @@ impl RunModel {
         }
     }
 
-    /// After the last event nothing waits or runs, whether or not each node's end was said.
+    /// Ends every node that has no end: after the last event nothing waits or runs.
     fn settle(&mut self, now: Timestamp) {
         for node in &mut self.nodes {
             let (outcome, seconds) = match node.phase {
@@ -369,32 +395,34 @@ impl RunModel {
     }
 
     fn node_mut(&mut self, id: &str) -> &mut NodeView {
-        let place = self.place(id);
-        &mut self.nodes[place]
+        let index = self.node_index(id);
+        &mut self.nodes[index]
     }
 
-    fn place(&mut self, id: &str) -> usize {
-        if let Some(&place) = self.node_places.get(id) {
-            return place;
+    /// The index of a node, which is added with its variant if it is new.
+    fn node_index(&mut self, id: &str) -> usize {
+        if let Some(&index) = self.node_indexes.get(id) {
+            return index;
         }
-        let place = self.nodes.len();
-        let key = variant_of(id);
-        let variant = match self.variant_places.get(key) {
+        let NodeRef { step, variant: key } = NodeRef::of(id);
+        let variant = match self.variant_indexes.get(key) {
             Some(&variant) => variant,
             None => {
                 self.variants.push(VariantView {
                     key: key.to_owned(),
                     ..VariantView::default()
                 });
-                self.variant_places
+                self.variant_indexes
                     .insert(key.to_owned(), self.variants.len() - 1);
                 self.variants.len() - 1
             }
         };
-        self.variants[variant].nodes.push(place);
+        let index = self.nodes.len();
+        self.variants[variant].nodes.push(index);
         self.nodes.push(NodeView {
             id: id.to_owned(),
-            step: id.split(':').next().unwrap_or(id).to_owned(),
+            step: step.to_owned(),
+            words: None,
             variant,
             phase: Phase::Waiting,
             started: None,
@@ -403,35 +431,35 @@ impl RunModel {
             skipped: None,
             tail: VecDeque::new(),
         });
-        self.node_places.insert(id.to_owned(), place);
-        place
+        self.node_indexes.insert(id.to_owned(), index);
+        index
     }
 
     /// A node by its id.
     #[must_use]
     pub fn node(&self, id: &str) -> Option<&NodeView> {
-        self.node_places.get(id).map(|&place| &self.nodes[place])
+        self.node_indexes.get(id).map(|&index| &self.nodes[index])
     }
 
-    /// A variant's place in [`RunModel::variants`].
+    /// A variant's index in [`RunModel::variants`].
     #[must_use]
-    pub fn variant_place(&self, key: &str) -> Option<usize> {
-        self.variant_places.get(key).copied()
+    pub fn variant_index(&self, key: &str) -> Option<usize> {
+        self.variant_indexes.get(key).copied()
     }
 
     /// The nodes of a variant, in plan order.
     pub fn nodes_of<'a>(&'a self, variant: &'a VariantView) -> impl Iterator<Item = &'a NodeView> {
-        variant.nodes.iter().map(|&place| &self.nodes[place])
+        variant.nodes.iter().map(|&index| &self.nodes[index])
     }
 
-    /// The node of a variant that failed or was refused.
+    /// The first node of a variant that failed or was refused.
     #[must_use]
     pub fn culprit<'a>(&'a self, variant: &'a VariantView) -> Option<&'a NodeView> {
         self.nodes_of(variant)
             .find(|node| node.outcome().is_some_and(Outcome::is_failure))
     }
 
-    /// Where a variant stands.
+    /// The standing of a variant.
     #[must_use]
     pub fn standing(&self, variant: &VariantView) -> Standing {
         let any = |wanted: &[Outcome]| {
@@ -467,14 +495,11 @@ impl RunModel {
         self.nodes_of(variant).all(|node| node.outcome().is_some())
     }
 
-    /// The word for where a variant stands: `registered`, `failed`, `waiting`.
+    /// The word for the standing of a variant: `registered`, `failed`, `waiting`.
     #[must_use]
-    pub fn word(&self, variant: &VariantView) -> &'static str {
+    pub fn word<'a>(&'a self, variant: &'a VariantView) -> &'a str {
         match self.standing(variant) {
-            Standing::Done => self
-                .nodes_of(variant)
-                .last()
-                .map_or("done", |node| past(&node.step)),
+            Standing::Done => self.nodes_of(variant).last().map_or("done", NodeView::past),
             Standing::Unchanged => "unchanged",
             Standing::Failed => "failed",
             Standing::Refused => "refused",
@@ -485,16 +510,16 @@ impl RunModel {
         }
     }
 
-    /// Seconds that a variant's steps took together.
+    /// The sum of the durations of a variant's steps, in seconds.
     #[must_use]
     pub fn seconds(&self, variant: &VariantView) -> f64 {
         self.nodes_of(variant).filter_map(NodeView::seconds).sum()
     }
 
-    /// The variants by standing and word: `9 registered, 1 failed`.
+    /// The number of variants by standing and word: `9 registered, 1 failed`.
     #[must_use]
-    pub fn tally(&self) -> Vec<(Standing, &'static str, usize)> {
-        let mut tally: BTreeMap<(Standing, &'static str), usize> = BTreeMap::new();
+    pub fn tally(&self) -> Vec<(Standing, &str, usize)> {
+        let mut tally: BTreeMap<(Standing, &str), usize> = BTreeMap::new();
         for variant in &self.variants {
             *tally
                 .entry((self.standing(variant), self.word(variant)))
@@ -506,7 +531,7 @@ impl RunModel {
             .collect()
     }
 
-    /// One line on the whole run: `10 variants: 9 registered, 1 failed in 4m 12s`.
+    /// One line about the whole run: `10 variants: 9 registered, 1 failed in 4m 12s`.
     #[must_use]
     pub fn totals(&self) -> String {
         let parts: Vec<String> = self
@@ -514,23 +539,23 @@ impl RunModel {
             .into_iter()
             .map(|(_, word, count)| format!("{count} {word}"))
             .collect();
-        let mut text = human::count(self.variants.len(), "variant");
+        let mut text = numbers::count(self.variants.len(), "variant");
         if !parts.is_empty() {
             text.push_str(": ");
             text.push_str(&parts.join(", "));
         }
         text.push_str(" in ");
-        text.push_str(&human::duration(self.elapsed()));
+        text.push_str(&numbers::duration(self.elapsed()));
         if !self.warnings.is_empty() {
             text.push_str(&format!(
                 " ({})",
-                human::count(self.warnings.len(), "warning")
+                numbers::count(self.warnings.len(), "warning")
             ));
         }
         text
     }
 
-    /// Seconds from the first event to the end, or to the last event where there was no end.
+    /// Seconds from the first event to the end of the run, or to the last event before that.
     #[must_use]
     pub fn elapsed(&self) -> f64 {
         match (self.end, self.started, self.now) {
@@ -540,12 +565,12 @@ impl RunModel {
         }
     }
 
-    /// Columns that the longest variant name takes, at most 40.
+    /// The columns of the longest variant name, at most 40.
     #[must_use]
     pub fn key_width(&self) -> usize {
         self.variants
             .iter()
-            .map(|variant| super::sanitize::width(&variant.key))
+            .map(|variant| crate::report::sanitize::width(&variant.key))
             .max()
             .unwrap_or(0)
             .min(40)
@@ -556,16 +581,4 @@ impl RunModel {
 #[must_use]
 pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
-}
-
-/// The word for a step that is done.
-#[must_use]
-pub fn past(step: &str) -> &'static str {
-    match step {
-        "build" => "built",
-        "capture" => "captured",
-        "compress" => "compressed",
-        "register" => "registered",
-        _ => "done",
-    }
 }

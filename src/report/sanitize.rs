@@ -1,28 +1,29 @@
-//! What a child wrote, made fit to be drawn: no control sequence but colour, no control character,
-//! no invisible or direction-changing character, no endless line. Also the width of drawn text.
+//! Cleaning of text from outside before it is drawn. Cleaned text has no control sequence except colour, no
+//! control character, no invisible or direction-changing character, and a bounded length. Also the width of
+//! drawn text. Pure.
 //!
-//! Source of the forms of escape sequences: ECMA-48, 5th edition, sections 5.3 to 5.6. Pure.
+//! Source of the forms of escape sequences: ECMA-48, 5th edition, sections 5.3 to 5.6.
 
 use std::str::Chars;
 
 use unicode_width::UnicodeWidthChar;
 
-/// Columns of a line that are drawn; the log file has the whole of it.
+/// The most columns of a drawn line. The log has the whole line.
 const LONGEST: usize = 2000;
 const TAB: usize = 8;
 const RESET: &str = "\u{1b}[0m";
 
-/// What becomes of the colours in a line.
+/// The treatment of colours in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colors {
-    /// SGR sequences stay, and the line ends in a reset where one had an effect.
+    /// Keep SGR sequences, and reset the colour at the end of the line.
     Keep,
-    /// They go.
+    /// Remove them.
     Drop,
 }
 
-/// The line as it may be drawn. Of text overwritten by carriage returns the last that a terminal would
-/// show is left; tabs become spaces; a line of more than 2000 columns is cut and says so.
+/// Cleans a line. Of text overwritten by carriage returns the last visible part stays, tabs become spaces, and
+/// a line of more than 2000 columns is cut, with the number of missing characters at its end.
 #[must_use]
 pub fn clean(line: &str, colors: Colors) -> String {
     let mut out = String::with_capacity(line.len().min(4 * LONGEST));
@@ -71,7 +72,7 @@ pub fn clean(line: &str, colors: Colors) -> String {
     out
 }
 
-/// What a terminal would show of a line with carriage returns: the last part that has anything in it.
+/// The part of a line with carriage returns that a terminal would show: the last one that is not blank.
 fn shown(line: &str) -> &str {
     if !line.contains('\r') {
         return line;
@@ -81,9 +82,9 @@ fn shown(line: &str) -> &str {
         .unwrap_or("")
 }
 
-/// Consumes the control sequence that `first` opens; its parameters where it sets colour.
+/// Consumes the control sequence that `first` opens. Returns its parameters if it sets colours.
 fn sequence<'a>(first: char, rest: &mut Chars<'a>) -> Option<&'a str> {
-    // The 8-bit forms are the 7-bit ones plus 0x40 without the escape.
+    // An 8-bit form is the character after the escape of the 7-bit form, plus 0x40.
     let kind = match first {
         '\u{1b}' => {
             let mut ahead = rest.clone();
@@ -130,7 +131,8 @@ fn control_sequence<'a>(rest: &mut Chars<'a>) -> Option<&'a str> {
     (is_sgr && is_plain && !has_intermediates && parameters.len() <= 64).then_some(parameters)
 }
 
-/// A string that no terminator ends is left visible: hiding the rest of a line would hide its message.
+/// Consumes a control string. One without a terminator stays visible: to hide the rest of the line could hide
+/// its message.
 fn control_string(rest: &mut Chars<'_>) {
     let text = rest.as_str();
     let ends = ["\u{7}", "\u{1b}\\", "\u{9c}"];
@@ -156,7 +158,7 @@ fn skip_one(rest: &mut Chars<'_>, matches: impl Fn(char) -> bool) -> bool {
     found
 }
 
-/// Characters that a reader does not see but that reorder text, or that a comparison ignores.
+/// Invisible characters that reorder text, or that make equal-looking texts differ.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -171,7 +173,7 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// The columns that cleaned text takes.
+/// The columns of cleaned text.
 #[must_use]
 pub fn width(text: &str) -> usize {
     let mut rest = text.chars();
@@ -201,7 +203,7 @@ pub fn without_colors(text: &str) -> String {
     out
 }
 
-/// Cleaned text cut to `columns`, with an ellipsis where something was cut.
+/// Cleaned text cut to `columns`, with an ellipsis if it was cut.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_colour_survives() {
+    fn clean_keeps_no_control_sequence_except_colour() {
         for (line, drawn) in [
             ("plain", "plain"),
             ("\u{1b}[31mred\u{1b}[0m", "\u{1b}[31mred\u{1b}[0m"),
@@ -285,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_cut_and_says_so() {
+    fn clean_cuts_a_long_line_and_counts_the_rest() {
         let drawn = clean(&"x".repeat(5000), Colors::Keep);
         assert!(drawn.ends_with("x … (3000 more characters)"));
         assert_eq!(clean(&"x".repeat(2000), Colors::Keep), "x".repeat(2000));
     }
 
     #[test]
-    fn width_counts_columns_and_fit_keeps_to_them() {
+    fn width_counts_columns_and_fit_respects_them() {
         assert_eq!(width("\u{1b}[31m画像\u{1b}[0m"), 4);
         assert_eq!(fit("画像を作る", 6), "画像…");
         assert_eq!(fit("abc", 3), "abc");
@@ -306,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_but_sgr_is_left(line in "([\\x00-\\x20]|\\x1b|[\\[\\]PX^_;0-9mKHJ]|[\u{80}-\u{9f}]|.){0,60}") {
+        fn clean_leaves_sgr_as_the_only_escape(line in "([\\x00-\\x20]|\\x1b|[\\[\\]PX^_;0-9mKHJ]|[\u{80}-\u{9f}]|.){0,60}") {
             let drawn = clean(&line, Colors::Keep);
             let mut rest = drawn.chars();
             while let Some(c) = rest.next() {

@@ -1,7 +1,7 @@
-//! What is printed when a run has ended: a table of the variants, the totals, and what to do next.
+//! The summary at the end of a run: a table of the variants, the totals, and the next commands to run.
 //!
-//! Where the table does not fit the width, each variant is a block of lines instead. Hashes and store
-//! paths are never cut: they are there to be copied.
+//! If the table does not fit the terminal, each variant is a block of lines instead. Hashes and store paths are
+//! never cut, so that they can be copied.
 
 use std::io;
 
@@ -10,32 +10,49 @@ use comfy_table::{
     TableStyle,
 };
 
-use super::paint::{Paint, Tone};
-use super::run_model::{ArtifactView, NodeView, RunModel, Standing, VariantView};
-use super::sanitize::{Colors, clean, pad, width};
-use super::{Output, Reporter, human};
-use crate::model::event::Event;
-use crate::model::outcome::RunOutcome;
+use crate::event::numbers;
+use crate::event::outcome::RunOutcome;
+use crate::event::{Event, Reporter};
+use crate::report::paint::{Paint, Tone};
+use crate::report::run_model::{
+    ArtifactView, NO_REASON, NodeView, Phase, RunModel, Standing, VariantView,
+};
+use crate::report::sanitize::{Colors, clean, pad, width};
+use crate::report::{ReportContext, ReportWriter, ReporterEntry};
 
-const NOTHING: &str = "–";
+/// The columns of a summary without a terminal.
+const NO_TERMINAL_COLUMNS: usize = 200;
 
-/// Columns set apart by space alone, so that a line copied out of the table holds no frame.
+const EMPTY_CELL: &str = "–";
+
+/// Columns separated by spaces alone, so that a line copied from the table contains no frame.
 const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─'));
 
-/// The summary at the end.
+/// The entry of the summary.
+pub(super) const ENTRY: ReporterEntry = ReporterEntry {
+    name: "summary",
+    suits: ReportContext::stdout_is_free,
+    make: |context| {
+        let columns = context.stdout_columns.unwrap_or(NO_TERMINAL_COLUMNS);
+        let out = Box::new(io::stdout());
+        Ok(Box::new(Summary::new(out, columns, context.stdout_color)))
+    },
+};
+
+/// The summary at the end of a run.
 pub struct Summary {
-    out: Output,
+    out: ReportWriter,
     columns: usize,
     paint: Paint,
     model: RunModel,
 }
 
 impl Summary {
-    /// A summary on `out`, for a terminal of so many columns.
+    /// A summary on `out`, at most `columns` wide where hashes and store paths allow it.
     #[must_use]
-    pub fn new(out: Output, columns: usize, color: bool) -> Summary {
+    pub fn new(out: ReportWriter, columns: usize, color: bool) -> Summary {
         Summary {
             out,
             columns,
@@ -62,7 +79,7 @@ impl Reporter for Summary {
     }
 }
 
-/// The whole summary; empty where there was no variant.
+/// The whole summary; empty for a run without variants.
 #[must_use]
 pub fn render(model: &RunModel, columns: usize, paint: Paint) -> String {
     if model.variants.is_empty() {
@@ -82,11 +99,11 @@ pub fn render(model: &RunModel, columns: usize, paint: Paint) -> String {
         lines.push(String::new());
         lines.extend(next);
     }
-    // The empty line sets it apart from what the run wrote before.
+    // The empty line separates it from the lines of the run.
     format!("\n{}\n", lines.join("\n"))
 }
 
-/// The steps of the plan, each once, in its order.
+/// The kinds of steps in the plan, in its order.
 pub(super) fn steps(model: &RunModel) -> Vec<&str> {
     let mut steps: Vec<&str> = Vec::new();
     for node in &model.nodes {
@@ -97,24 +114,24 @@ pub(super) fn steps(model: &RunModel) -> Vec<&str> {
     steps
 }
 
-/// How long a step of a variant took.
+/// The duration of a variant's step.
 pub(super) fn step_time(model: &RunModel, variant: &VariantView, step: &str) -> Option<String> {
     model
         .nodes_of(variant)
         .find(|node| node.step == step)
         .and_then(NodeView::seconds)
-        .map(human::duration)
+        .map(numbers::duration)
 }
 
-/// Why a variant is not done: the step and its reason, on one line.
+/// The step at which a variant failed and the reason, on one line.
 pub(super) fn reason(model: &RunModel, variant: &VariantView) -> Option<String> {
     let node = model.culprit(variant)?;
-    let super::run_model::Phase::Done { why, .. } = &node.phase else {
+    let Phase::Done { why, .. } = &node.phase else {
         return None;
     };
-    let why = why.as_deref().unwrap_or("no reason was given");
+    let why = why.as_deref().unwrap_or(NO_REASON);
     let first = why.lines().next().unwrap_or("");
-    Some(clean(&format!("{}: {first}", node.step), Colors::Drop))
+    Some(clean(&format!("{}: {first}", node.verb()), Colors::Drop))
 }
 
 fn tone(standing: Standing) -> Tone {
@@ -156,7 +173,7 @@ fn table(model: &RunModel, steps: &[&str], paint: Paint) -> Vec<String> {
         ];
         for step in steps {
             let time = step_time(model, variant, step);
-            let text = time.as_deref().unwrap_or(NOTHING);
+            let text = time.as_deref().unwrap_or(EMPTY_CELL);
             row.push(Cell::new(text).set_alignment(CellAlignment::Right));
         }
         let (sizes, artifacts) = artifact_cells(model, variant, names);
@@ -193,16 +210,16 @@ fn name_width(model: &RunModel) -> usize {
         .unwrap_or(0)
 }
 
-/// The sizes and the artifacts, line beside line.
+/// The cells for sizes and for artifacts, with equal numbers of lines.
 fn artifact_cells(model: &RunModel, variant: &VariantView, names: usize) -> (String, String) {
     let mut sizes = Vec::new();
     let mut lines = Vec::new();
     if let Some(reason) = reason(model, variant) {
-        sizes.push(NOTHING.to_owned());
+        sizes.push(EMPTY_CELL.to_owned());
         lines.push(reason);
     }
     for artifact in &variant.artifacts {
-        sizes.push(human::bytes(artifact.bytes));
+        sizes.push(numbers::bytes(artifact.bytes));
         let name = clean(&artifact.name, Colors::Drop);
         lines.push(format!("{}  {}", pad(&name, names), hash(artifact)));
         if let Some(path) = &artifact.store_path {
@@ -211,13 +228,13 @@ fn artifact_cells(model: &RunModel, variant: &VariantView, names: usize) -> (Str
         }
     }
     if lines.is_empty() {
-        sizes.push(NOTHING.to_owned());
-        lines.push(NOTHING.to_owned());
+        sizes.push(EMPTY_CELL.to_owned());
+        lines.push(EMPTY_CELL.to_owned());
     }
     (sizes.join("\n"), lines.join("\n"))
 }
 
-/// The hash as Nix writes it: algorithm, colon, base32.
+/// The hash in Nix's notation: algorithm, colon, base32.
 fn hash(artifact: &ArtifactView) -> String {
     clean(&format!("sha256:{}", artifact.nix32), Colors::Drop)
 }
@@ -244,8 +261,8 @@ fn blocks(model: &RunModel, columns: usize, paint: Paint) -> Vec<String> {
         let times: Vec<String> = model
             .nodes_of(variant)
             .filter_map(|node| {
-                let time = human::duration(node.seconds()?);
-                Some(format!("{} {time}", node.step))
+                let time = numbers::duration(node.seconds()?);
+                Some(format!("{} {time}", node.verb()))
             })
             .collect();
         if !times.is_empty() {
@@ -253,7 +270,7 @@ fn blocks(model: &RunModel, columns: usize, paint: Paint) -> Vec<String> {
         }
         for artifact in &variant.artifacts {
             let name = clean(&artifact.name, Colors::Drop);
-            let head = format!("  {name}  {}", human::bytes(artifact.bytes));
+            let head = format!("  {name}  {}", numbers::bytes(artifact.bytes));
             let hash = hash(artifact);
             if width(&head) + 2 + width(&hash) <= columns {
                 lines.push(format!("{head}  {hash}"));
@@ -269,7 +286,7 @@ fn blocks(model: &RunModel, columns: usize, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// What to do about what did not succeed: where to look, and the command that tries it again.
+/// The logs of the failures, and the command that retries or resumes the run.
 pub(super) fn next_steps(model: &RunModel) -> Vec<String> {
     let mut lines = Vec::new();
     let mut again = Vec::new();
@@ -284,19 +301,19 @@ pub(super) fn next_steps(model: &RunModel) -> Vec<String> {
         again.push(variant.key.as_str());
     }
     if !again.is_empty() {
-        lines.push(format!("again: {}", command(model, &again)));
+        lines.push(format!("retry: {}", command(model, &again)));
     } else if model.end.is_some_and(|end| {
         matches!(
             end.outcome,
             RunOutcome::Interrupted | RunOutcome::Terminated
         )
     }) {
-        lines.push(format!("go on: {}", command(model, &[])));
+        lines.push(format!("resume: {}", command(model, &[])));
     }
     lines
 }
 
-/// The command line of this run, for `variants` alone where some are given.
+/// The command line of this run, restricted to `variants` if there are any.
 fn command(model: &RunModel, variants: &[&str]) -> String {
     let mut words = vec!["isar-build-all".to_owned()];
     let mut arguments = model.args.iter();
@@ -312,11 +329,35 @@ fn command(model: &RunModel, variants: &[&str]) -> String {
             }
             continue;
         }
-        words.push(human::shell_word(&clean(argument, Colors::Drop)));
+        words.push(shell_word(&clean(argument, Colors::Drop)));
     }
     for variant in variants {
         words.push("--variant".to_owned());
-        words.push(human::shell_word(&clean(variant, Colors::Drop)));
+        words.push(shell_word(&clean(variant, Colors::Drop)));
     }
     words.join(" ")
+}
+
+/// A word quoted for a POSIX shell where it has to be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_word_quotes_what_a_shell_would_split_or_expand() {
+        assert_eq!(shell_word("qemuamd64/base"), "qemuamd64/base");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word("*"), "'*'");
+        assert_eq!(shell_word(""), "''");
+    }
 }

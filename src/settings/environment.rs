@@ -1,13 +1,16 @@
-//! A snapshot of the process environment, and the only code that takes one.
+//! A snapshot of the process environment. No other file reads the environment.
 //!
-//! Everything else is given an [`Environment`], so that a test passes its own and what a program
-//! was started with can be told afterwards. Knows nothing of what the variables mean.
+//! All other code gets an [`Environment`], so that tests can pass their own, and programs get the
+//! same variables that were recorded.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+
+/// The variable with the directory that replaces `/` when `/proc` and `/sys` are read, for tests.
+pub(crate) const SYSTEM_ROOT: &str = "ISAR_BUILD_ALL_SYSTEM_ROOT";
 
 /// Environment variables, the home directory, and the directory of the user's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +21,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process. The directories are those of the XDG base directory specification.
+    /// The environment of this process. The directories are those of the XDG Base Directory
+    /// Specification.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -33,7 +37,8 @@ impl Environment {
         }
     }
 
-    /// One that holds the given variables, with `home` as home and `home/.config` for configuration.
+    /// An environment with the given variables, `home` as the home directory and `home/.config` for
+    /// configuration.
     pub fn new<K, V>(home: &Path, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: Into<OsString>,
@@ -49,7 +54,7 @@ impl Environment {
         }
     }
 
-    /// A variable that is set and not empty: shells and kas-container take empty for unset.
+    /// A variable that is set and not empty. An empty variable counts as unset, as in kas-container.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables
@@ -58,39 +63,39 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// As [`Self::get`], for a variable that is compared with words; not UTF-8 is taken for unset.
+    /// As [`Self::get`], but a value that is not UTF-8 counts as unset, too.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(OsStr::to_str)
     }
 
-    /// Where `proc` and `sys` are read.
+    /// The directory that contains `proc` and `sys`: `/`, except in tests.
     #[must_use]
     pub fn system_root(&self) -> PathBuf {
-        self.get(super::SYSTEM_ROOT)
+        self.get(SYSTEM_ROOT)
             .map_or_else(|| PathBuf::from("/"), PathBuf::from)
     }
 
-    /// All variables, for a program that is started with them.
+    /// All variables, empty ones included, for a program that is started.
     pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.variables
             .iter()
             .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// `PATH`, in which programs are looked up.
+    /// `PATH`.
     #[must_use]
     pub fn path(&self) -> Option<&OsStr> {
         self.get("PATH")
     }
 
-    /// The home directory, where there is one.
+    /// The home directory, if there is one.
     #[must_use]
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
 
-    /// The user's file of settings, whether it exists or not.
+    /// The path of the user's settings file, whether it exists or not.
     #[must_use]
     pub fn user_file(&self) -> Option<PathBuf> {
         self.config_dir

@@ -1,6 +1,4 @@
-//! What can be wrong with a setting, and where.
-//!
-//! Faults of files are drawn as those of the matrix are (`model::faults`).
+//! Faults of settings, in files and in variables.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,16 +7,16 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::model::faults::{Fault as FileFault, Faults};
+use crate::base::fault::{Fault, Faults};
 
-/// The text of a settings file, and the name under which messages show it.
+/// The text of a settings file, and its name in messages.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct SettingsSource {
     name: String,
     text: Arc<str>,
 }
 
-impl Source {
+impl SettingsSource {
     pub(crate) fn new(path: &Path, text: &str) -> Self {
         Self {
             name: path.display().to_string(),
@@ -41,27 +39,31 @@ impl Source {
     }
 }
 
-/// One thing that is wrong with one setting.
+/// One fault of one setting.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub struct SettingsFault {
     /// What is wrong, and why.
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// Whether the file is not TOML at all here: whoever else reads the file says so, too.
+    /// Whether the fault is in the TOML syntax; the matrix reports the same fault of variants.toml.
     pub syntax: bool,
-    place: Place,
+    origin: FaultOrigin,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
-    File { source: Source, span: Range<usize> },
+enum FaultOrigin {
+    File {
+        source: SettingsSource,
+        span: Range<usize>,
+    },
+    /// The name of a variable or option.
     Named(String),
 }
 
-impl Fault {
+impl SettingsFault {
     pub(crate) fn in_file(
-        source: &Source,
+        source: &SettingsSource,
         span: Range<usize>,
         message: String,
         hint: Option<String>,
@@ -70,7 +72,7 @@ impl Fault {
             message,
             hint,
             syntax: false,
-            place: Place::File {
+            origin: FaultOrigin::File {
                 source: source.clone(),
                 span,
             },
@@ -82,46 +84,46 @@ impl Fault {
             message,
             hint,
             syntax: false,
-            place: Place::Named(place.to_owned()),
+            origin: FaultOrigin::Named(place.to_owned()),
         }
     }
 
     /// `file:line:column`, or the name of the variable or option.
     #[must_use]
     pub fn place(&self) -> String {
-        match &self.place {
-            Place::File { source, span } => {
+        match &self.origin {
+            FaultOrigin::File { source, span } => {
                 let (line, column) = source.line_column(span.start);
                 format!("{}:{line}:{column}", source.name)
             }
-            Place::Named(name) => name.clone(),
+            FaultOrigin::Named(name) => name.clone(),
         }
     }
 
-    /// The bytes at fault, where it is a file's.
+    /// The span in the file, for a fault in a file.
     #[must_use]
     pub fn span(&self) -> Option<Range<usize>> {
-        match &self.place {
-            Place::File { span, .. } => Some(span.clone()),
-            Place::Named(_) => None,
+        match &self.origin {
+            FaultOrigin::File { span, .. } => Some(span.clone()),
+            FaultOrigin::Named(_) => None,
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            // Where the file is underlined, the place stands over it.
-            Place::File { .. } => f.write_str(&self.message),
-            Place::Named(name) => write!(f, "{name}: {}", self.message),
+        match &self.origin {
+            // `render` prints the place of a fault in a file above the underlined source.
+            FaultOrigin::File { .. } => f.write_str(&self.message),
+            FaultOrigin::Named(name) => write!(f, "{name}: {}", self.message),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for SettingsFault {}
 
-impl Serialize for Fault {
-    /// `{"place","message","hint"}`; without a hint where there is none.
+impl Serialize for SettingsFault {
+    /// `{"place","message","hint"}`; `hint` is left out if there is none.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(None)?;
         fields.serialize_entry("place", &self.place())?;
@@ -133,22 +135,22 @@ impl Serialize for Fault {
     }
 }
 
-impl Fault {
-    /// The fault as text: its line underlined where it is a file's, and its hint.
+impl SettingsFault {
+    /// The fault as text, with the underlined source for a fault in a file.
     fn render(&self, color: bool) -> String {
-        match &self.place {
-            Place::File { source, span } => {
-                let fault = FileFault::at(span.clone(), &self.message, "");
+        match &self.origin {
+            FaultOrigin::File { source, span } => {
+                let fault = Fault::at(span.clone(), &self.message, "");
                 self.hinted(fault).render(&source.name, &source.text, color)
             }
-            Place::Named(_) => {
-                let fault = FileFault::nowhere(self.to_string());
+            FaultOrigin::Named(_) => {
+                let fault = Fault::nowhere(self.to_string());
                 self.hinted(fault).render("", "", color)
             }
         }
     }
 
-    fn hinted(&self, fault: FileFault) -> Faults {
+    fn hinted(&self, fault: Fault) -> Faults {
         let fault = match &self.hint {
             Some(hint) => fault.hint(hint),
             None => fault,
@@ -157,23 +159,23 @@ impl Fault {
     }
 }
 
-/// All that is wrong with the settings; never empty.
+/// All faults of the settings; never empty.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", summary(.faults.len()))]
 pub struct SettingsError {
-    /// In the order of the layers, within a file in the order of its lines.
-    pub faults: Vec<Fault>,
+    /// The faults, in the order of the layers, and within a file in the order of its lines.
+    pub faults: Vec<SettingsFault>,
 }
 
 fn summary(count: usize) -> String {
     match count {
-        1 => "the settings have a fault".to_owned(),
+        1 => "the settings have 1 fault".to_owned(),
         _ => format!("the settings have {count} faults"),
     }
 }
 
 impl SettingsError {
-    /// Every fault as text, and how many there are.
+    /// Every fault as text, followed by their number.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let each: Vec<String> = self

@@ -1,29 +1,34 @@
-//! Finds the settings in the text of a TOML file, with the spans of keys and values.
-//!
-//! Knows nothing of what a value must be.
+//! The settings in the text of a TOML file, with the spans of their keys and values.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Source};
-use super::table::{self, SETTINGS};
-use crate::model::suggest;
+use crate::base::suggest;
+use crate::settings::fault::{SettingsFault, SettingsSource};
+use crate::settings::table;
+use crate::settings::table::SETTINGS;
 
-/// The settings of one file, as written.
+/// The settings of one file; the values are not checked yet.
 pub(crate) struct SettingsFile<'a> {
-    pub(crate) source: Source,
+    pub(crate) source: SettingsSource,
     values: Vec<(&'static str, Spanned<DeValue<'a>>)>,
 }
 
 impl<'a> SettingsFile<'a> {
-    /// Reads `text`, or the table `table` in it. As much as can be read is, around faults, too.
-    pub(crate) fn read(source: Source, text: &'a str, table: Option<&str>) -> (Self, Vec<Fault>) {
+    /// Reads the settings at the top of `text`, or in its table `table`. After a fault it continues
+    /// with what can be read.
+    pub(crate) fn read(
+        source: SettingsSource,
+        text: &'a str,
+        table: Option<&str>,
+    ) -> (Self, Vec<SettingsFault>) {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let mut faults: Vec<Fault> = errors
+        let mut faults: Vec<SettingsFault> = errors
             .iter()
             .map(|error| {
                 let span = error.span().unwrap_or(0..0);
-                let mut fault = Fault::in_file(&source, span, error.message().to_owned(), None);
+                let mut fault =
+                    SettingsFault::in_file(&source, span, error.message().to_owned(), None);
                 fault.syntax = true;
                 fault
             })
@@ -40,7 +45,7 @@ impl<'a> SettingsFile<'a> {
                         _ => {
                             let message = format!("`{name}` must be a table");
                             let hint = Some(format!("write `[{name}]` on a line of its own"));
-                            faults.push(Fault::in_file(&source, span, message, hint));
+                            faults.push(SettingsFault::in_file(&source, span, message, hint));
                             DeTable::new()
                         }
                     }
@@ -59,7 +64,7 @@ impl<'a> SettingsFile<'a> {
             let span = value.span();
             let DeValue::Table(inner) = value.into_inner() else {
                 let message = format!("`{}` must be a table", key.get_ref());
-                faults.push(Fault::in_file(&source, span, message, None));
+                faults.push(SettingsFault::in_file(&source, span, message, None));
                 continue;
             };
             for (inner_key, value) in inner {
@@ -82,7 +87,7 @@ impl<'a> SettingsFile<'a> {
     }
 }
 
-/// Whether there are settings with this word before a dot.
+/// Whether there are settings `word.…`.
 fn is_table(word: &str) -> bool {
     SETTINGS.iter().any(|setting| {
         setting
@@ -92,13 +97,17 @@ fn is_table(word: &str) -> bool {
     })
 }
 
-fn unknown(source: &Source, key: &Spanned<std::borrow::Cow<'_, str>>, name: &str) -> Fault {
+fn unknown(
+    source: &SettingsSource,
+    key: &Spanned<std::borrow::Cow<'_, str>>,
+    name: &str,
+) -> SettingsFault {
     let known = SETTINGS.iter().map(|setting| setting.key);
     let hint = suggest::nearest(name, known).map_or_else(
         || "`isar-build-all config` lists the settings".to_owned(),
         |near| format!("did you mean `{near}`?"),
     );
-    Fault::in_file(
+    SettingsFault::in_file(
         source,
         key.span(),
         format!("unknown setting `{name}`"),

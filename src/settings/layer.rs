@@ -1,14 +1,12 @@
-//! A value together with the layer that set it, and what it overrode.
-//!
-//! Knows nothing of single settings.
+//! A value with the layer that set it and the values that it overrides.
 
 use serde::Serialize;
 
-/// Which layer set a value.
+/// A layer of settings, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
-    /// Built in.
+    /// The built-in default.
     Default,
     /// `$XDG_CONFIG_HOME/isar-build-all/config.toml`.
     User,
@@ -34,34 +32,34 @@ impl Layer {
     }
 }
 
-/// A value with its layer and place, and the values that it took the place of.
+/// A value with its layer, its place, and the values that it overrides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sourced<T> {
     /// The value.
     pub value: T,
     /// The layer that set it.
     pub layer: Layer,
-    /// The file and line, the variable's name, or the option; none for a default.
+    /// The file and line, the variable, or the option; `None` for a default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// What lower layers set explicitly, the nearest first. Defaults are left out.
+    /// The values that weaker layers set, the nearest first; without the default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Overridden<T>>,
 }
 
-/// A value that was set and does not count, because a layer over it set another.
+/// A value that a stronger layer overrides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overridden<T> {
     /// The value.
     pub value: T,
     /// The layer that set it.
     pub layer: Layer,
-    /// The file and line, or the variable's name.
+    /// The file and line, or the variable.
     pub place: String,
 }
 
 impl<T> Sourced<T> {
-    /// A built-in value.
+    /// A default.
     pub fn default(value: T) -> Self {
         Self {
             value,
@@ -71,7 +69,7 @@ impl<T> Sourced<T> {
         }
     }
 
-    /// Takes a value of the same or a higher layer; the former one is kept as overridden.
+    /// Sets a value of the same or a stronger layer; the former value is kept as overridden.
     pub(crate) fn cover(&mut self, value: T, layer: Layer, place: String) {
         let former = std::mem::replace(&mut self.value, value);
         if let Some(former_place) = self.place.replace(place) {

@@ -1,32 +1,30 @@
-//! Where the directories of a variant are.
-//!
-//! Knows nothing of what is in them, and makes none of them.
+//! The directories of variants: the one place that computes them. Creates none.
 
 use std::path::{Path, PathBuf};
 
-use super::choice::BuildSharing;
-use super::table::Settings;
-use crate::model::arch::Arch;
+use crate::base::arch::Arch;
+use crate::settings::choices::BuildSharing;
+use crate::settings::table::Settings;
 
-/// The directories of a variant's build. All absolute.
+/// The directories of a variant, absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantDirs {
-    /// `KAS_WORK_DIR`: the variant's own.
+    /// `KAS_WORK_DIR`, of this variant only.
     pub work: PathBuf,
-    /// `KAS_BUILD_DIR`: the variant's own, or one that it shares (`build-sharing`).
+    /// `KAS_BUILD_DIR`, of this variant only unless `build-sharing` is set.
     pub build: PathBuf,
-    /// `DL_DIR`: shared by the variants of an architecture.
+    /// `DL_DIR`, shared by the variants of an architecture.
     pub dl: PathBuf,
-    /// `SSTATE_DIR`: shared by all.
+    /// `SSTATE_DIR`, shared by all variants.
     pub sstate: PathBuf,
-    /// `KAS_REPO_REF_DIR`: shared by all.
+    /// `KAS_REPO_REF_DIR`, shared by all variants.
     pub repo_ref: PathBuf,
-    /// Where its captured artifacts go: shared by the variants of a machine.
+    /// The directory of captured artifacts, shared by the variants of a machine.
     pub output: PathBuf,
 }
 
 impl Settings {
-    /// The directories that a run makes and writes to, by the settings that say where they are.
+    /// The directories that a run creates and writes to, with the keys of their settings.
     #[must_use]
     pub fn directories(&self) -> [(&'static str, &Path); 6] {
         [
@@ -42,25 +40,26 @@ impl Settings {
 
 /// The directories of a variant.
 ///
-/// The work directory is not shared: two runs of kas in one meet in git's lock. The build directory is
-/// shared only on request, because one that several variants use makes wrong images unless it is cleaned
-/// in between. No variant and no machine has a name that begins with a dot.
+/// The work directory is never shared: two processes of kas in one directory collide at the lock of
+/// git. The build directory is shared only on request, because a directory that several variants use
+/// yields wrong images unless it is cleaned in between.
 #[must_use]
 pub fn variant_dirs(settings: &Settings, machine: &str, id: &str, arch: Arch) -> VariantDirs {
     let root = &settings.build_root.value;
     VariantDirs {
         work: root.join(machine).join(id).join("work"),
         build: build_dir(root, settings.build_sharing.value, machine, id),
-        dl: settings.dl_dir.value.join(arch.as_str()),
+        dl: download_dir(settings, arch),
         sstate: settings.sstate_dir.value.clone(),
         repo_ref: settings.repo_ref_dir.value.clone(),
-        output: settings.output_dir.value.join(machine),
+        output: output_dir(settings, machine),
     }
 }
 
 /// The build directory of a variant below `build-root`.
 #[must_use]
 pub fn build_dir(root: &Path, sharing: BuildSharing, machine: &str, id: &str) -> PathBuf {
+    // The names of machines and ids cannot start with a dot, so no variant has this directory.
     let shared = ".shared/build";
     let mut dir = root.to_owned();
     match sharing {
@@ -69,4 +68,16 @@ pub fn build_dir(root: &Path, sharing: BuildSharing, machine: &str, id: &str) ->
         BuildSharing::All => dir.push(shared),
     }
     dir
+}
+
+/// The directory of the captured artifacts of a machine.
+#[must_use]
+pub fn output_dir(settings: &Settings, machine: &str) -> PathBuf {
+    settings.output_dir.value.join(machine)
+}
+
+/// The download cache of an architecture.
+#[must_use]
+pub fn download_dir(settings: &Settings, arch: Arch) -> PathBuf {
+    settings.dl_dir.value.join(arch.as_str())
 }

@@ -1,45 +1,41 @@
-//! Settings: one value of each, and where it came from.
+//! Settings: for each, one value and the place that set it.
 //!
-//! Layers, each over the one before: built-in default, the user's file, the `[settings]` table of
-//! variants.toml, the environment, the command line. Knows nothing of what the values are used for.
-//! This is the one room that reads the environment.
+//! The layers, each over the one before: the built-in default, the user's file, `[settings]` of
+//! variants.toml, the environment, the command line. No other room reads the environment.
 //!
-//! A key with a dot, as `wsl.unmount`, is one in a table of its own.
-//!
-//! In the environment a setting is `ISAR_BUILD_ALL_` and its key in capitals, and some are the variables
-//! that other tools know (`DL_DIR`, `NO_COLOR`, …); ours wins over theirs. An empty variable is an unset one. A list
-//! in a variable is split as a shell would: at white space and newlines, with quotes and backslashes;
-//! `ISAR_BUILD_ALL_ENV` holds `NAME=VALUE` words.
+//! A setting is added in [`table`]. Its variable is `ISAR_BUILD_ALL_` and the key in capitals; some
+//! settings have aliases that other tools read too (`DL_DIR`, `NO_COLOR`), which count less. An
+//! empty variable is unset.
 
-mod choice;
+mod choices;
+mod defaults;
 mod environment;
 mod fault;
 mod file;
 mod handbook;
-mod kind;
+mod json_schema;
+mod kinds;
 mod layer;
 mod layout;
 mod resolve;
+mod setting;
 mod surroundings;
 mod table;
-
-pub use choice::{
-    BuildSharing, ColorChoice, EngineChoice, Executor, Gate, Holders, HungBuild, IsarMode, Jobs,
-    StoreChoice, StoreWrite, SyncGuard, Unmount,
-};
-pub use environment::Environment;
-pub use fault::{Fault, SettingsError};
-pub use handbook::markdown;
-pub use kind::Age;
-pub use layer::{Layer, Overridden, Sourced};
-pub use layout::{VariantDirs, build_dir, variant_dirs};
-pub use resolve::{LayerFile, LayerInput, Resolution, unknown_variables};
-pub use surroundings::{Ci, Surroundings, Terminal};
-pub use table::{CommandLine, Entry, OverriddenEntry, SETTINGS, Setting, Settings, json_schema};
-
-/// The variable with the directory below which `proc` and `sys` are read instead of the real ones, for
-/// tests.
-pub(crate) const SYSTEM_ROOT: &str = "ISAR_BUILD_ALL_SYSTEM_ROOT";
-
 #[cfg(test)]
 mod tests;
+
+pub use crate::settings::choices::{
+    BuildSharing, ColorChoice, DriveUsers, EngineChoice, ExecutorChoice, GateChoice, HungBuild,
+    IsarMode, Jobs, StoreChoice, StoreWrite, SyncGuard, UnmountMode,
+};
+pub use crate::settings::environment::Environment;
+pub use crate::settings::fault::{SettingsError, SettingsFault};
+pub use crate::settings::handbook::markdown;
+pub use crate::settings::json_schema::json_schema;
+pub use crate::settings::kinds::Age;
+pub use crate::settings::layer::{Layer, Overridden, Sourced};
+pub use crate::settings::layout::{VariantDirs, build_dir, download_dir, output_dir, variant_dirs};
+pub use crate::settings::resolve::{LayerFile, LayerInput, Resolution, unknown_variables};
+pub use crate::settings::setting::{OverriddenSetting, Setting, SettingEntry};
+pub use crate::settings::surroundings::{Ci, Surroundings, Terminal};
+pub use crate::settings::table::{CommandLine, SETTINGS, Settings};

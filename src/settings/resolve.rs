@@ -1,46 +1,49 @@
-//! Puts the layers over each other.
-//!
-//! Knows nothing of single settings: the table asks it for each.
+//! Resolves the layers: for each setting the strongest layer that sets it wins.
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::fault::{Fault, SettingsError, Source};
-use super::file::SettingsFile;
-use super::kind::{Age, Base, Kind};
-use super::layer::{Layer, Sourced};
-use super::surroundings::Ci;
-use super::table::{self, CommandLine, OTHER_VARIABLES, PREFIX, Reading, SETTINGS, Settings};
-use crate::model::suggest;
+use crate::base::suggest;
+use crate::settings::defaults::DefaultContext;
+use crate::settings::environment::{Environment, SYSTEM_ROOT};
+use crate::settings::fault::{SettingsError, SettingsFault, SettingsSource};
+use crate::settings::file::SettingsFile;
+use crate::settings::kinds::{PathBase, SettingKind};
+use crate::settings::layer::{Layer, Sourced};
+use crate::settings::setting::{PREFIX, Setting, SettingReader, VariableReading};
+use crate::settings::table;
+use crate::settings::table::{CommandLine, SETTINGS, Settings};
 
-/// A settings file that was read.
+/// Variables with the prefix of this tool that are not settings.
+const OTHER_VARIABLES: &[&str] = &["ISAR_BUILD_ALL_LOG", SYSTEM_ROOT];
+
+/// The path and text of a settings file.
 #[derive(Debug, Clone)]
 pub struct LayerFile {
-    /// Its path; absolute, or relative to the working directory.
+    /// The path, absolute or relative to the working directory.
     pub path: PathBuf,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
-/// Everything that the settings are made of.
+/// The input of all layers.
 #[derive(Debug, Clone, Default)]
 pub struct LayerInput {
     /// The directory of variants.toml, absolute.
     pub project_dir: PathBuf,
-    /// The working directory, absolute: what variables and options are relative to.
+    /// The working directory, absolute: the base of relative paths in variables and options.
     pub working_dir: PathBuf,
-    /// The user's file, where there is one ([`Environment::user_file`]).
+    /// The user's file, if it exists ([`Environment::user_file`]).
     pub user: Option<LayerFile>,
-    /// variants.toml, the whole of it; only `[settings]` is looked at.
+    /// The whole variants.toml; only `[settings]` is read.
     pub project: Option<LayerFile>,
     /// The environment.
     pub environment: Environment,
-    /// What the command line sets.
+    /// The command line.
     pub command_line: CommandLine,
 }
 
 impl LayerInput {
-    /// For a project that sets nothing, in an empty environment.
+    /// The input of a project without settings, in an empty environment.
     #[must_use]
     pub fn of(project_dir: &Path) -> LayerInput {
         LayerInput {
@@ -49,41 +52,22 @@ impl LayerInput {
             ..LayerInput::default()
         }
     }
-
-    /// Where downloads and shared state are kept by default. Where there is no home directory, beside
-    /// variants.toml.
-    pub(crate) fn cache_dir(&self) -> PathBuf {
-        self.environment
-            .home()
-            .unwrap_or(&self.project_dir)
-            .join(".cache/yocto")
-    }
-
-    /// How old what nothing pins may be by default: in CI nobody is there who knows that it did not
-    /// change.
-    pub(crate) fn max_age(&self) -> Age {
-        match Ci::detect(&self.environment) {
-            Ci::None => Age::Seconds(24 * 60 * 60),
-            Ci::Github | Ci::Gitlab | Ci::Other => Age::Seconds(0),
-        }
-    }
 }
 
-/// Settings, and what is wrong with those that could not be used.
+/// Settings, and the faults of the values that were ignored.
 #[derive(Debug)]
 pub struct Resolution {
-    /// Every setting; one at fault has the value of the layer below.
+    /// Every setting. A faulty value is ignored, so that the layer below counts.
     pub settings: Settings,
-    /// What is wrong.
-    pub faults: Vec<Fault>,
+    /// The faults.
+    pub faults: Vec<SettingsFault>,
 }
 
 impl Settings {
     /// Resolves all layers.
     ///
     /// # Errors
-    /// Everything that is wrong with any of them, at once: no TOML, unknown keys, wrong types, values
-    /// out of range.
+    /// All faults of all layers: invalid TOML, unknown keys, wrong types, values out of range.
     pub fn resolve(input: &LayerInput) -> Result<Settings, SettingsError> {
         let Resolution { settings, faults } = Settings::resolve_leniently(input);
         if faults.is_empty() {
@@ -93,12 +77,16 @@ impl Settings {
         }
     }
 
-    /// Resolves all layers; what is at fault is passed over. For `config` and `doctor`, which work with
-    /// a broken variants.toml.
+    /// Resolves all layers and ignores faulty values, for `config` and `doctor`, which work with a
+    /// broken variants.toml.
     #[must_use]
     pub fn resolve_leniently(input: &LayerInput) -> Resolution {
         let mut resolver = Resolver::new(input);
-        let settings = Settings::take(input, &mut resolver);
+        let defaults = DefaultContext {
+            project_dir: &input.project_dir,
+            environment: &input.environment,
+        };
+        let settings = Settings::read(&defaults, &input.command_line, &mut resolver);
         let mut faults = resolver.faults;
         faults.sort_by_key(|(layer, fault)| (*layer, fault.span().map(|span| span.start)));
         Resolution {
@@ -107,8 +95,7 @@ impl Settings {
         }
     }
 
-    /// What the user should know of these settings: variables that quietly change what the project's
-    /// file says. A sentence each.
+    /// Warnings about variables that override a value of variants.toml, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -123,7 +110,7 @@ impl Settings {
                 .filter(|overridden| overridden.value != entry.value);
             if let Some(overridden) = project {
                 warnings.push(format!(
-                    "{variable} of the environment sets `{}` to `{}`, over `{}` of {}",
+                    "the variable {variable} sets `{}` to `{}`, overriding `{}` of {}",
                     entry.key, entry.shown, overridden.shown, overridden.place
                 ));
             }
@@ -132,12 +119,12 @@ impl Settings {
     }
 }
 
-/// Variables with our prefix that set nothing: likely misspelt. A sentence each.
+/// Warnings about variables with the prefix of this tool that are not settings, a sentence each.
 #[must_use]
 pub fn unknown_variables(environment: &Environment) -> Vec<String> {
     let known: Vec<String> = SETTINGS
         .iter()
-        .map(table::Setting::variable)
+        .map(Setting::variable)
         .chain(OTHER_VARIABLES.iter().map(|&name| name.to_owned()))
         .collect();
     environment
@@ -148,16 +135,16 @@ pub fn unknown_variables(environment: &Environment) -> Vec<String> {
             let hint = suggest::nearest(name, known.iter().map(String::as_str))
                 .map(|near| format!("; did you mean `{near}`?"))
                 .unwrap_or_default();
-            format!("the variable `{name}` sets nothing{hint}")
+            format!("the variable `{name}` is not a setting{hint}")
         })
         .collect()
 }
 
-/// Takes one setting after the other from the layers, and collects the faults.
-pub(crate) struct Resolver<'a> {
+/// Reads settings from the layers, and collects the faults.
+struct Resolver<'a> {
     input: &'a LayerInput,
     files: Vec<(Layer, SettingsFile<'a>, &'a Path)>,
-    faults: Vec<(Layer, Fault)>,
+    faults: Vec<(Layer, SettingsFault)>,
 }
 
 impl<'a> Resolver<'a> {
@@ -167,17 +154,17 @@ impl<'a> Resolver<'a> {
             files: Vec::new(),
             faults: Vec::new(),
         };
-        resolver.read(Layer::User, input.user.as_ref(), None);
-        resolver.read(Layer::Project, input.project.as_ref(), Some("settings"));
+        resolver.add_file(Layer::User, input.user.as_ref(), None);
+        resolver.add_file(Layer::Project, input.project.as_ref(), Some("settings"));
         resolver
     }
 
-    fn read(&mut self, layer: Layer, file: Option<&'a LayerFile>, table: Option<&str>) {
+    fn add_file(&mut self, layer: Layer, file: Option<&'a LayerFile>, table: Option<&str>) {
         let Some(LayerFile { path, text }) = file else {
             return;
         };
         let shown = path.strip_prefix(&self.input.working_dir).unwrap_or(path);
-        let (settings, faults) = SettingsFile::read(Source::new(shown, text), text, table);
+        let (settings, faults) = SettingsFile::read(SettingsSource::new(shown, text), text, table);
         self.faults
             .extend(faults.into_iter().map(|fault| (layer, fault)));
         let dir = match layer {
@@ -187,8 +174,28 @@ impl<'a> Resolver<'a> {
         self.files.push((layer, settings, dir));
     }
 
-    /// One setting, from all layers.
-    pub(crate) fn take<K: Kind>(
+    fn variable<K: SettingKind>(
+        &self,
+        name: &str,
+        reading: VariableReading,
+    ) -> Option<Result<K::Value, SettingsFault>> {
+        let value = self.input.environment.get(name)?;
+        let text = match reading {
+            VariableReading::Value => value.to_str(),
+            VariableReading::Presence(means) => Some(means),
+            VariableReading::Switch(_) if value == "0" => return None,
+            VariableReading::Switch(means) => Some(means),
+        };
+        Some(match text {
+            None => Err(SettingsFault::at(name, "is not UTF-8".to_owned(), None)),
+            Some(text) => K::from_text(text)
+                .map_err(|fault| SettingsFault::at(name, fault.message, fault.hint)),
+        })
+    }
+}
+
+impl SettingReader for Resolver<'_> {
+    fn read<K: SettingKind>(
         &mut self,
         key: &'static str,
         option: Option<K::Value>,
@@ -200,33 +207,33 @@ impl<'a> Resolver<'a> {
         for (layer, file, dir) in &self.files {
             let Some(value) = file.get(key) else { continue };
             match K::from_toml(value) {
-                Ok(taken) => {
+                Ok(value_read) => {
                     let place = file.source.line_place(value.span().start);
-                    sourced.cover(K::anchor(taken, Base { dir, home }), *layer, place);
+                    sourced.cover(K::anchor(value_read, PathBase { dir, home }), *layer, place);
                 }
-                // The parser puts something empty where it could not read a value, and has said so.
+                // After a syntax error, which is reported, the parser inserts an empty value.
                 Err(_) if value.span().is_empty() => {}
-                Err(wrongs) => self.faults.extend(wrongs.into_iter().map(|wrong| {
-                    let span = wrong.span.unwrap_or_else(|| value.span());
-                    let message = format!("`{key}`: {}", wrong.message);
-                    let fault = Fault::in_file(&file.source, span, message, wrong.hint);
+                Err(faults) => self.faults.extend(faults.into_iter().map(|fault| {
+                    let span = fault.span.unwrap_or_else(|| value.span());
+                    let message = format!("`{key}`: {}", fault.message);
+                    let fault = SettingsFault::in_file(&file.source, span, message, fault.hint);
                     (*layer, fault)
                 })),
             }
         }
-        let base = Base {
+        let base = PathBase {
             dir: &input.working_dir,
             home,
         };
         let Some(setting) = table::find(key) else {
             return sourced;
         };
-        let own = (setting.variable(), Reading::Value);
+        let own = (setting.variable(), VariableReading::Value);
         let aliases = setting
             .aliases
             .iter()
             .map(|alias| (alias.name.to_owned(), alias.reading));
-        // The weakest first, because each covers the one before.
+        // The weakest first, because each value covers the one before.
         for (name, reading) in aliases.rev().chain(std::iter::once(own)) {
             match self.variable::<K>(&name, reading) {
                 None => {}
@@ -241,22 +248,5 @@ impl<'a> Resolver<'a> {
             sourced.cover(K::anchor(value, base), Layer::CommandLine, place);
         }
         sourced
-    }
-
-    fn variable<K: Kind>(&self, name: &str, reading: Reading) -> Option<Result<K::Value, Fault>> {
-        let value = self.input.environment.get(name)?;
-        let text = match reading {
-            Reading::Value => value.to_str(),
-            Reading::Presence(means) => Some(means),
-            Reading::Switch(_) if value == "0" => return None,
-            Reading::Switch(means) => Some(means),
-        };
-        let taken = match text {
-            None => Err(Fault::at(name, "is not UTF-8".to_owned(), None)),
-            Some(text) => {
-                K::from_text(text).map_err(|wrong| Fault::at(name, wrong.message, wrong.hint))
-            }
-        };
-        Some(taken)
     }
 }

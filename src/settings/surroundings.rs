@@ -1,28 +1,27 @@
-//! What can be told of where we run without reading any file: CI service, terminals, mirrors.
-//!
-//! Knows nothing of settings; a broken settings file does not touch it.
+//! The surroundings of the process, as far as the environment shows them: CI service, terminals,
+//! mirrors. Independent of settings, so a broken settings file does not matter.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use super::environment::Environment;
+use crate::settings::environment::Environment;
 
-/// The CI service that runs us.
+/// The CI service that runs the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ci {
-    /// GitHub Actions, or a service that behaves like it (`GITHUB_ACTIONS`).
+    /// GitHub Actions, or a compatible service (`GITHUB_ACTIONS`).
     Github,
     /// GitLab CI (`GITLAB_CI`).
     Gitlab,
-    /// Another one (`CI`).
+    /// Another service (`CI`).
     Other,
-    /// None: someone's own machine.
+    /// No CI.
     None,
 }
 
 impl Ci {
-    /// By the variables that the services set. `false` and `0` count as unset.
+    /// Detects the service by the variables that it sets. `false` and `0` count as unset.
     #[must_use]
     pub fn detect(environment: &Environment) -> Self {
         let is_set = |name: &str| {
@@ -42,19 +41,19 @@ impl Ci {
     }
 }
 
-/// The terminals that we are connected to.
+/// Which standard streams are terminals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terminal {
-    /// Standard output is one.
+    /// Standard output is a terminal.
     pub stdout: bool,
-    /// Standard error is one.
+    /// Standard error is a terminal.
     pub stderr: bool,
-    /// The width of standard error's, in columns.
+    /// The width of the terminal of standard error, in columns.
     pub columns: Option<u16>,
 }
 
 impl Terminal {
-    /// Those of this process.
+    /// The streams of this process.
     #[must_use]
     pub fn capture() -> Self {
         let stderr = std::io::stderr();
@@ -69,25 +68,26 @@ impl Terminal {
     }
 }
 
-/// Where we run.
+/// The surroundings of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
     /// The CI service.
     pub ci: Ci,
-    /// The file that GitHub shows as the job's summary (`GITHUB_STEP_SUMMARY`).
+    /// The file that GitHub shows as the summary of the job (`GITHUB_STEP_SUMMARY`).
     pub step_summary: Option<PathBuf>,
     /// The terminals.
     pub terminal: Terminal,
-    /// Whether the terminal knows colours: `TERM` is set and not `dumb`.
+    /// Whether the terminal supports colours: `TERM` is set and not `dumb`.
     pub terminal_knows_colors: bool,
-    /// `KAS_PREMIRRORS` is set, so repositories may come from elsewhere than the kas files say.
+    /// Whether `KAS_PREMIRRORS` is set: repositories may come from another place than the kas files
+    /// name.
     pub premirrors: bool,
-    /// `WSL_DISTRO_NAME`: the WSL distribution that we run in.
+    /// The WSL distribution (`WSL_DISTRO_NAME`).
     pub wsl_distro: Option<String>,
 }
 
 impl Surroundings {
-    /// Reads them off a snapshot.
+    /// The surroundings that a snapshot of the environment shows.
     #[must_use]
     pub fn of(environment: &Environment, terminal: Terminal) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Surroundings {
         }
     }
 
-    /// Those of this process.
+    /// The surroundings of this process.
     #[must_use]
     pub fn capture(environment: &Environment) -> Self {
         Self::of(environment, Terminal::capture())

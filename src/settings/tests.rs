@@ -1,8 +1,8 @@
-//! The layers over each other, and every message of the room.
+//! Tests of the layers, and of every message of this room.
 
 use std::path::Path;
 
-use super::*;
+use crate::settings::*;
 
 const HOME: &str = "/home/user";
 
@@ -27,7 +27,7 @@ fn resolve(user: &str, project: &str, variables: &[(&str, &str)]) -> Settings {
     Settings::resolve(&input(user, project, variables)).unwrap()
 }
 
-/// Every fault as it is drawn, without colours.
+/// Every fault as text, without colours.
 fn faults(user: &str, project: &str, variables: &[(&str, &str)]) -> String {
     let error = Settings::resolve(&input(user, project, variables)).unwrap_err();
     draw(error)
@@ -38,7 +38,7 @@ fn draw(error: SettingsError) -> String {
 }
 
 #[test]
-fn defaults_are_those_of_the_layout() {
+fn defaults_match_the_contract() {
     let entries = resolve("", "", &[]).entries();
     let shown: Vec<String> = entries
         .iter()
@@ -56,7 +56,7 @@ fn defaults_are_those_of_the_layout() {
 fn each_layer_covers_the_one_below_and_all_are_kept() {
     let mut input = input(
         "jobs = 2\n",
-        "# ours\n[settings]\njobs = 3\n",
+        "# comment\n[settings]\njobs = 3\n",
         &[("ISAR_BUILD_ALL_JOBS", "4")],
     );
     input.command_line.jobs = Some(Jobs::Fixed(5));
@@ -106,13 +106,13 @@ fn relative_paths_are_those_of_the_file_or_the_working_directory() {
 }
 
 #[test]
-fn what_lies_in_the_state_directory_moves_with_it() {
+fn build_directories_move_with_the_state_directory() {
     let settings = resolve("", "[settings]\nstate-dir = '/fast'\n", &[]);
     let dirs = variant_dirs(
         &settings,
         "qemuamd64",
         "base",
-        crate::model::arch::Arch::Amd64,
+        crate::base::arch::Arch::Amd64,
     );
     assert_eq!(dirs.work, Path::new("/fast/build/qemuamd64/base/work"));
     assert_eq!(dirs.build, Path::new("/fast/build/qemuamd64/base/build"));
@@ -126,7 +126,7 @@ fn what_lies_in_the_state_directory_moves_with_it() {
 }
 
 #[test]
-fn our_variable_wins_over_the_common_one_and_empty_is_unset() {
+fn own_variables_win_over_aliases_and_empty_ones_are_unset() {
     let settings = resolve(
         "",
         "",
@@ -198,7 +198,7 @@ fn numbers_are_read_as_toml_writes_them() {
 }
 
 #[test]
-fn every_fault_of_both_files_and_the_environment_is_said_at_once() {
+fn all_faults_of_files_and_environment_are_reported_at_once() {
     let user = "job = 2\nstore = \"nxi\"\n";
     let project = "\
 [axes]
@@ -227,12 +227,12 @@ somethingelse = 1
 }
 
 #[test]
-fn a_single_fault_is_counted_as_one() {
+fn one_fault_is_singular() {
     insta::assert_snapshot!(faults("", "[settings]\njobs = -1\n", &[]));
 }
 
 #[test]
-fn a_key_with_a_dot_is_one_in_a_table_and_what_is_wrong_there_is_said() {
+fn a_key_with_a_dot_is_a_key_of_a_table() {
     for project in [
         "[settings]\nwsl.sync-guard = \"seccomp\"\nwsl.holders-timeout = 5",
         "[settings.wsl]\nsync-guard = \"seccomp\"\nholders-timeout = 5",
@@ -251,12 +251,12 @@ fn a_key_with_a_dot_is_one_in_a_table_and_what_is_wrong_there_is_said() {
 }
 
 #[test]
-fn settings_that_are_no_table_are_said() {
+fn settings_must_be_a_table() {
     insta::assert_snapshot!(faults("", "settings = 3\n", &[]));
 }
 
 #[test]
-fn a_variable_that_is_not_utf8_is_said() {
+fn a_variable_must_be_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let value = std::ffi::OsStr::from_bytes(b"/\xff");
     let mut input = input("", "", &[]);
@@ -265,26 +265,26 @@ fn a_variable_that_is_not_utf8_is_said() {
 }
 
 #[test]
-fn what_can_be_read_around_broken_toml_is() {
+fn settings_around_a_syntax_error_are_read() {
     let text = "[settings]\njobs = 3\nstore = = 'local'\nexecutor = 'kas'\n";
     let Resolution { settings, faults } = Settings::resolve_leniently(&input("", text, &[]));
     assert_eq!(settings.jobs.value, Jobs::Fixed(3));
-    assert_eq!(settings.executor.value, Executor::Kas);
+    assert_eq!(settings.executor.value, ExecutorChoice::Kas);
     assert!(faults.iter().any(|fault| fault.syntax));
     insta::assert_snapshot!(draw(SettingsError { faults }));
 }
 
 #[test]
-fn a_fault_says_its_line_and_column_in_characters() {
+fn the_place_of_a_fault_counts_columns_in_characters() {
     let text = "# ü\n[settings]\nenv = { ÜBER = 'x' }\n";
     let faults = Settings::resolve_leniently(&input("", text, &[])).faults;
-    let places: Vec<String> = faults.iter().map(Fault::place).collect();
-    // `ÜBER` is no bare key of TOML, so the fault is the parser's.
+    let places: Vec<String> = faults.iter().map(SettingsFault::place).collect();
+    // `ÜBER` is not a bare key of TOML, so the parser reports the fault.
     assert_eq!(places[0], "product/variants.toml:3:9");
 }
 
 #[test]
-fn a_variable_over_the_projects_value_is_warned_of() {
+fn a_variable_that_overrides_the_project_causes_a_warning() {
     let project = "[settings]\ndl-dir = '/big/dl'\nsstate-dir = '/big/sstate'\njobs = 4\n";
     let mut input = input(
         "",
@@ -295,14 +295,14 @@ fn a_variable_over_the_projects_value_is_warned_of() {
             ("ISAR_BUILD_ALL_JOBS", "2"),
         ],
     );
-    // Equal values are no surprise, and an option is what the user just said.
+    // Equal values and options of the command line cause no warning.
     input.command_line.jobs = Some(Jobs::Fixed(1));
     let settings = Settings::resolve(&input).unwrap();
     insta::assert_snapshot!(settings.warnings().join("\n"));
 }
 
 #[test]
-fn misspelt_variables_are_named() {
+fn unknown_variables_cause_warnings() {
     let environment = Environment::new(
         Path::new(HOME),
         [
@@ -315,7 +315,7 @@ fn misspelt_variables_are_named() {
 }
 
 #[test]
-fn surroundings_are_told_from_variables() {
+fn surroundings_follow_from_variables() {
     let of = |variables: &[(&str, &str)]| {
         let environment = Environment::new(Path::new(HOME), variables.iter().copied());
         Surroundings::of(&environment, Terminal::default())

@@ -1,12 +1,14 @@
-//! The journal: what a run is about to do, on the disk before it is done, so that the next start can
-//! finish it or take it back. Knows nothing of how either is done.
+//! The journal: intentions of a run, on the disk before the run acts on them, so that the next start can finish or
+//! undo them ([`crate::recovery`] does).
 //!
-//! JSON lines, appended. An entry that something irreversible follows is synced first
-//! ([`Journal::intend`]); one that only says that it is done need not be ([`Journal::note`]), because
-//! to recover twice does no harm. A run writes and rewrites it under the run lock alone. A line that was
-//! torn, by a death or by a full disk, counts for nothing: what it announces was not done.
+//! JSON lines, appended under the run lock. An entry before something irreversible is synced ([`Journal::intend`]);
+//! an entry that something is done need not be ([`Journal::note`]), because recovering twice is harmless. A torn
+//! line, left by a death or a full disk, is ignored: what it announces was not done. Every method blocks; async code
+//! uses a [`JournalHandle`](crate::state::handle::JournalHandle).
 
 mod entry;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 
 use std::fs::{self, File, OpenOptions};
@@ -17,40 +19,47 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
-pub use entry::{Entry, IntendedArtifact, IntendedVariant, Registration, StorePlace};
-pub use unfinished::{OpenBuild, Unfinished, unfinished};
+pub use crate::state::journal::entry::{
+    Entry, IntendedArtifact, IntendedVariant, Registration, StorePlace,
+};
+pub use crate::state::journal::unfinished::{OpenBuild, OpenStep, Unfinished, unfinished};
 
-use crate::files::{PathError, parent, remove, replace, sync_dir};
+use crate::exec::BlockingError;
+use crate::fs::{PathError, parent, remove, replace, sync_dir};
 
-/// Why the journal was not read or written.
+/// Why the journal cannot be read or written.
 #[derive(Debug, Error)]
 pub enum JournalError {
-    /// A line in it is no entry.
-    #[error("{}: line {line} is not understood: {source}", path.display())]
+    /// A line is not an entry.
+    #[error("{}: line {line} is not a journal entry: {source}", path.display())]
     Line {
         /// The journal.
         path: PathBuf,
-        /// Which, counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// Why.
+        /// The error in it.
         source: serde_json::Error,
     },
-    /// The system's answer.
+    /// An error of the file system.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A call through a [`JournalHandle`](crate::state::handle::JournalHandle) has no result.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl JournalError {
-    /// What to do about it, where we know.
+    /// A remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             JournalError::Line { path, .. } => Some(format!(
-                "use the version that wrote it; or move it away, and what killed runs left stays: \
+                "use the version that wrote it; or move it away, which leaves the remains of killed runs: \
                  mv {0} {0}.broken",
                 path.display()
             )),
             JournalError::Path(error) => error.hint(),
+            JournalError::Blocking(_) => None,
         }
     }
 }
@@ -65,15 +74,15 @@ pub struct Journal {
 #[derive(Debug)]
 struct Writing {
     file: File,
-    /// Whether the last line may have no end, as where the disk was full.
+    /// Whether the last write failed, and may have left a line without an end.
     is_torn: bool,
 }
 
 impl Journal {
-    /// Opens it for more entries, and makes it where there is none. The directory must be there.
+    /// Opens or creates the journal, and removes a torn last line. Its directory must exist.
     ///
     /// # Errors
-    /// What the system answers.
+    /// When the file cannot be opened, read or shortened.
     pub fn open(path: &Path) -> Result<Journal, JournalError> {
         let file = OpenOptions::new()
             .read(true)
@@ -98,10 +107,10 @@ impl Journal {
         })
     }
 
-    /// Writes an entry and returns when it is on the disk. What it announces may then be done.
+    /// Writes an entry and returns once it is on the disk. The caller may then do what it announces.
     ///
     /// # Errors
-    /// What the system answers; what it announces must then not be done.
+    /// When it cannot be written; the caller must then not do what it announces.
     pub fn intend(&self, entry: &Entry) -> Result<(), JournalError> {
         let writing = self.append(entry)?;
         Ok(writing
@@ -110,17 +119,17 @@ impl Journal {
             .map_err(PathError::on("sync", &self.path))?)
     }
 
-    /// Writes an entry that may be lost.
+    /// Writes an entry without waiting for the disk: a power cut may lose it.
     ///
     /// # Errors
-    /// What the system answers.
+    /// When it cannot be written.
     pub fn note(&self, entry: &Entry) -> Result<(), JournalError> {
         self.append(entry).map(drop)
     }
 
     fn append(&self, entry: &Entry) -> Result<MutexGuard<'_, Writing>, JournalError> {
         let mut writing = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // In one piece: a reader sees the line or a torn last one.
+        // One write: a reader sees the whole line or a torn last one.
         let mut line = line(entry).map_err(PathError::on("write", &self.path))?;
         if writing.is_torn {
             line.insert(0, b'\n');
@@ -134,10 +143,10 @@ impl Journal {
         Ok(writing)
     }
 
-    /// The run has ended: drops every entry that nobody needs any more.
+    /// Ends a run: drops its entries, except those that recovery still needs.
     ///
     /// # Errors
-    /// As [`read`], and what the system answers; the journal is then longer than need be.
+    /// As [`read`] and [`rewrite`]; the journal then keeps its entries.
     pub fn end(&self, run: &str) -> Result<(), JournalError> {
         self.note(&Entry::RunEnded {
             run: run.to_owned(),
@@ -157,16 +166,16 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Without a last line that has no end.
+/// `text` up to the end of its last whole line.
 fn whole_lines(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| byte == b'\n');
     &text[..end.map_or(0, |end| end + 1)]
 }
 
-/// Reads a journal; an absent one is empty.
+/// Reads a journal; an absent file is an empty journal.
 ///
 /// # Errors
-/// When it cannot be read, and when a line that is not torn is no entry.
+/// When it cannot be read, or a line that is not torn is not an entry.
 pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -179,7 +188,7 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
         .filter(|(_, line)| !line.is_empty())
         .filter_map(|(index, line)| match serde_json::from_slice(line) {
             Ok(entry) => Some(Ok(entry)),
-            // It breaks off.
+            // A torn line.
             Err(source) if source.is_eof() => None,
             Err(source) => Some(Err(JournalError::Line {
                 path: path.to_owned(),
@@ -190,10 +199,10 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
         .collect()
 }
 
-/// Puts these entries in the place of all; without any the file goes.
+/// Replaces all entries; without entries, removes the file.
 ///
 /// # Errors
-/// What the system answers; the journal is then as it was.
+/// When the file cannot be replaced; it is then unchanged.
 pub fn rewrite(path: &Path, entries: &[Entry]) -> Result<(), JournalError> {
     if entries.is_empty() {
         remove(path)?;
@@ -205,6 +214,3 @@ pub fn rewrite(path: &Path, entries: &[Entry]) -> Result<(), JournalError> {
     }
     Ok(replace(path, &text, None)?)
 }
-
-#[cfg(test)]
-mod tests;

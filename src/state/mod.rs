@@ -1,16 +1,17 @@
-//! State: the state directory's layout, locks, the journal, and records of builds and registrations.
-//! Knows nothing of reporters.
+//! The state directory: its layout, the journal, the records, and run directories.
+//!
+//! [`journal`] holds what unfinished runs must undo, [`records`] the history in SQLite, [`runs`] the retention of logs.
+//! Journal and records block; async code reaches them through a [`handle`].
 
+pub mod handle;
 pub mod journal;
-pub mod lock;
 pub mod records;
 pub mod runs;
-pub mod use_lock;
 
 use std::path::{Path, PathBuf};
 
-use crate::files::{PathError, create_dir, replace, sync_dir};
-use crate::model::matrix::VariantKey;
+use crate::fs::{PathError, create_dir, replace, sync_dir};
+use crate::matrix::VariantKey;
 
 /// The state directory, by default `.isar-build-all` beside variants.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +20,16 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Names it; nothing is made or read.
+    /// The state directory at `root`; creates and reads nothing.
     #[must_use]
     pub fn at(root: PathBuf) -> StateDir {
         StateDir { root }
     }
 
-    /// Makes it, its directories, and the file that keeps git away from it.
+    /// Creates it, its directories, and a `.gitignore` that covers all of it.
     ///
     /// # Errors
-    /// What the system answers.
+    /// When something cannot be created.
     pub fn create(&self) -> Result<(), PathError> {
         for dir in [self.root(), &self.locks(), &self.runs()] {
             create_dir(dir)?;
@@ -46,13 +47,13 @@ impl StateDir {
         &self.root
     }
 
-    /// Where lock files are.
+    /// The directory of lock files.
     #[must_use]
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
 
-    /// The lock file of a name.
+    /// The lock file `name`.
     #[must_use]
     pub fn lock(&self, name: &str) -> PathBuf {
         self.locks().join(format!("{name}.lock"))
@@ -64,7 +65,7 @@ impl StateDir {
         self.root.join("records.sqlite")
     }
 
-    /// The journal of what runs are about to do.
+    /// The journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.jsonl")
@@ -76,25 +77,25 @@ impl StateDir {
         self.root.join("store")
     }
 
-    /// Where the measured sizes of builds are, a directory a machine.
+    /// The directory of measured build sizes, with one directory a machine.
     #[must_use]
     pub fn sizes(&self) -> PathBuf {
         self.root.join("sizes")
     }
 
-    /// The hashes of files that were read for input keys.
+    /// The cache of file hashes for input keys.
     #[must_use]
     pub fn hashes(&self) -> PathBuf {
         self.root.join("hashes.cache")
     }
 
-    /// What the trees held that are in recorded input keys.
+    /// The listings of the trees in recorded input keys.
     #[must_use]
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
     }
 
-    /// Where the directories of the runs are.
+    /// The directory of run directories.
     #[must_use]
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
@@ -116,17 +117,17 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes it and, for each variant, the directory of its log.
+    /// Creates it and, for each variant, the directory of its log.
     ///
     /// # Errors
-    /// What the system answers.
+    /// When something cannot be created.
     pub fn create<'a>(
         &self,
         variants: impl IntoIterator<Item = &'a VariantKey>,
     ) -> Result<(), PathError> {
         create_dir(&self.root)?;
         for key in variants {
-            create_dir(crate::files::parent(&self.log(key)))?;
+            create_dir(crate::fs::parent(&self.log(key)))?;
         }
         sync_dir(&self.root)
     }
@@ -143,7 +144,7 @@ impl RunDir {
         self.root.join("events.jsonl")
     }
 
-    /// A variant's whole output.
+    /// The log of a variant: every line of its output.
     #[must_use]
     pub fn log(&self, key: &VariantKey) -> PathBuf {
         self.root.join(&key.machine).join(format!("{}.log", key.id))
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layout() {
+    fn the_layout_of_the_state_directory_is_stable() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path().join("deep/state"));
         state.create().unwrap();

@@ -1,5 +1,7 @@
-//! Records of runs, builds and registrations in one SQLite database. Knows nothing of what is done
-//! with them. Blocking; one connection behind a lock, and several processes may write.
+//! The records: runs, builds, registrations and input keys in one SQLite database.
+//!
+//! Every method blocks, for up to [`BUSY`] while another process writes: async code uses a
+//! [`RecordsHandle`](crate::state::handle::RecordsHandle). One connection behind a lock; several processes may write.
 
 pub mod deploys;
 pub mod keys;
@@ -7,6 +9,8 @@ pub mod measures;
 pub mod products;
 mod silences;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,12 +21,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use thiserror::Error;
 
-use crate::model::matrix::VariantKey;
-use crate::model::outcome::Outcome;
-use crate::model::store_path::hex;
+use crate::base::hex;
+use crate::event::outcome::Outcome;
+use crate::exec::BlockingError;
+use crate::matrix::VariantKey;
 use crate::store::Captured;
 
-/// The schema, one text a version; version N is that of the first N. A published text never changes.
+/// The migrations of the schema. Version N is the schema after the first N; a released text never changes.
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/1.sql"),
     include_str!("schema/2-deploy-states.sql"),
@@ -33,39 +38,42 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/7-products.sql"),
 ];
 
-/// How long a write waits for another process's.
+/// How long a call waits for a write of another process.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Why records were not read or written.
+/// Why records cannot be read or written.
 #[derive(Debug, Error)]
 pub enum RecordsError {
-    /// SQLite's answer.
+    /// An error of SQLite.
     #[error("{}: {source}", path.display())]
     Sqlite {
-        /// The database.
+        /// The database file.
         path: PathBuf,
-        /// The answer.
+        /// The error.
         source: rusqlite::Error,
     },
-    /// A later version of this tool wrote it.
+    /// A later version of this tool wrote the database.
     #[error(
         "{} has schema version {found}; this version of isar-build-all knows {}",
         path.display(),
         MIGRATIONS.len()
     )]
     Newer {
-        /// The database.
+        /// The database file.
         path: PathBuf,
-        /// Its version.
+        /// Its schema version.
         found: usize,
     },
-    /// A path that cannot be recorded.
+    /// A path that is not UTF-8, which a column of text cannot hold.
     #[error("{} is not valid UTF-8", .0.display())]
     NotUtf8(PathBuf),
+    /// A call through a [`RecordsHandle`](crate::state::handle::RecordsHandle) has no result.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl RecordsError {
-    /// What to do about it, where we know.
+    /// A remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -80,72 +88,73 @@ impl RecordsError {
                     ))
                 }
                 rusqlite::ErrorCode::DiskFull => {
-                    Some(format!("make room: df -h {}", path.display()))
+                    Some(format!("free disk space: df -h {}", path.display()))
                 }
                 rusqlite::ErrorCode::SystemIoFailure => Some(format!(
-                    "see whether the disk is full: df -h {}",
+                    "check whether the disk is full: df -h {}",
                     path.display()
                 )),
                 rusqlite::ErrorCode::ReadOnly
                 | rusqlite::ErrorCode::CannotOpen
-                | rusqlite::ErrorCode::PermissionDenied => {
-                    Some(format!("see who may: namei -l {}", path.display()))
-                }
+                | rusqlite::ErrorCode::PermissionDenied => Some(format!(
+                    "check the permissions: namei -l {}",
+                    path.display()
+                )),
                 _ => None,
             },
-            RecordsError::NotUtf8(_) => None,
+            RecordsError::NotUtf8(_) | RecordsError::Blocking(_) => None,
         }
     }
 }
 
-/// What is known when a build starts.
+/// A build at its start.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildStart<'a> {
-    /// The run.
+    /// The id of the run.
     pub run: &'a str,
     /// The variant.
     pub variant: &'a VariantKey,
     /// KAS_BUILD_DIR.
     pub build_dir: &'a Path,
-    /// The chain as kas takes it.
+    /// The chain, as on kas' command line.
     pub kas: &'a str,
-    /// The names that it may deploy.
+    /// The file names that it may deploy.
     pub deploy_names: &'a [String],
-    /// When.
+    /// The start time.
     pub started: Timestamp,
 }
 
-/// Names a build in the records.
+/// The id of a build in the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildId(i64);
 
-/// What was registered under one unique name.
+/// An artifact that is registered.
 #[derive(Debug, Clone, Copy)]
 pub struct Registered<'a> {
-    /// What was captured.
+    /// The captured file.
     pub captured: &'a Captured,
-    /// Where it is now.
+    /// Its store path.
     pub store_path: &'a Path,
 }
 
 /// The last registration of a unique name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactRecord {
-    /// The variant that it belongs to.
+    /// The variant.
     pub variant: VariantKey,
-    /// The run that registered it.
+    /// The id of the run that registered it.
     pub run: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// SHA-256 of its bytes in hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub sha256: String,
-    /// Where it is.
+    /// Its store path.
     pub store_path: PathBuf,
-    /// When it was registered.
+    /// The time of the registration.
     pub registered_at: Timestamp,
     /// The inode of the file that was captured.
     pub source_inode: u64,
-    /// When that file last changed in any way: seconds and nanoseconds since 1970.
+    /// The change time of that file: seconds and nanoseconds since 1970.
     pub source_ctime: (i64, i64),
 }
 
@@ -157,7 +166,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens the database, making it or bringing its schema up to date.
+    /// Opens the database; creates it or migrates its schema.
     ///
     /// # Errors
     /// See [`RecordsError`].
@@ -168,7 +177,7 @@ impl Records {
         };
         let mut connection = Connection::open(path).map_err(fault)?;
         connection.busy_timeout(BUSY).map_err(fault)?;
-        // Not WAL: its index is mapped memory, and a full disk would answer a write there with SIGBUS.
+        // Not WAL: its index is mapped memory, and on a full disk a write to it raises SIGBUS.
         patiently(|| connection.query_row("PRAGMA journal_mode = TRUNCATE", [], |_| Ok(())))
             .and_then(|()| {
                 connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
@@ -187,19 +196,19 @@ impl Records {
         })
     }
 
-    /// Records that are empty and not kept, for who asks where nothing was ever built.
+    /// Empty records in memory, for a project without a database.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot open it.
     pub fn in_memory() -> Result<Records, RecordsError> {
         Records::open(Path::new(":memory:"))
     }
 
-    /// Opens a database to read what helps and is not needed. Nothing is made or changed; none where there
-    /// is no database, or another version's.
+    /// Opens a database read-only, without creating or migrating it. `None` without a database, or with one of
+    /// another schema version: for estimates, which work without records.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read it.
     pub fn read(path: &Path) -> Result<Option<Records>, RecordsError> {
         if !path.exists() {
             return Ok(None);
@@ -234,10 +243,10 @@ impl Records {
         }
     }
 
-    /// A run begins.
+    /// Records the start of a run.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_run_started(
         &self,
         run: &str,
@@ -253,10 +262,10 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// A run has ended; `outcome` as it stands in its last event.
+    /// Records the end of a run, with the outcome of its last event.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_run_finished(
         &self,
         run: &str,
@@ -272,10 +281,10 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// A build begins. From now on nobody owns what it may deploy.
+    /// Records the start of a build. Until it succeeds, the files that it may deploy have no owner.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot write, and for a build directory that is not UTF-8.
     pub fn record_build_started(&self, start: &BuildStart<'_>) -> Result<BuildId, RecordsError> {
         let build_dir = text(start.build_dir)?;
         let mut connection = self.connection();
@@ -295,7 +304,7 @@ impl Records {
                 ],
             )?;
             let id = transaction.last_insert_rowid();
-            // Until it has ended well and is registered, nothing is known of what the variant is made of.
+            // Until it is registered, the variant has no input key.
             transaction.execute(
                 "DELETE FROM keys WHERE machine = ?1 AND variant = ?2",
                 params![start.variant.machine, start.variant.id],
@@ -312,10 +321,10 @@ impl Records {
         insert(&mut connection).map_err(self.fault())
     }
 
-    /// A build has ended, after so many seconds.
+    /// Records the end of a build, and its duration in seconds.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_build_finished(
         &self,
         build: BuildId,
@@ -332,10 +341,10 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// The artifacts of a variant were registered, all of them or none.
+    /// Records the registration of a variant's artifacts, in one transaction.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_registered(
         &self,
         run: &str,
@@ -365,7 +374,7 @@ impl Records {
                         captured.unique_name,
                         captured.deploy_name,
                         captured.bytes.cast_signed(),
-                        hex(&captured.sha256),
+                        hex::encode(&captured.sha256),
                         store_path.to_string_lossy(),
                         at.to_string(),
                         captured.source.inode.cast_signed(),
@@ -382,12 +391,12 @@ impl Records {
         insert(&mut connection).map_err(self.fault())
     }
 
-    /// Whose file lies under `deploy_name` in a build directory: the variant whose build was the last
-    /// there that may have deployed it, provided that it ended well. A build that failed or never
-    /// ended may have written a part of its files, so after one it is nobody's.
+    /// The owner of the file `deploy_name` in a build directory: the variant of the last build that may have deployed
+    /// it, if that build succeeded. After a build that failed or was killed, which may have written some of its files,
+    /// the file has no owner.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot read, and for a build directory that is not UTF-8.
     pub fn owner_of_deploy(
         &self,
         build_dir: &Path,
@@ -416,10 +425,10 @@ impl Records {
             .map(|(key, _)| key))
     }
 
-    /// How long the last build of each variant took that ended well, in seconds.
+    /// The duration of the last successful build of each variant, in seconds.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn last_durations(&self) -> Result<BTreeMap<VariantKey, f64>, RecordsError> {
         let connection = self.connection();
         let read = || {
@@ -443,7 +452,7 @@ impl Records {
     /// The last registration of a unique name.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn last_registered(
         &self,
         unique_name: &str,
@@ -482,8 +491,7 @@ impl Records {
     }
 }
 
-/// SQLite does not wait for others when it changes the journal's mode, whatever its timeout says; so this
-/// tries again for as long.
+/// Retries for [`BUSY`]: a change of SQLite's journal mode does not honour its busy timeout.
 fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let begin = Instant::now();
     loop {
@@ -499,8 +507,7 @@ fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::R
     }
 }
 
-/// Brings the schema up to date and answers its version, which is higher than ours where a later tool
-/// made it.
+/// Migrates the schema, and returns its version; it is higher than [`MIGRATIONS`] for a database of a later tool.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
     let version = |connection: &Connection| {
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
@@ -509,7 +516,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
     if as_count(version(connection)?) >= MIGRATIONS.len() {
         return version(connection).map(as_count);
     }
-    // Another process may be about the same: whoever comes second finds it done.
+    // Another process may migrate at the same time: the second one finds the new version.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = as_count(version(&transaction)?);
     for (version, sql) in (1_i64..).zip(MIGRATIONS).skip(found) {
@@ -524,6 +531,3 @@ fn text(path: &Path) -> Result<&str, RecordsError> {
     path.to_str()
         .ok_or_else(|| RecordsError::NotUtf8(path.to_owned()))
 }
-
-#[cfg(test)]
-mod tests;

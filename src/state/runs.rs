@@ -1,17 +1,17 @@
-//! What is kept of ended runs: the newest. A run that finds nothing to do leaves nothing, and so pushes no
-//! other out. Knows nothing of what a run does.
+//! Retention of run directories: the newest are kept. A run with nothing to do creates no directory, and so pushes no
+//! other out.
 
 use std::fs;
 use std::io;
 
-use super::StateDir;
-use crate::files::PathError;
+use crate::fs::PathError;
+use crate::state::StateDir;
 
-/// Removes the directories of all runs but the newest `keep` and those in `unfinished`. The caller holds the run lock, and its own run's directory is not
-/// there yet. What has another name than a run's is left.
+/// Removes the directories of all runs except the newest `keep` and those in `unfinished`. The caller holds the run
+/// lock and has not created its own run's directory yet. Directories that are not named like a run stay.
 ///
 /// # Errors
-/// What the system answers; some are then gone and some not.
+/// When a directory cannot be read or removed; some are then removed and some not.
 pub fn prune(state: &StateDir, keep: usize, unfinished: &[String]) -> Result<(), PathError> {
     let runs = state.runs();
     let entries = match fs::read_dir(&runs) {
@@ -24,7 +24,7 @@ pub fn prune(state: &StateDir, keep: usize, unfinished: &[String]) -> Result<(),
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| is_run(name) && !unfinished.contains(name))
         .collect();
-    // By time, for that is what a name begins with.
+    // A name begins with the time, so this sorts by time.
     names.sort();
     for name in &names[..names.len().saturating_sub(keep)] {
         let run = runs.join(name);
@@ -33,7 +33,7 @@ pub fn prune(state: &StateDir, keep: usize, unfinished: &[String]) -> Result<(),
     Ok(())
 }
 
-/// Whether a name is that of a run: `20261122T031409Z-1f3a`.
+/// Whether a name is a run id, as `20261122T031409Z-1f3a`.
 fn is_run(name: &str) -> bool {
     let Some((time, process)) = name.split_once("Z-") else {
         return false;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_runs_and_unfinished_ones_stay() {
+    fn prune_keeps_the_newest_and_unfinished_runs() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path().join("state"));
         prune(&state, 2, &[]).unwrap();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_by_its_name() {
+    fn only_run_ids_count_as_runs() {
         assert!(is_run("20261122T031409Z-1f3a"));
         for other in [
             "mine",

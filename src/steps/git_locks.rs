@@ -1,45 +1,44 @@
-//! Finds what killed git processes left locked: a `config.lock` or its like in a clone fails every
-//! later build with it. Knows nothing of what kas does with the clones.
+//! Stale git locks: a `config.lock` that a killed git process left in a clone fails every later build that uses the clone.
 //!
-//! The lock files of git say nothing of their holder. In the work directory of a variant nobody else
-//! works while its build is about to begin; reference clones are shared, and there a lock is stale that
-//! is older than git needs it and that no process has open.
+//! A lock file of git does not name its holder. In the work directory of a variant, every lock is stale while the
+//! variant's build is about to start, because no other process works there. Reference clones are shared: there a lock is
+//! stale when it is older than git ever holds one and no process has it open.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How long a lock of a shared clone is left alone. git holds one for milliseconds, or has it open.
+/// The least age of a stale lock in a shared clone. git holds a lock for milliseconds, or has it open.
 const AGE: Duration = Duration::from_secs(5);
 
-/// The stale locks in the clones of a work directory, where nobody works, and in those that are shared.
-/// Blocks: where a lock of a shared clone is young, until it is gone or old.
+/// The stale locks in the clones of a work directory that no process uses, and in shared clones. Blocking: waits until a
+/// young lock of a shared clone is gone or old.
 pub(crate) fn stale(work: &Path, shared: &Path) -> Vec<PathBuf> {
     let mut stale: Vec<PathBuf> = clones(work).iter().flat_map(|clone| locks(clone)).collect();
     stale.extend(outlived(directories(shared)));
     stale
 }
 
-/// The stale locks in repositories in which others may work now. Blocks as [`stale`] does.
+/// The stale locks in repositories that other processes may use. Blocking, as [`stale`] is.
 pub(crate) fn outlived(repositories: Vec<PathBuf>) -> Vec<PathBuf> {
     let locks = repositories.iter().flat_map(|repository| locks(repository));
     locks.filter(|lock| outlives_its_git(lock)).collect()
 }
 
-/// The repositories of the clones in a work directory.
+/// The git directories of the clones in a work directory.
 pub(crate) fn clones(work: &Path) -> Vec<PathBuf> {
     let clones = directories(work).into_iter();
     clones.map(|clone| clone.join(".git")).collect()
 }
 
-/// Whether a lock stays although nobody works with it.
+/// Whether no process uses a lock that stays.
 fn outlives_its_git(lock: &Path) -> bool {
     loop {
         let Ok(written) = fs::symlink_metadata(lock).and_then(|there| there.modified()) else {
             return false;
         };
-        // One that is ahead of the clock was written before that was set back.
+        // A time in the future: the clock was set back since.
         let age = SystemTime::now().duration_since(written).unwrap_or(AGE);
         let Some(young) = AGE.checked_sub(age).filter(|left| !left.is_zero()) else {
             return !is_open(lock);
@@ -48,8 +47,8 @@ fn outlives_its_git(lock: &Path) -> bool {
     }
 }
 
-/// Whether any process that we may look into has a file open. In a container it has another name, so
-/// the file itself is compared.
+/// Whether any process that can be inspected has a file open. Compares device and inode: in a container the path is
+/// another.
 fn is_open(path: &Path) -> bool {
     let Ok(file) = fs::metadata(path).map(identity) else {
         return false;
@@ -70,7 +69,7 @@ fn identity(file: fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// The lock files of a repository: of its own files, its references, its shallow and alternate lists.
+/// The lock files of a repository: of its top directory, its references, and its alternates.
 fn locks(repository: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (dir, deep) in [("", false), ("refs", true), ("objects/info", true)] {
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn locks_of_the_dead_go_and_those_of_the_living_stay() {
+    fn only_locks_without_a_living_holder_are_stale() {
         let dir = tempfile::tempdir().unwrap();
         let (work, repo_ref) = (dir.path().join("work"), dir.path().join("ref"));
         assert_eq!(stale(&work, &repo_ref), Vec::<PathBuf>::new());
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_young_lock_of_a_shared_clone_is_given_the_time_that_git_needs() {
+    fn a_young_lock_of_a_shared_clone_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let lock = dir.path().join("config.lock");
         fs::write(&lock, "").unwrap();

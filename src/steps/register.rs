@@ -1,98 +1,94 @@
-//! Register: puts what was captured into the store and writes its hashes. Needs the handover; leaves
-//! valid store paths, output entries that point to them, the hashes file and a record.
+//! The registration step: puts captured files into the store and writes their hashes. Leaves valid store paths, output
+//! entries that point to them, the hashes file and a record.
 //!
-//! The order keeps every instant safe: all files into the store, which changes nothing that was there;
-//! then output entries and hashes change together (see [`commit`]). The journal says beforehand what
-//! is about to be done.
+//! Every instant in between is safe: first all files go into the store, which changes nothing that was there; then
+//! output entries and hashes change together (see [`transaction`]). The journal has each intent before it is acted on.
 
 pub mod batch;
-pub mod commit;
-mod remember;
+pub mod prepared;
+mod record_key;
+pub mod registry;
+mod transaction;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::capture::{
-    artifact_event, blocking, clear_staging, fail, killed, of_store, output_dir, staging,
-};
-use super::{Captures, StepContext, StepResult, content};
-use crate::report::Clock;
+use crate::hashes_file::file::read_text;
+use crate::plan::step_info::always;
+use crate::plan::{BuildDirUse, LaneSize, Scope, StepInfo, StepKind, StepLane, StepWords};
 use crate::state::journal::{Entry, StorePlace};
-use crate::state::records::Records;
-use crate::store::hashes_file::read_text;
-use crate::store::{Added, Captured, Hold, Store};
+use crate::steps::artifact_event::artifact_event;
+use crate::steps::capture::staging::{clear_staging, staging_dir};
+use crate::steps::context::StepContext;
+use crate::steps::errors::of_store;
+use crate::steps::gates::uniqueness;
+use crate::steps::register::prepared::PreparedVariant;
+use crate::steps::register::transaction::Transaction;
+use crate::steps::result::StepResult;
+use crate::steps::step::{Step, StepFuture};
+use crate::steps::variant_state::{Captures, VariantState};
+use crate::store::{Added, Captured, Hold};
 
-use batch::Batch;
-use commit::{Prepared, Transaction};
+pub use crate::steps::register::registry::Registry;
 
-/// What registrations of a run share.
-#[derive(Clone)]
-pub struct Registry {
-    /// The store.
-    pub store: Arc<Store>,
-    /// The records.
-    pub records: Arc<Records>,
-    /// The time.
-    pub clock: Clock,
-    /// This run's command line, for those who wait for our locks.
-    pub command: String,
-    /// How many transactions the run has begun; their numbers in the journal.
-    pub transactions: Arc<AtomicU64>,
-    /// Where registrations wait for each other; none where each is published by itself.
-    pub batch: Option<Arc<Batch>>,
-}
+/// The step's entry in plans. One at a time: transactions would only wait for each other's lock of the hashes file.
+pub static INFO: StepInfo = StepInfo {
+    kind: StepKind::new("register"),
+    words: StepWords {
+        verb: "register",
+        past: "registered",
+        doing: "registering",
+    },
+    mark: 'r',
+    scopes: &[Scope::Full, Scope::FromDeploy, Scope::FromOutput],
+    applies: always,
+    lanes: &[StepLane {
+        name: "register",
+        size: LaneSize::Fixed(1),
+    }],
+    build_dir: BuildDirUse::None,
+    heavy: false,
+    assumed_millis: 5_000,
+};
 
-/// Registers what was captured of the variant, all of it or nothing.
-pub async fn register(ctx: &StepContext, registry: &Registry) -> StepResult {
-    let (ctx, registry) = (ctx.clone(), registry.clone());
-    match blocking(move || register_all(&ctx, &registry)).await {
-        Ok(Ok(())) => StepResult::succeeded(),
-        Ok(Err(failure)) | Err(failure) => failure,
+/// Registers all captured files of the variant, or none.
+pub struct Register;
+
+impl Step for Register {
+    fn info(&self) -> &'static StepInfo {
+        &INFO
+    }
+
+    fn run<'a>(&'a self, cx: &'a StepContext, state: &'a mut VariantState) -> StepFuture<'a> {
+        Box::pin(async move {
+            let (job, state) = (cx.clone(), std::mem::take(state));
+            cx.blocking(move || register(&job, state))
+                .await
+                .flatten()
+                .into()
+        })
     }
 }
 
-fn register_all(ctx: &StepContext, registry: &Registry) -> Result<(), StepResult> {
-    let Captures {
-        captured,
-        hold,
-        products,
-        ..
-    } = ctx.handover.take(&ctx.variant.key);
-    if captured.is_empty() {
-        return if ctx
-            .variant
-            .artifacts
-            .iter()
-            .all(|artifact| artifact.optional)
-        {
-            publish(ctx, registry, None)
+fn register(cx: &StepContext, state: VariantState) -> Result<(), StepResult> {
+    let files = state.captures.files.clone();
+    if files.is_empty() {
+        let mut artifacts = cx.variant.artifacts.iter();
+        return if artifacts.all(|artifact| artifact.optional) {
+            publish(cx, None)
         } else {
-            Err(StepResult::failed("nothing was captured"))
+            Err(StepResult::failed("no file was captured"))
         };
     }
-    let prepared = prepare(ctx, registry, &captured, hold);
-    let registered = prepared.and_then(|prepared| {
-        publish(
-            ctx,
-            registry,
-            Some(Prepared {
-                products,
-                ..prepared
-            }),
-        )
-    });
-    // Also where it failed: the deployed files are still there to be taken again, and a full disk is
-    // no place to keep copies.
-    clear_staging(ctx, &staging(ctx, &registry.store), &captured);
+    let prepared = prepare(cx, state);
+    let registered = prepared.and_then(|prepared| publish(cx, Some(prepared)));
+    // Also after a failure: the deployed files can be captured again, and a full disk is no place for copies.
+    clear_staging(cx, &staging_dir(cx), &files);
     registered
 }
 
-/// Changes output entries and hashes: now, or together with the others of the run once all are prepared.
-fn publish(
-    ctx: &StepContext,
-    registry: &Registry,
-    prepared: Option<Prepared>,
-) -> Result<(), StepResult> {
+/// Changes output entries and hashes: now, or with the whole batch once all of it is prepared.
+fn publish(cx: &StepContext, prepared: Option<PreparedVariant>) -> Result<(), StepResult> {
+    let registry = &cx.services.registry;
     let mut prepared = match &registry.batch {
         Some(batch) => match batch.add(prepared) {
             Some(all) => all,
@@ -104,88 +100,71 @@ fn publish(
         return Ok(());
     }
     Transaction {
-        run: &ctx.run,
-        hashes_file: &ctx.settings.hashes_file.value,
+        run: &cx.run,
+        hashes_file: &cx.settings.hashes_file.value,
         registry,
-        journal: &ctx.journal,
-        events: &ctx.events,
-        stop: Box::new(killed(ctx)),
+        journal: &cx.journal,
+        events: &cx.events,
+        stop: Box::new(cx.killed()),
     }
     .commit(&mut prepared)
 }
 
-/// Puts the files into the store, and holds its collector back until the transaction has ended.
-fn prepare(
-    ctx: &StepContext,
-    registry: &Registry,
-    captured: &[Captured],
-    hold: Option<Arc<Hold>>,
-) -> Result<Prepared, StepResult> {
-    let store = &registry.store;
-    let store_paths = captured
-        .iter()
-        .map(|one| store.path_of(&one.sha256, &one.unique_name))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(of_store)?;
-    // Now, so that nothing is added that is refused; and once more in the transaction.
-    let text =
-        read_text(&ctx.settings.hashes_file.value).map_err(|error| fail(&error, error.hint()))?;
-    content::compare(ctx, &registry.records, captured, &text)?;
+/// Puts the files into the store. Its garbage collector is held back until the transaction has ended.
+fn prepare(cx: &StepContext, state: VariantState) -> Result<PreparedVariant, StepResult> {
+    let registry = &cx.services.registry;
+    let Captures {
+        files,
+        hold,
+        products,
+        ..
+    } = state.captures;
+    // Checked before anything is added, and again in the transaction.
+    let text = read_text(&cx.settings.hashes_file.value)
+        .map_err(|error| StepResult::error(&error, error.hint()))?;
+    uniqueness::compare(cx, &registry.records, &files, &text)?;
     let hold = match hold {
         Some(hold) => hold,
-        None => Arc::new(store.hold_until(killed(ctx)).map_err(of_store)?),
+        None => Arc::new(registry.store.hold_until(cx.killed()).map_err(of_store)?),
     };
-    ctx.intend(&Entry::Adding {
-        run: ctx.run.clone(),
-        variant: ctx.variant.key.clone(),
-        store: StorePlace::of(store),
-        store_paths,
-    })?;
-    let mut added: Vec<Added> = Vec::with_capacity(captured.len());
-    for one in captured {
-        added.push(store.insert(&hold, one).map_err(of_store)?);
-    }
-    ctx.note(&Entry::Added {
-        run: ctx.run.clone(),
-        variant: ctx.variant.key.clone(),
-    });
-    Ok(Prepared {
-        ctx: ctx.clone(),
-        key: ctx.variant.key.clone(),
-        names: ctx
-            .variant
-            .artifacts
-            .iter()
-            .map(|artifact| artifact.unique_name.clone())
-            .collect(),
-        node: ctx.node.clone(),
-        output_dir: output_dir(ctx),
-        events: captured
+    let added = add(cx, &files, &hold)?;
+    let names = cx.variant.artifacts.iter();
+    Ok(PreparedVariant {
+        cx: cx.clone(),
+        names: names.map(|artifact| artifact.unique_name.clone()).collect(),
+        output_dir: cx.output_dir(),
+        events: files
             .iter()
             .zip(&added)
-            .map(|(one, added)| artifact_event(ctx, one, Some(&added.store_path), added.how))
+            .map(|(one, added)| artifact_event(cx, one, Some(&added.store_path), added.how))
             .collect(),
-        artifacts: captured.iter().cloned().zip(added).collect(),
-        products: Vec::new(),
+        artifacts: files.into_iter().zip(added).collect(),
+        products,
+        inputs: state.inputs,
         hold,
     })
 }
 
-impl Registry {
-    /// What registrations of a run share, before the first.
-    #[must_use]
-    pub fn new(store: Store, records: Arc<Records>, clock: Clock, command: String) -> Registry {
-        Registry {
-            store: Arc::new(store),
-            records,
-            clock,
-            command,
-            transactions: Arc::default(),
-            batch: None,
-        }
+fn add(cx: &StepContext, files: &[Captured], hold: &Hold) -> Result<Vec<Added>, StepResult> {
+    let store = &cx.services.registry.store;
+    let store_paths = files
+        .iter()
+        .map(|one| store.path_of(&one.sha256, &one.unique_name))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(of_store)?;
+    cx.intend_blocking(&Entry::Adding {
+        run: cx.run.clone(),
+        variant: cx.variant.key.clone(),
+        store: StorePlace::of(store),
+        store_paths,
+    })?;
+    let mut added = Vec::with_capacity(files.len());
+    for one in files {
+        added.push(store.insert(hold, one).map_err(of_store)?);
     }
-
-    fn next_number(&self) -> u64 {
-        self.transactions.fetch_add(1, Ordering::Relaxed) + 1
-    }
+    cx.note_blocking(&Entry::Added {
+        run: cx.run.clone(),
+        variant: cx.variant.key.clone(),
+    });
+    Ok(added)
 }

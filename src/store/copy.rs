@@ -7,60 +7,26 @@
 //!   is an error.
 //! - The copy appears under its name when it is complete and on the disk, or not at all.
 //!
-//! Blocking; memory is bounded (see [`super::hashing`]).
+//! Blocking; memory is bounded (see [`crate::store::hashing`]).
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, SeekFrom, ioctl_ficlone, seek};
-use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use rustix::fs::{OFlags, ioctl_ficlone};
 use thiserror::Error;
 
-use super::hashing::{CHUNK, Hashing, Sums, Want};
-use crate::files::{PartFile, PathError, is_at};
-use crate::model::event::How;
-
-/// What tells one state of a file from another. Times are seconds and nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// The device that it lies on.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
-    /// Its apparent size in bytes.
-    pub bytes: u64,
-    /// When its content last changed, as far as that can be trusted.
-    pub mtime: (i64, i64),
-    /// When it last changed in any way.
-    pub ctime: (i64, i64),
-}
-
-impl Stamp {
-    /// That of a file.
-    #[must_use]
-    pub fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec()),
-            ctime: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Whether a file is in this state. Devices are not compared: they change from mount to mount.
-    #[must_use]
-    pub fn is_of(&self, there: &Stamp) -> bool {
-        Stamp {
-            device: there.device,
-            ..*self
-        } == *there
-    }
-}
+use crate::event::ArtifactOrigin;
+use crate::fs::holes::next_data;
+use crate::fs::stamp::Stamp;
+use crate::fs::{PartFile, PathError, is_at};
+use crate::store::chunk::next_chunk;
+use crate::store::hashing::{Hashing, Sums, Want};
 
 /// A file that was read to its end without a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,16 +118,16 @@ pub fn copy(
     dest: Dest<'_>,
     want: Want,
     stop: Stop<'_>,
-) -> Result<(Hashed, How), CopyError> {
+) -> Result<(Hashed, ArtifactOrigin), CopyError> {
     let (file, before) = open(source)?;
     let part = PartFile::create(dest.path)?;
     let how = if ioctl_ficlone(part.file(), &file).is_ok() {
-        How::Reflinked
+        ArtifactOrigin::Reflinked
     } else {
-        How::Copied
+        ArtifactOrigin::Copied
     };
     let written = match how {
-        How::Reflinked => None,
+        ArtifactOrigin::Reflinked => None,
         _ => {
             // Sets the size, and with it every hole that is not written to.
             part.file()
@@ -313,7 +279,7 @@ fn read(
                 if stop() {
                     return Err(CopyError::Stopped(source.to_owned()));
                 }
-                let most = usize::try_from(end - at).map_or(CHUNK, |left| left.min(CHUNK));
+                let most = next_chunk(end - at);
                 let length = hashing.data(|space| -> Result<usize, CopyError> {
                     let length = read_at(file, &mut space[..most], at)
                         .map_err(PathError::on("read", source))?;
@@ -368,24 +334,6 @@ fn hole(
     Ok(())
 }
 
-/// Where the next data after `at` begins and ends; both are `size` where only a hole follows. On a
-/// file system that does not know holes everything is data.
-fn next_data(file: &File, at: u64, size: u64) -> io::Result<(u64, u64)> {
-    let data = match seek(file, SeekFrom::Data(at)) {
-        Ok(data) => data.min(size),
-        Err(Errno::NXIO) => return Ok((size, size)),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok((at, size)),
-        Err(error) => return Err(error.into()),
-    };
-    let end = match seek(file, SeekFrom::Hole(data)) {
-        Ok(end) => end.min(size),
-        // The file became shorter in between; the read finds its end.
-        Err(Errno::NXIO) => size,
-        Err(error) => return Err(error.into()),
-    };
-    Ok((data, end))
-}
-
 pub(super) fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usize> {
     loop {
         match file.read_at(space, at) {
@@ -394,6 +342,3 @@ pub(super) fn read_at(file: &File, space: &mut [u8], at: u64) -> io::Result<usiz
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

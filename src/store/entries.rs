@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Added, Hold, Store, StoreError};
-use crate::files::{PathError, parent, remove, sync_dir, with_suffix};
+use crate::fs::{PathError, parent, remove, sync_dir, with_suffix};
+use crate::store::{Added, Hold, Store, StoreError};
 
 /// What was at an output entry's path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ pub fn settle(link: &Path) -> Result<(), PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::How;
+    use crate::event::ArtifactOrigin;
     use crate::store::LocalStore;
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let after = dir.path().join("store/new");
         let added = Added {
             store_path: after.clone(),
-            how: How::Added,
+            how: ArtifactOrigin::Added,
         };
         let file = dir.path().join("file");
         fs::write(&file, "by hand").unwrap();

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::copy::CopyError;
-use crate::files::PathError;
-use crate::model::store_path::NameError;
+use crate::fs::PathError;
+use crate::store::copy::CopyError;
+use crate::store::path::NameError;
 
 /// Why a store did not take a file or does not have it.
 #[derive(Debug, Error)]
@@ -119,7 +119,7 @@ impl StoreError {
             StoreError::Command { stderr, .. } => command_hint(stderr),
             StoreError::RecordedHash { path, .. } => Some(format!(
                 "take it away and run again: {}",
-                super::nix::delete_command(path)
+                crate::store::nix::delete_command(path)
             )),
             StoreError::Damaged { remove, .. } => {
                 Some(format!("take it away and run again: {remove}"))

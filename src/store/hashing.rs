@@ -8,18 +8,15 @@ mod pair;
 mod sha_ni;
 
 use std::io;
-use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use sha2::{Digest, Sha256};
 
-use self::pair::{Both, Pair};
-use crate::model::nar;
-
-/// Size of the chunks in which data goes round. Smaller ones cost a change of threads too often.
-pub const CHUNK: usize = 512 * 1024;
+use crate::store::chunk::{CHUNK, zeros};
+use crate::store::hashing::pair::{Both, Pair};
+use crate::store::nar;
 
 /// Chunks that may wait for a hash: enough that none of the threads sleeps while there is a processor.
 const WAITING: usize = 8;
@@ -193,17 +190,6 @@ fn join<T>(thread: Thread<'_, T>) -> io::Result<T> {
     thread
         .join()
         .map_err(|_| io::Error::other("a hashing thread panicked"))
-}
-
-pub(super) static ZEROS: [u8; CHUNK] = [0; CHUNK];
-
-/// So many zeros, in pieces.
-fn zeros(mut length: u64) -> impl Iterator<Item = &'static [u8]> {
-    iter::from_fn(move || {
-        let piece = usize::try_from(length).map_or(CHUNK, |all| all.min(CHUNK));
-        length -= piece as u64;
-        (piece > 0).then(|| &ZEROS[..piece])
-    })
 }
 
 fn hash(pieces: &Receiver<Piece>, before: &[u8], after: &[u8]) -> [u8; 32] {

@@ -11,12 +11,14 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::copy::{self, CopyError, Hashed, Stamp};
-use super::error::StoreError;
-use super::hashing::Want;
-use super::{Hold, NixStore};
-use crate::files::PathError;
-use crate::model::event::How;
+use crate::event::ArtifactOrigin;
+use crate::fs::PathError;
+use crate::fs::stamp::Stamp;
+use crate::store::copy;
+use crate::store::copy::{CopyError, Hashed};
+use crate::store::error::StoreError;
+use crate::store::hashing::Want;
+use crate::store::{Hold, NixStore};
 
 /// How often one that waits looks whether it is to stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -71,7 +73,7 @@ pub fn add(
     name: &str,
     before: &Stamp,
     go: &Go,
-) -> Result<(Hashed, How), StoreError> {
+) -> Result<(Hashed, ArtifactOrigin), StoreError> {
     let given_up = AtomicBool::new(false);
     let ended = || given_up.load(Ordering::Relaxed) || (hold.stop)();
     let stop = || ended() || go.is_refused();
@@ -107,8 +109,10 @@ pub fn add(
         (hashed, adding.join().unwrap_or_else(panicked))
     });
     let (hashed, how) = match (hashed, added) {
-        (Ok((hashed, _, true)), _) => (hashed, How::AlreadyValid),
-        (Ok((hashed, path, false)), Ok(printed)) if printed == path => (hashed, How::Added),
+        (Ok((hashed, _, true)), _) => (hashed, ArtifactOrigin::AlreadyValid),
+        (Ok((hashed, path, false)), Ok(printed)) if printed == path => {
+            (hashed, ArtifactOrigin::Added)
+        }
         (Ok((_, _, false)), Ok(_)) => {
             return Err(changed(source, "its content, between two reads").into());
         }

@@ -11,13 +11,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::copy::{self, Stop};
-use super::error::StoreError;
-use super::hashing::Want;
-use super::{Added, Captured};
-use crate::files::{self, PathError, create_dir, replace_link, sync_dir};
-use crate::model::event::How;
-use crate::model::store_path::{NIX_STORE_DIR, flat_base_name};
+use crate::event::ArtifactOrigin;
+use crate::fs::{PathError, create_dir, replace_link, sync_dir};
+use crate::store::copy;
+use crate::store::copy::Stop;
+use crate::store::error::StoreError;
+use crate::store::hashing::Want;
+use crate::store::path::{NIX_STORE_DIR, flat_base_name};
+use crate::store::{Added, Captured};
 
 /// The mode of an entry, as in Nix's store.
 const MODE: u32 = 0o444;
@@ -65,7 +66,7 @@ impl LocalStore {
         if captured.path == store_path || (same_size && self.has(&store_path, &captured.sha256)?) {
             return Ok(Added {
                 store_path,
-                how: How::AlreadyValid,
+                how: ArtifactOrigin::AlreadyValid,
             });
         }
         create_dir(&self.dir)?;
@@ -74,7 +75,7 @@ impl LocalStore {
         }
         Ok(Added {
             store_path,
-            how: How::Added,
+            how: ArtifactOrigin::Added,
         })
     }
 
@@ -107,7 +108,7 @@ impl LocalStore {
         if hashed.sums.sha256 == captured.sha256 {
             return Ok(());
         }
-        files::remove(store_path)?;
+        crate::fs::remove(store_path)?;
         Err(StoreError::CaptureChanged(captured.path.clone()))
     }
 

@@ -6,29 +6,32 @@
 //! entries are turned to them ([`Store::link`]). A [`Hold`] taken before the first half and kept to the
 //! end of the second keeps Nix's garbage collector away in between. All of it blocks.
 
+pub mod chunk;
 pub mod copy;
 pub mod entries;
 mod error;
-pub mod hashes_file;
 pub mod hashing;
 pub mod in_place;
 mod local;
+pub mod nar;
 mod nix;
+pub mod path;
+pub mod product;
 pub mod products;
 
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-pub use error::StoreError;
-pub use local::LocalStore;
-pub use nix::{NixStore, WRITER_MARK, writer_mark};
+pub use crate::store::error::StoreError;
+pub use crate::store::local::LocalStore;
+pub use crate::store::nix::{NixStore, WRITER_MARK, writer_mark};
 
-use crate::model::event::How;
+use crate::event::ArtifactOrigin;
+use crate::fs::stamp::Stamp;
 #[cfg(doc)]
-use copy::CopyError;
-use copy::Stamp;
-use hashing::Want;
+use crate::store::copy::CopyError;
+use crate::store::hashing::Want;
 
 /// An artifact that was captured and waits for its registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub struct Captured {
     /// The state of the file that was read: the deployed one, or the output entry.
     pub source: Stamp,
     /// How it is in the store, where it was put there while it was hashed.
-    pub added: Option<How>,
+    pub added: Option<ArtifactOrigin>,
 }
 
 /// A store.
@@ -83,7 +86,7 @@ pub struct Added {
     /// Where it is now.
     pub store_path: PathBuf,
     /// Whether it was there before.
-    pub how: How,
+    pub how: ArtifactOrigin,
 }
 
 /// While it lives, nothing is collected from the store, as far as we may say.

@@ -9,9 +9,10 @@
 //! database knows.
 
 mod command;
-pub use command::{WRITER_MARK, writer_mark};
 mod direct;
 mod path;
+
+pub use crate::store::nix::command::{WRITER_MARK, writer_mark};
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -23,13 +24,14 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::copy::{CopyError, Stop, hash};
-use super::error::StoreError;
-use super::hashing::Want;
-use super::{Added, Captured, Hold};
-use crate::files::{PathError, parent, remove, replace_link, with_suffix};
-use crate::model::event::How;
-use crate::model::{nix32, store_path};
+use crate::base::nix32;
+use crate::event::ArtifactOrigin;
+use crate::fs::{PathError, parent, remove, replace_link, with_suffix};
+use crate::store::copy::{CopyError, Stop, hash};
+use crate::store::error::StoreError;
+use crate::store::hashing::Want;
+use crate::store::path as store_path;
+use crate::store::{Added, Captured, Hold};
 
 /// How often a request to stop is looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -110,7 +112,7 @@ impl NixStore {
         let store_path = self.path_of(&captured.sha256, name)?;
         let how = if self.is_valid(hold, &store_path)? {
             self.check_file(&store_path, captured)?;
-            captured.added.unwrap_or(How::AlreadyValid)
+            captured.added.unwrap_or(ArtifactOrigin::AlreadyValid)
         } else {
             self.put(hold, captured, &store_path)?
         };
@@ -134,7 +136,12 @@ impl NixStore {
     }
 
     /// Adds a file that is not valid yet.
-    fn put(&self, hold: &Hold, captured: &Captured, store_path: &Path) -> Result<How, StoreError> {
+    fn put(
+        &self,
+        hold: &Hold,
+        captured: &Captured,
+        store_path: &Path,
+    ) -> Result<ArtifactOrigin, StoreError> {
         if self.is_staged_for_us(captured) {
             return self.put_directly(hold, captured, store_path);
         }
@@ -147,7 +154,7 @@ impl NixStore {
             None => self.add_fixed(hold, &captured.path, name)?,
         };
         if printed == store_path {
-            return Ok(How::Added);
+            return Ok(ArtifactOrigin::Added);
         }
         Err(StoreError::PathMismatch {
             name: name.clone(),
@@ -300,7 +307,7 @@ impl NixStore {
             }
             Err(error) => return Err(PathError::on("read", &link)(error).into()),
         }
-        Ok(crate::files::sync_dir(parent(&link))?)
+        Ok(crate::fs::sync_dir(parent(&link))?)
     }
 }
 

@@ -7,6 +7,9 @@
 //!
 //! Blocking; memory is bounded: for each thread a few jobs.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,11 +18,12 @@ use sha2::{Digest as _, Sha256};
 use zstd::stream::write::Encoder;
 use zstd::zstd_safe::CParameter;
 
-use super::copy::{CopyError, Stamp, Stop, open, read_at};
-use super::hashing::{CHUNK, ZEROS};
-use crate::files::{PartFile, PathError};
-use crate::model::product::Method;
-use crate::model::store_path::hex;
+use crate::base::hex;
+use crate::fs::stamp::Stamp;
+use crate::fs::{PartFile, PathError};
+use crate::store::chunk::{CHUNK, next_chunk, zeros};
+use crate::store::copy::{CopyError, Stop, open, read_at};
+use crate::store::product::Method;
 
 /// The blocks of block maps, in bytes: those that bmaptool itself uses.
 pub const BLOCK: u64 = 4096;
@@ -99,21 +103,20 @@ pub fn make(
     let mut at = 0;
     let end = bytes..bytes;
     for range in data.iter().chain([&end]) {
-        while at < range.start {
+        for zeros in zeros(range.start.saturating_sub(at)) {
             if stop() {
                 return Err(stopped());
             }
-            let zeros = &ZEROS[..portion(range.start - at)];
             for maker in &mut makers {
                 maker.hole(zeros)?;
             }
-            at += zeros.len() as u64;
         }
+        at = at.max(range.start);
         while at < range.end {
             if stop() {
                 return Err(stopped());
             }
-            let space = &mut buffer[..portion(range.end - at)];
+            let space = &mut buffer[..next_chunk(range.end - at)];
             let length = read_at(&file, space, at).map_err(PathError::on("read", path))?;
             if length == 0 {
                 return Err(changed("it became shorter"));
@@ -133,10 +136,6 @@ pub fn make(
     }
     let made = makers.into_iter().map(Maker::finish);
     Ok(made.collect::<Result<Vec<_>, _>>()?)
-}
-
-fn portion(left: u64) -> usize {
-    usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))
 }
 
 /// What is being made.
@@ -289,7 +288,7 @@ impl Map {
             } else {
                 format!("{}-{last}", blocks.start)
             };
-            let sha256 = hex(sha256);
+            let sha256 = hex::encode(sha256);
             ranges += &format!("        <Range chksum=\"{sha256}\"> {numbers} </Range>\n");
         }
         let text = |checksum: &str| {
@@ -312,9 +311,6 @@ impl Map {
         };
         // Its own checksum is that of the text with zeros in the checksum's place.
         let checksum: [u8; 32] = Sha256::digest(text(&"0".repeat(64))).into();
-        text(&hex(&checksum))
+        text(&hex::encode(&checksum))
     }
 }
-
-#[cfg(test)]
-mod tests;

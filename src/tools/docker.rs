@@ -1,24 +1,24 @@
-//! Is `docker` Docker, and does its daemon answer us?
+//! Probes Docker: whether `docker` is Docker, and whether its daemon answers this user.
 //!
-//! Knows nothing of podman, and of which of the two is preferred.
+//! Knows nothing of podman, nor of which engine is preferred.
 
 use std::path::Path;
 
-use super::engine::{Engine, EngineKind, Question};
-use super::probe::{Answer, ProbeError};
-use super::refusal::EngineRefusal;
-use super::sudo::Elevation;
-use super::version::Version;
 use crate::settings::IsarMode;
+use crate::tools::engine::{Engine, EngineKind, EngineQuery};
+use crate::tools::probe::{Answer, ProbeError};
+use crate::tools::refusal::EngineRefusal;
+use crate::tools::sudo::Elevation;
+use crate::tools::version::Version;
 
-pub(crate) fn probe(question: &Question<'_>, program: &Path) -> Result<Engine, EngineRefusal> {
+pub(crate) fn probe(question: &EngineQuery<'_>, program: &Path) -> Result<Engine, EngineRefusal> {
     let ask = |arguments: &[&str]| -> Result<Answer, EngineRefusal> {
         question.prober.ask(program, arguments).map_err(no_answer)
     };
     let said = ask(&["-v"])?;
     let version = identify(program, &said)?;
     let server = ask(&["info", "--format", "{{.ServerVersion}}"])?;
-    // Old clients end well without a daemon, and say nothing.
+    // Old clients exit with 0 without a daemon, and print nothing.
     if !server.ok || server.first_line().is_empty() {
         let why = server.complaint();
         return Err(if why.contains("permission denied") {
@@ -68,9 +68,10 @@ fn identify(program: &Path, said: &Answer) -> Result<Version, EngineRefusal> {
     }
 }
 
-/// From a rootless context, kas-container runs privileged containers by the system's daemon behind sudo.
+/// In a rootless context kas-container starts privileged containers through the system's daemon,
+/// behind sudo.
 fn system_daemon(
-    question: &Question<'_>,
+    question: &EngineQuery<'_>,
     program: &Path,
     version: Version,
     ask: &impl Fn(&[&str]) -> Result<Answer, EngineRefusal>,

@@ -1,20 +1,20 @@
-//! Which container engine is used, and why the others are not.
+//! Chooses the container engine, and records why the other one is not used.
 //!
-//! kas-container decides between docker and podman by which is there; this asks each whether it works,
-//! and the answer is passed on (`KAS_CONTAINER_ENGINE`), so that both agree. Knows nothing of images.
+//! kas-container itself takes the first of docker and podman that is installed, working or not.
+//! This module probes both and passes the choice on in `KAS_CONTAINER_ENGINE`.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::error::ToolError;
-use super::host::Host;
-use super::probe::{ProbeError, Prober};
-use super::refusal::EngineRefusal;
-use super::sudo::Elevation;
-use super::version::Version;
-use super::{Note, docker, podman};
+use crate::host::identity::Host;
 use crate::settings::{EngineChoice, Environment, IsarMode, Settings};
+use crate::tools::error::ToolError;
+use crate::tools::probe::{ProbeError, Prober};
+use crate::tools::refusal::EngineRefusal;
+use crate::tools::sudo::Elevation;
+use crate::tools::version::Version;
+use crate::tools::{ToolNote, docker, podman};
 
 /// Docker or podman.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,7 +27,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// The program's name, which is also the word of `KAS_CONTAINER_ENGINE`.
+    /// The program's name, and its value of `KAS_CONTAINER_ENGINE`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,61 +43,62 @@ impl std::fmt::Display for EngineKind {
     }
 }
 
-/// A container engine that answered.
+/// A container engine that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// Which.
+    /// Docker or podman.
     pub kind: EngineKind,
-    /// The absolute path of the program in PATH. Behind sudo, sudo may find another.
+    /// The program's absolute path in PATH. sudo may find another program of this name.
     pub program: PathBuf,
     /// The program's version.
     pub version: Version,
-    /// The words with which the containers of this mode are controlled: the program alone, or with
-    /// sudo before it. A subcommand follows: `stop`, `ps`, `rm`.
+    /// The beginning of every engine command: the program, with sudo before it where containers are
+    /// root's. A subcommand follows: `stop`, `ps`, `rm`.
     pub prefix: Vec<String>,
-    /// Variables with which kas-container, and the words of `prefix`, are to be run.
+    /// Environment variables for kas-container and for engine commands.
     pub environment: Vec<(String, String)>,
-    /// Engines that come first and cannot be used. Worth a line, because one might have meant them.
+    /// Engines that would have been preferred and cannot be used. They are reported, because the
+    /// user may have meant them.
     pub passed_over: Vec<EngineRefusal>,
-    /// What will go wrong later, or differently than one might think.
-    pub notes: Vec<Note>,
+    /// Problems that will show later.
+    pub notes: Vec<ToolNote>,
 }
 
-/// What is known of an engine that may be there.
+/// The result of probing an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Candidate {
+pub enum EngineCandidate {
     /// It is not in PATH.
     Absent,
-    /// It is there, and cannot be used.
+    /// It is installed and cannot be used.
     Refused(EngineRefusal),
-    /// It answered.
+    /// It works.
     Usable(Box<Engine>),
 }
 
-/// What an engine is asked with.
+/// Input for probing an engine.
 #[derive(Clone, Copy)]
-pub(crate) struct Question<'a> {
+pub(crate) struct EngineQuery<'a> {
     pub(crate) prober: Prober<'a>,
     pub(crate) host: &'a Host,
     pub(crate) mode: IsarMode,
 }
 
-impl Question<'_> {
-    pub(crate) fn candidate(&self, kind: EngineKind) -> Candidate {
+impl EngineQuery<'_> {
+    pub(crate) fn candidate(&self, kind: EngineKind) -> EngineCandidate {
         let Some(program) = self.prober.find(kind.as_str()) else {
-            return Candidate::Absent;
+            return EngineCandidate::Absent;
         };
         let engine = match kind {
             EngineKind::Docker => docker::probe(self, &program),
             EngineKind::Podman => podman::probe(self, &program),
         };
         match engine {
-            Ok(engine) => Candidate::Usable(Box::new(engine)),
-            Err(refusal) => Candidate::Refused(refusal),
+            Ok(engine) => EngineCandidate::Usable(Box::new(engine)),
+            Err(refusal) => EngineCandidate::Refused(refusal),
         }
     }
 
-    /// The engine, with its usual environment.
+    /// The engine with its prefix and environment.
     pub(crate) fn engine(
         &self,
         kind: EngineKind,
@@ -110,7 +111,7 @@ impl Question<'_> {
             None => vec![program.display().to_string()],
             Some(Elevation { word, mut prefix }) => {
                 environment.push(("KAS_SUDO_CMD".to_owned(), word.to_owned()));
-                // By name, as kas-container does: the path of root's engine is sudo's to find.
+                // By name, as kas-container does: sudo looks the program up in root's PATH.
                 prefix.push(kind.as_str().to_owned());
                 prefix
             }
@@ -128,21 +129,21 @@ impl Question<'_> {
 }
 
 impl Engine {
-    /// The engine to use: the one that the settings ask for, else the first that works.
+    /// The engine that the settings name, else the first one that works.
     pub(crate) fn probe(
         settings: &Settings,
         prober: Prober<'_>,
         host: &Host,
     ) -> Result<Self, ToolError> {
         let mode = settings.isar_mode.value;
-        let question = Question { prober, host, mode };
+        let question = EngineQuery { prober, host, mode };
         Self::choose(settings.engine.value, mode, |kind| question.candidate(kind))
     }
 
-    /// As a build would find it, for those who only look after containers.
+    /// The engine that a build would use, for callers that only manage containers.
     ///
     /// # Errors
-    /// When none can be used.
+    /// When no engine can be used.
     pub fn find(
         settings: &Settings,
         environment: &Environment,
@@ -154,7 +155,7 @@ impl Engine {
     /// The names of all containers with a label (`NAME=VALUE`), running or not.
     ///
     /// # Errors
-    /// When the engine does not answer.
+    /// When the engine fails or does not answer.
     pub fn containers(
         &self,
         environment: &Environment,
@@ -182,8 +183,8 @@ impl Engine {
             .collect())
     }
 
-    /// The id of an image that the engine has, which changes with its content; none where it has no such
-    /// image, or does not answer.
+    /// The id of a local image, which changes with its content; none where there is no such image,
+    /// or the engine does not answer.
     #[must_use]
     pub fn image_id(&self, environment: &Environment, image: &str) -> Option<String> {
         let question = ["image", "inspect", "--format", "{{.Id}}", image];
@@ -200,14 +201,14 @@ impl Engine {
     pub(crate) fn choose(
         choice: EngineChoice,
         mode: IsarMode,
-        candidate: impl Fn(EngineKind) -> Candidate,
+        candidate: impl Fn(EngineKind) -> EngineCandidate,
     ) -> Result<Self, ToolError> {
         let asked_for = |kind: EngineKind| match candidate(kind) {
-            Candidate::Absent => Err(ToolError::EngineNotFound {
+            EngineCandidate::Absent => Err(ToolError::EngineNotFound {
                 name: kind.as_str(),
             }),
-            Candidate::Refused(refusal) => Err(ToolError::EngineRefused(vec![refusal])),
-            Candidate::Usable(engine) => Ok(*engine),
+            EngineCandidate::Refused(refusal) => Err(ToolError::EngineRefused(vec![refusal])),
+            EngineCandidate::Usable(engine) => Ok(*engine),
         };
         let order = match (choice, mode) {
             (EngineChoice::Docker, _) => return asked_for(EngineKind::Docker),
@@ -219,10 +220,10 @@ impl Engine {
         let mut refusals = Vec::new();
         for kind in order {
             match candidate(kind) {
-                Candidate::Absent => {}
-                Candidate::Refused(refusal) => refusals.push(refusal),
-                Candidate::Usable(mut engine) => {
-                    // podman under docker's name is a convenience, and nobody meant Docker by it.
+                EngineCandidate::Absent => {}
+                EngineCandidate::Refused(refusal) => refusals.push(refusal),
+                EngineCandidate::Usable(mut engine) => {
+                    // `docker` as a link to podman is a convenience; it is not worth a warning.
                     refusals
                         .retain(|refusal| !matches!(refusal, EngineRefusal::DockerIsPodman { .. }));
                     engine.passed_over = refusals;

@@ -1,21 +1,20 @@
-//! What can be wrong with the host's tools, and what to do about it.
-//!
-//! Knows nothing of how messages are drawn. All of these are exit code 4.
+//! Errors of the host's tools, with hints. All of them have exit code 4.
 
 use std::path::PathBuf;
 
-use super::nix::NoNix;
-use super::probe::ProbeError;
-use super::refusal::EngineRefusal;
-use super::version::Version;
+use crate::host::identity::RunsAsRoot;
+use crate::tools::nix::NoNix;
+use crate::tools::probe::ProbeError;
+use crate::tools::refusal::EngineRefusal;
+use crate::tools::version::Version;
 
-/// A host on which nothing can be built.
+/// Why nothing can be built on this host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
-    /// We are root.
-    #[error("running as root: kas-container refuses it, and ISAR cannot install packages as root")]
-    Root,
-    /// A program that is needed is not there.
+    /// The user is root.
+    #[error(transparent)]
+    Root(#[from] RunsAsRoot),
+    /// A program is missing.
     #[error("`{}` was not found{}", .program.display(), where_looked(.program))]
     NotFound {
         /// The program as the setting names it.
@@ -23,44 +22,44 @@ pub enum ToolError {
         /// The setting.
         setting: &'static str,
     },
-    /// A program gave no answer.
+    /// A program did not answer.
     #[error(transparent)]
     NoAnswer(#[from] ProbeError),
-    /// A program that ended with a failure where it should only say its version.
+    /// A program failed to print its version.
     #[error("`{} --version` fails: {complaint}", .program.display())]
     Broken {
         /// Its path.
         program: PathBuf,
-        /// Its last line.
+        /// The last line of its output.
         complaint: String,
     },
-    /// A program whose version cannot be told.
-    #[error("`{} --version` says no version: `{said}`", .program.display())]
+    /// A program's version is unknown.
+    #[error("`{} --version` prints no version: `{said}`", .program.display())]
     NoVersion {
         /// Its path.
         program: PathBuf,
-        /// What it said.
+        /// Its output.
         said: String,
     },
     /// kas-container is too old for the mode.
-    #[error("kas-container {version} knows no rootless mode, which came with 5.4")]
+    #[error("kas-container {version} has no rootless mode; version 5.4 added it")]
     NoRootless {
         /// Its version.
         version: Version,
     },
-    /// No engine is there.
+    /// No engine is installed.
     #[error("no container engine was found: neither docker nor podman is in PATH")]
     NoEngine,
-    /// The engine that was asked for is not there.
+    /// The engine that the settings name is not installed.
     #[error("`{name}` was not found in PATH, and the settings ask for it")]
     EngineNotFound {
         /// docker or podman.
         name: &'static str,
     },
-    /// No engine that is there can be used.
+    /// No installed engine can be used.
     #[error("{}", refused(.0))]
     EngineRefused(Vec<EngineRefusal>),
-    /// Nix is asked for and cannot be used.
+    /// The settings name the Nix store, and it cannot be used.
     #[error("the settings ask for the Nix store, and {0}")]
     NoNix(NoNix),
 }
@@ -69,24 +68,21 @@ pub enum ToolError {
 pub const EXIT_CODE: u8 = 4;
 
 impl ToolError {
-    /// What to do, a command where there is one.
+    /// A remedy, as a command where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            ToolError::Root => Some(
-                "run it as a normal user who may use sudo; `scripts/setup` makes the user `isar`"
-                    .to_owned(),
-            ),
+            ToolError::Root(error) => error.hint(),
             ToolError::NotFound { program, setting } => Some(if has_directory(program) {
                 format!("correct the setting `{setting}`, or unset it: then it is looked up in PATH")
             } else {
-                format!("`pipx install kas` brings it; or give its path in the setting `{setting}`")
+                format!("`pipx install kas` installs it; or set its path in `{setting}`")
             }),
             ToolError::NoAnswer(_) => {
-                Some("run that command by hand: it must answer at once".to_owned())
+                Some("run this command by hand: it must answer at once".to_owned())
             }
             ToolError::Broken { .. } | ToolError::NoVersion { .. } => {
-                Some("run that command by hand: it must end with its version".to_owned())
+                Some("run this command by hand: it must print its version".to_owned())
             }
             ToolError::NoRootless { .. } => Some(
                 "`pipx upgrade kas`; or set `isar-mode = \"privileged\"`".to_owned(),
@@ -133,7 +129,7 @@ fn has_directory(program: &std::path::Path) -> bool {
 
 fn where_looked(program: &std::path::Path) -> &'static str {
     if has_directory(program) {
-        ", or is no executable file"
+        ", or is not an executable file"
     } else {
         " in PATH"
     }

@@ -1,16 +1,16 @@
-//! kas itself, for the executor that runs inside a kas-isar image.
+//! Probes kas itself, for the executor that runs inside a kas-isar image.
 //!
 //! Knows nothing of containers.
 
 use std::path::PathBuf;
 
-use super::error::ToolError;
-use super::kas_container::program_and_version;
-use super::probe::Prober;
-use super::version::Version;
 use crate::settings::Settings;
+use crate::tools::error::ToolError;
+use crate::tools::kas_container::program_and_version;
+use crate::tools::probe::Prober;
+use crate::tools::version::Version;
 
-/// A kas that answers.
+/// A kas that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kas {
     /// Its absolute path.

@@ -1,15 +1,15 @@
-//! kas-container: where it is, its version, and the flag for the mode of the container.
+//! Probes kas-container: its path, its version, and its flag for the container's mode.
 //!
 //! Knows nothing of engines and of what is built.
 
 use std::path::PathBuf;
 
-use super::error::ToolError;
-use super::probe::Prober;
-use super::version::Version;
 use crate::settings::{IsarMode, Settings};
+use crate::tools::error::ToolError;
+use crate::tools::probe::Prober;
+use crate::tools::version::Version;
 
-/// A kas-container that answers, and suits the mode.
+/// A kas-container that works and supports the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KasContainer {
     /// Its absolute path.
@@ -20,7 +20,7 @@ pub struct KasContainer {
     pub mode_flag: &'static str,
 }
 
-/// The version that tells privileged from rootless, and warns of plain `--isar`.
+/// The first version with `--isar-privileged` and `--isar-rootless`; it deprecates plain `--isar`.
 const TWO_MODES: Version = Version::new(5, 4);
 
 impl KasContainer {
@@ -34,7 +34,7 @@ impl KasContainer {
         })
     }
 
-    /// Whether a repeated `--runtime-args` adds to the former one. Before, it takes its place.
+    /// Whether a second `--runtime-args` adds to the first one. In older versions it replaces it.
     #[must_use]
     pub fn appends_runtime_args(&self) -> bool {
         self.version >= Version::new(5, 5)
@@ -50,7 +50,7 @@ fn mode_flag(version: Version, mode: IsarMode) -> Result<&'static str, ToolError
     }
 }
 
-/// Finds a program that a setting names, and asks for its version.
+/// Finds a program that a setting names, and its version.
 pub(crate) fn program_and_version(
     program: &std::path::Path,
     setting: &'static str,

@@ -1,12 +1,13 @@
-//! Finds and probes the programs that we run: kas-container, docker or podman, kas, Nix.
+//! Finds and probes the tools of a build: kas-container, Docker or podman, kas, Nix.
 //!
-//! Asks each what it is and whether it works, once, with a time limit. Knows nothing of the matrix.
-//! Programs are looked up in, and run with, the environment that is passed in.
+//! Each probe runs once, has a time limit, and checks the identity of the tool and whether it
+//! works. Tools are looked up in, and run with, the environment that the caller passes in.
+//! [`container`] has the engine's commands for one container. Knows nothing of the matrix.
 
+pub mod container;
 mod docker;
 mod engine;
-mod error;
-mod host;
+pub mod error;
 mod kas;
 mod kas_container;
 mod nix;
@@ -15,40 +16,42 @@ mod probe;
 mod refusal;
 mod sudo;
 mod survey;
+#[cfg(test)]
+pub(crate) mod tests;
 mod version;
 
-pub use engine::{Candidate, Engine, EngineKind};
-pub use error::{EXIT_CODE, ToolError};
-pub use host::{Host, file_system, free_space};
-pub use kas::Kas;
-pub use kas_container::KasContainer;
-pub use nix::{Nix, NixAccess, NoNix};
-pub use probe::{LIMIT, ProbeError};
-pub use refusal::EngineRefusal;
-pub use survey::{Found, Program, Survey};
-pub use version::Version;
+pub use crate::tools::engine::{Engine, EngineCandidate, EngineKind};
+pub use crate::tools::error::{EXIT_CODE, ToolError};
+pub use crate::tools::kas::Kas;
+pub use crate::tools::kas_container::KasContainer;
+pub use crate::tools::nix::{Nix, NixAccess, NoNix};
+pub use crate::tools::probe::{LIMIT, ProbeError};
+pub use crate::tools::refusal::EngineRefusal;
+pub use crate::tools::survey::{FoundEngine, FoundProgram, Survey};
+pub use crate::tools::version::Version;
 
-use probe::Prober;
+use crate::host::identity::Host;
+use crate::tools::probe::Prober;
 
-use crate::settings::{Environment, Executor, Settings, StoreChoice};
+use crate::settings::{Environment, ExecutorChoice, Settings, StoreChoice};
 
-/// Something that does not stop us, and what to do about it.
+/// A warning about a tool that does not prevent builds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Note {
-    /// What there is to know.
+pub struct ToolNote {
+    /// The warning.
     pub message: String,
-    /// What to do.
+    /// A remedy, as a command where there is one.
     pub hint: String,
 }
 
-/// What runs kas.
+/// The program that runs builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Runner {
-    /// kas-container, and the engine below it.
+    /// kas-container with an engine.
     Container {
         /// kas-container.
         kas_container: KasContainer,
-        /// docker or podman.
+        /// Docker or podman.
         engine: Box<Engine>,
     },
     /// kas itself, inside a kas-isar image.
@@ -56,7 +59,7 @@ pub enum Runner {
 }
 
 impl Runner {
-    /// The engine below, where there is one.
+    /// The engine; none for kas itself.
     #[must_use]
     pub fn engine(&self) -> Option<&Engine> {
         match self {
@@ -66,42 +69,43 @@ impl Runner {
     }
 }
 
-/// Where artifacts are registered.
+/// The store that artifacts are registered in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
+pub enum FoundStore {
     /// The Nix store.
     Nix(Nix),
-    /// Our own.
+    /// The local store.
     Local {
-        /// Why not Nix; none where the settings ask for the local one.
+        /// Why it is not the Nix store; none where the settings ask for the local one.
         instead_of: Option<NoNix>,
     },
 }
 
-/// Everything that a build needs of the host, found and probed.
+/// The host and all tools that a build needs, probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     /// The host.
     pub host: Host,
-    /// What runs kas.
+    /// The program that runs builds.
     pub runner: Runner,
-    /// Where artifacts are registered.
-    pub store: Store,
+    /// The store that artifacts are registered in.
+    pub store: FoundStore,
 }
 
 impl Toolchain {
-    /// Finds and probes what these settings need. Takes seconds at most, each probe has a limit.
+    /// Finds and probes the tools that the settings need. Takes seconds at most; each probe has a
+    /// limit.
     ///
     /// # Errors
-    /// The first that makes building impossible.
+    /// The first fault that makes building impossible.
     pub fn probe(settings: &Settings, environment: &Environment) -> Result<Self, ToolError> {
         Self::probe_on(Host::capture(environment), settings, environment)
     }
 
-    /// As [`Self::probe`], on a host that is already known.
+    /// [`Self::probe`] for a host that is known already.
     ///
     /// # Errors
-    /// The same.
+    /// As [`Self::probe`].
     pub fn probe_on(
         host: Host,
         settings: &Settings,
@@ -110,13 +114,13 @@ impl Toolchain {
         host.refuse_root()?;
         let prober = Prober::new(environment);
         let runner = match settings.executor.value {
-            Executor::Kas => Runner::Kas(Kas::probe(settings, prober)?),
-            Executor::KasContainer => Runner::Container {
+            ExecutorChoice::Kas => Runner::Kas(Kas::probe(settings, prober)?),
+            ExecutorChoice::KasContainer => Runner::Container {
                 kas_container: KasContainer::probe(settings, prober)?,
                 engine: Box::new(Engine::probe(settings, prober, &host)?),
             },
         };
-        let store = Store::probe(settings, environment)?;
+        let store = FoundStore::probe(settings, environment)?;
         Ok(Self {
             host,
             runner,
@@ -124,15 +128,15 @@ impl Toolchain {
         })
     }
 
-    /// What the user should know of the engine although nothing stops the build.
+    /// Warnings about the engine.
     #[must_use]
-    pub fn notes(&self) -> Vec<Note> {
+    pub fn notes(&self) -> Vec<ToolNote> {
         let mut notes = Vec::new();
         if let Runner::Container { engine, .. } = &self.runner {
             let chosen = format!("set `engine = \"{}\"`", engine.kind);
             notes.extend(engine.passed_over.iter().map(|refusal| {
                 let hint = refusal.hint();
-                Note {
+                ToolNote {
                     message: format!("{} is used, because {refusal}", engine.kind),
                     hint: if hint.contains(&chosen) {
                         hint
@@ -147,46 +151,46 @@ impl Toolchain {
     }
 }
 
-impl Store {
+impl FoundStore {
     /// The kind: `nix` or `local`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Store::Nix(_) => "nix",
-            Store::Local { .. } => "local",
+            FoundStore::Nix(_) => "nix",
+            FoundStore::Local { .. } => "local",
         }
     }
 
-    /// Finds the store that the settings ask for. Needs neither an engine nor a user other than root, so
-    /// that what was built can be registered without them.
+    /// Finds the store that the settings ask for. Works without an engine and as root, so that
+    /// artifacts can be registered where they cannot be built.
     ///
     /// # Errors
-    /// [`ToolError::NoNix`] where Nix is asked for and cannot be used.
+    /// [`ToolError::NoNix`] when the settings name Nix and it cannot be used.
     pub fn probe(settings: &Settings, environment: &Environment) -> Result<Self, ToolError> {
         let found = match settings.store.value {
-            StoreChoice::Local => return Ok(Store::Local { instead_of: None }),
+            StoreChoice::Local => return Ok(FoundStore::Local { instead_of: None }),
             StoreChoice::Auto | StoreChoice::Nix => Nix::probe(Prober::new(environment)),
         };
         match (found, settings.store.value) {
-            (Ok(nix), _) => Ok(Store::Nix(nix)),
+            (Ok(nix), _) => Ok(FoundStore::Nix(nix)),
             (Err(why), StoreChoice::Nix) => Err(ToolError::NoNix(why)),
-            (Err(why), _) => Ok(Store::Local {
+            (Err(why), _) => Ok(FoundStore::Local {
                 instead_of: Some(why),
             }),
         }
     }
 
-    /// That the local store stands in for Nix's although nobody asked for it.
+    /// A warning if the local store replaces the Nix store and the settings do not name it.
     #[must_use]
-    pub fn note(&self) -> Option<Note> {
-        let Store::Local {
+    pub fn note(&self) -> Option<ToolNote> {
+        let FoundStore::Local {
             instead_of: Some(why),
         } = self
         else {
             return None;
         };
-        let meant = "where that is meant, set `store = \"local\"`";
-        Some(Note {
+        let meant = "if that is intended, set `store = \"local\"`";
+        Some(ToolNote {
             message: format!("artifacts go to the local store, because {why}"),
             hint: why
                 .hint()
@@ -195,15 +199,13 @@ impl Store {
     }
 }
 
-/// The words that make a program run as root without asking, as kas-container would have it.
+/// The words before a command that make it run as root without a prompt, chosen as kas-container
+/// does.
 ///
 /// # Errors
-/// Why there are none, as the end of a sentence.
+/// The reason why there are none, as the end of a sentence.
 pub fn elevation(environment: &Environment) -> Result<Vec<String>, String> {
     sudo::Elevation::probe(Prober::new(environment))
         .map(|elevation| elevation.prefix)
         .map_err(|refusal| refusal.to_string())
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -1,38 +1,39 @@
-//! The Nix store: where its tool is, and whether we may add to it.
+//! Probes Nix: its programs, and whether this user can add to its store.
 //!
-//! Knows nothing of what is added. That Nix is missing is no error here: there is a store of our own.
+//! Knows nothing of what is added. A missing Nix is not an error here: the local store can replace
+//! it.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::probe::Prober;
-use super::version::Version;
+use crate::tools::probe::Prober;
+use crate::tools::version::Version;
 
-/// A Nix store that we can add to.
+/// A Nix store that this user can add to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nix {
     /// The absolute path of `nix-store`.
     pub program: PathBuf,
-    /// The absolute path of `nix-instantiate`, the evaluator, where there is one.
+    /// The absolute path of `nix-instantiate`, the evaluator, if it is installed.
     pub instantiate: Option<PathBuf>,
-    /// Its version.
+    /// The version of `nix-store`.
     pub version: Version,
     /// The store's directory: `/nix/store`, or `NIX_STORE_DIR`.
     pub store_dir: PathBuf,
     /// Nix's own state: `/nix/var/nix`, or `NIX_STATE_DIR`.
     pub state_dir: PathBuf,
-    /// Who writes into it.
+    /// Which process writes to the store.
     pub access: NixAccess,
 }
 
-/// Who writes into a Nix store.
+/// Which process writes to a Nix store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NixAccess {
-    /// We ourselves: store and database belong to us.
+    /// `nix-store` itself: store and database belong to this user.
     SingleUser,
-    /// The Nix daemon, on our behalf.
+    /// The Nix daemon.
     Daemon,
 }
 
@@ -42,26 +43,26 @@ pub enum NoNix {
     /// It is not installed.
     #[error("`nix-store` is not in PATH")]
     Absent,
-    /// It is installed, and does not answer, or may not be written to.
+    /// It is installed, and does not answer or is not writable.
     #[error("{} cannot be used: {why}", .program.display())]
     Unusable {
         /// The path of `nix-store`.
         program: PathBuf,
-        /// Why, in its own words where it has some.
+        /// The reason, in Nix's words if it gives one.
         why: String,
     },
-    /// It does not say its version.
-    #[error("`{} --version` says no version: `{said}`", .program.display())]
+    /// Its version is unknown.
+    #[error("`{} --version` prints no version: `{said}`", .program.display())]
     NoVersion {
         /// The path of `nix-store`.
         program: PathBuf,
-        /// What it said.
+        /// Its output.
         said: String,
     },
 }
 
 impl NoNix {
-    /// What to do; none where Nix is not installed, which needs nothing.
+    /// A remedy; none where Nix is not installed.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -97,27 +98,27 @@ impl Nix {
         };
         let store_dir = directory("NIX_STORE_DIR", "/nix/store");
         let state_dir = directory("NIX_STATE_DIR", "/nix/var/nix");
-        // Asked first, for Nix makes its database when it is first used.
-        ask_the_store(prober, &program, &store_dir).map_err(unusable)?;
+        // Before the check for a database: Nix creates it on first use.
+        query_store(prober, &program, &store_dir).map_err(unusable)?;
         let remote = prober
             .environment
             .text("NIX_REMOTE")
             .filter(|remote| !matches!(*remote, "auto" | "local"));
-        let is_ours = is_writable(&store_dir) && is_writable(&state_dir.join("db"));
-        let access = if remote.is_none() && is_ours {
+        let is_own = is_writable(&store_dir) && is_writable(&state_dir.join("db"));
+        let access = if remote.is_none() && is_own {
             NixAccess::SingleUser
         } else {
             NixAccess::Daemon
         };
-        // A store that may only be read answers questions as well.
-        let daemon_is_there = remote.is_some() || daemon_socket(prober, &state_dir).exists();
-        if access == NixAccess::Daemon && !daemon_is_there {
+        // A read-only store answers queries too, so its answer does not prove that a daemon runs.
+        let has_daemon = remote.is_some() || daemon_socket(prober, &state_dir).exists();
+        if access == NixAccess::Daemon && !has_daemon {
             return Err(unusable(format!(
                 "{} is not writable for this user, and there is no daemon",
                 store_dir.display()
             )));
         }
-        // The two are one installation's: of another, it could be of another store.
+        // An evaluator of another installation may use another store.
         let instantiate = prober
             .find("nix-instantiate")
             .filter(|instantiate| instantiate.parent() == program.parent());
@@ -132,11 +133,11 @@ impl Nix {
     }
 }
 
-/// Makes nix-store open the store, or connect to the daemon, with a question about a path that cannot be.
-fn ask_the_store(prober: Prober<'_>, program: &Path, store_dir: &Path) -> Result<(), String> {
-    let nobody = store_dir.join("00000000000000000000000000000000-isar-build-all-probe");
+/// Queries a path that cannot exist, which makes nix-store open the store or connect to the daemon.
+fn query_store(prober: Prober<'_>, program: &Path, store_dir: &Path) -> Result<(), String> {
+    let path = store_dir.join("00000000000000000000000000000000-isar-build-all-probe");
     let answer = prober
-        .ask(program, &["--check-validity".as_ref(), nobody.as_os_str()])
+        .ask(program, &["--check-validity".as_ref(), path.as_os_str()])
         .map_err(|error| error.to_string())?;
     if answer.ok || answer.stderr.contains("is not valid") {
         return Ok(());

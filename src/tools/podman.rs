@@ -1,18 +1,18 @@
-//! Does podman work, in the way in which kas-container will run it?
+//! Probes podman in the way in which kas-container will run it.
 //!
-//! Knows nothing of docker, and of which of the two is preferred.
+//! Knows nothing of Docker, nor of which engine is preferred.
 
 use std::path::{Path, PathBuf};
 
-use super::Note;
-use super::engine::{Engine, EngineKind, Question};
-use super::probe::{Answer, Prober};
-use super::refusal::EngineRefusal;
-use super::sudo::Elevation;
-use super::version::Version;
 use crate::settings::IsarMode;
+use crate::tools::ToolNote;
+use crate::tools::engine::{Engine, EngineKind, EngineQuery};
+use crate::tools::probe::{Answer, Prober};
+use crate::tools::refusal::EngineRefusal;
+use crate::tools::sudo::Elevation;
+use crate::tools::version::Version;
 
-pub(crate) fn probe(question: &Question<'_>, program: &Path) -> Result<Engine, EngineRefusal> {
+pub(crate) fn probe(question: &EngineQuery<'_>, program: &Path) -> Result<Engine, EngineRefusal> {
     let (said, info, elevation) = match question.mode {
         IsarMode::Rootless => {
             let said = question.prober.ask(program, &["--version"])?;
@@ -30,7 +30,7 @@ pub(crate) fn probe(question: &Question<'_>, program: &Path) -> Result<Engine, E
         }
     };
     let version = Version::find(said.first_line())
-        .ok_or_else(|| broken(format!("it says no version: `{}`", said.first_line())))?;
+        .ok_or_else(|| broken(format!("its version is unknown: `{}`", said.first_line())))?;
     let behind_sudo = elevation.is_some();
     let mut engine = question.engine(EngineKind::Podman, program, version, elevation);
     if behind_sudo {
@@ -48,7 +48,7 @@ pub(crate) fn probe(question: &Question<'_>, program: &Path) -> Result<Engine, E
 
 /// Runs podman as kas-container runs it for a privileged container.
 fn as_root(
-    question: &Question<'_>,
+    question: &EngineQuery<'_>,
     program: &Path,
 ) -> Result<(Answer, Answer, Elevation), EngineRefusal> {
     let elevation = Elevation::probe(question.prober)?;
@@ -89,8 +89,9 @@ fn broken(why: String) -> EngineRefusal {
     }
 }
 
-/// On NixOS sudo finds the store's programs; elsewhere it resets PATH to the system's directories.
-fn in_nix_store(question: &Question<'_>, program: &Path) -> bool {
+/// Whether the program comes from the Nix store and sudo cannot find it: except on NixOS, sudo
+/// resets PATH to the system's directories.
+fn in_nix_store(question: &EngineQuery<'_>, program: &Path) -> bool {
     let real = program.canonicalize();
     let store = question
         .prober
@@ -100,7 +101,7 @@ fn in_nix_store(question: &Question<'_>, program: &Path) -> bool {
     !question.host.nixos && real.as_deref().unwrap_or(program).starts_with(store)
 }
 
-/// As kas-container does: a user's PATH may lack the directory of the programs that root's podman needs.
+/// PATH with `/usr/sbin`, as kas-container sets it: root's podman needs programs from there.
 fn sbin_path(prober: Prober<'_>) -> (String, String) {
     let path = prober.environment.path().unwrap_or_default();
     (
@@ -109,29 +110,29 @@ fn sbin_path(prober: Prober<'_>) -> (String, String) {
     )
 }
 
-fn nix_note(program: &Path) -> Note {
-    Note {
+fn nix_note(program: &Path) -> ToolNote {
+    ToolNote {
         message: format!(
-            "podman in PATH is the Nix store's ({}), and sudo may run another one",
+            "podman in PATH comes from the Nix store ({}), and sudo may run another one",
             program.display()
         ),
-        hint: "`sudo apt install podman`, and take the other one out of PATH".to_owned(),
+        hint: "`sudo apt install podman`, and remove the other one from PATH".to_owned(),
     }
 }
 
-/// crun does not start containers where the first and the second version of cgroups are mixed.
-fn runtime_note(info: &Answer) -> Option<Note> {
+/// crun does not start containers where cgroups v1 and v2 are mixed.
+fn runtime_note(info: &Answer) -> Option<ToolNote> {
     let info: serde_json::Value = serde_json::from_str(&info.stdout).ok()?;
     let runtime = info["host"]["ociRuntime"]["name"].as_str()?;
     let cgroups = info["host"]["cgroupVersion"].as_str()?;
-    (runtime == "crun" && cgroups == "v1").then(|| Note {
+    (runtime == "crun" && cgroups == "v1").then(|| ToolNote {
         message: "podman uses crun, which fails with cgroups v1".to_owned(),
         hint: "`sudo apt install runc`, and `runtime = \"runc\"` under `[engine]` in /etc/containers/containers.conf"
             .to_owned(),
     })
 }
 
-/// Where podman looks for its helpers, besides PATH.
+/// Directories in which podman looks for its helpers, besides PATH.
 const HELPER_DIRS: &[&str] = &[
     "/usr/local/libexec/podman",
     "/usr/local/lib/podman",
@@ -146,9 +147,9 @@ fn has_init(prober: Prober<'_>, dirs: &[&str]) -> bool {
             .any(|dir| PathBuf::from(dir).join("catatonit").exists())
 }
 
-fn init_note() -> Note {
-    Note {
-        message: "catatonit was not found, without which podman cannot do `--init`, which kas-container asks for"
+fn init_note() -> ToolNote {
+    ToolNote {
+        message: "catatonit was not found: podman needs it for `--init`, which kas-container uses"
             .to_owned(),
         hint: "`sudo apt install catatonit`".to_owned(),
     }

@@ -1,113 +1,113 @@
-//! Why an engine that is there is not used: each reason with its message and its hint.
+//! Why an installed engine is not used: each reason with its message and hint.
 //!
 //! Knows nothing of how the reasons are found.
 
 use std::path::PathBuf;
 
-use super::engine::EngineKind;
-use super::probe::ProbeError;
+use crate::tools::engine::EngineKind;
+use crate::tools::probe::ProbeError;
 
-/// Why an engine that is there is not used.
+/// Why an installed engine is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineRefusal {
     /// `docker` is nerdctl, as Rancher Desktop and Colima install it in containerd mode.
-    #[error("{} is nerdctl in disguise, which kas-container cannot use", .program.display())]
+    #[error("{} is nerdctl, which kas-container cannot use", .program.display())]
     DockerIsNerdctl {
         /// Its path.
         program: PathBuf,
     },
     /// `docker` is podman, as Debian's podman-docker installs it.
-    #[error("{} is podman in disguise", .program.display())]
+    #[error("{} is podman", .program.display())]
     DockerIsPodman {
         /// Its path.
         program: PathBuf,
     },
     /// `docker` is something else.
-    #[error("{} does not say that it is Docker: `{said}`", .program.display())]
+    #[error("{} is not Docker: it prints `{said}`", .program.display())]
     NotDocker {
         /// Its path.
         program: PathBuf,
         /// The first line of `docker -v`.
         said: String,
     },
-    /// The client is there, and the daemon does not answer it.
+    /// Docker is installed, and its daemon does not answer.
     #[error("the Docker daemon is not running: {why}")]
     DockerStopped {
-        /// The client's words.
+        /// The client's message.
         why: String,
-        /// Whether we run in WSL, where Docker is mostly Docker Desktop's.
+        /// Whether this is WSL, where Docker mostly is Docker Desktop.
         wsl: bool,
     },
-    /// The daemon runs, and this user may not talk to it.
+    /// The daemon runs, and this user may not use it.
     #[error("this user may not use the Docker daemon: {why}")]
     DockerDenied {
-        /// The client's words.
+        /// The client's message.
         why: String,
     },
     /// podman is a client of a virtual machine that does not run.
     #[error("the podman machine is not running: {why}")]
     PodmanMachineStopped {
-        /// podman's words.
+        /// podman's message.
         why: String,
     },
-    /// podman does not work for this user, who would need to run it rootless.
+    /// podman does not work rootless for this user.
     #[error("podman is installed and does not work: {why}")]
     PodmanBroken {
-        /// podman's words.
+        /// podman's message.
         why: String,
     },
-    /// podman works for the user, if at all, and not behind sudo.
+    /// podman does not work behind sudo.
     #[error("podman does not work as root: {why}")]
     PodmanBrokenAsRoot {
-        /// podman's words.
+        /// podman's message.
         why: String,
     },
-    /// podman is in the Nix store, where sudo, which resets PATH, does not find it.
+    /// podman is in the Nix store. sudo resets PATH and does not find it there.
     #[error("podman is in the Nix store ({}), where sudo does not find it", .program.display())]
     PodmanInNixStore {
         /// Its path in PATH.
         program: PathBuf,
     },
-    /// podman is somewhere else where sudo does not look.
+    /// podman is in another directory that sudo does not search.
     #[error("podman is {}, where sudo does not look", .program.display())]
     PodmanOutsideSudosPath {
         /// Its path in PATH.
         program: PathBuf,
     },
-    /// A privileged podman container needs root.
+    /// A privileged podman container needs root, and there is no sudo.
     #[error("a privileged container needs root, and neither sudo nor run0 is in PATH")]
     NoSudo,
-    /// sudo wants a password, or refuses.
+    /// sudo asks for a password, or refuses.
     #[error(
-        "a privileged container needs root, and `{word}` does not give it without asking: {why}"
+        "a privileged container needs root, and `{word}` asks for a password or refuses: {why}"
     )]
     SudoAsks {
         /// sudo or run0.
         word: &'static str,
-        /// Its words.
+        /// Its message.
         why: String,
     },
-    /// sudo does not let the environment through.
-    #[error("sudo does not preserve the environment, which kas-container asks it for")]
+    /// sudo does not preserve the environment.
+    #[error("sudo does not preserve the environment, and kas-container needs that")]
     SudoDropsEnvironment,
     /// `KAS_SUDO_CMD` is neither sudo nor run0.
-    #[error("KAS_SUDO_CMD is `{word}`; kas-container knows `sudo` and `run0`")]
+    #[error("KAS_SUDO_CMD is `{word}`; kas-container supports `sudo` and `run0`")]
     SudoUnsupported {
-        /// What it is.
+        /// Its value.
         word: String,
     },
-    /// It gave no answer at all.
+    /// The engine did not answer.
     #[error("{error}")]
     NoAnswer {
-        /// Which engine.
+        /// Docker or podman.
         kind: EngineKind,
-        /// What happened.
+        /// The reason.
         error: ProbeError,
     },
 }
 
 impl From<ProbeError> for EngineRefusal {
-    /// Of the two, it is podman that is asked through sudo.
+    /// Only podman is probed with `?`: Docker's probe names itself.
     fn from(error: ProbeError) -> Self {
         EngineRefusal::NoAnswer {
             kind: EngineKind::Podman,
@@ -131,7 +131,7 @@ impl EngineRefusal {
         }
     }
 
-    /// What to do.
+    /// A remedy, as a command where there is one.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -155,8 +155,8 @@ impl EngineRefusal {
             EngineRefusal::PodmanBroken { why } if why.contains("newuidmap") => {
                 "`sudo apt install uidmap`, and a range for this user in /etc/subuid and /etc/subgid"
             }
-            EngineRefusal::PodmanBroken { .. } => "see what `podman info` says",
-            EngineRefusal::PodmanBrokenAsRoot { .. } => "see what `sudo podman info` says",
+            EngineRefusal::PodmanBroken { .. } => "run `podman info`",
+            EngineRefusal::PodmanBrokenAsRoot { .. } => "run `sudo podman info`",
             EngineRefusal::PodmanInNixStore { .. } => {
                 "`sudo apt install podman`; or Docker; or, with kas 5.4 and later, `isar-mode = \"rootless\"`"
             }
@@ -180,7 +180,7 @@ impl EngineRefusal {
                 kind: EngineKind::Docker,
                 ..
             } => "`sudo systemctl restart docker`",
-            EngineRefusal::NoAnswer { .. } => "run that command by hand: it must answer at once",
+            EngineRefusal::NoAnswer { .. } => "run this command by hand: it must answer at once",
         }
         .to_owned()
     }

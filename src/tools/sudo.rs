@@ -1,17 +1,17 @@
-//! How a program is run as root without a password: sudo, or run0.
+//! Probes elevation: running a program as root, through sudo or run0, without a password.
 //!
-//! Knows nothing of what is run. The choice is kas-container's (`KAS_SUDO_CMD`, else the first of the two
-//! that is there), because it runs the container and we stop it.
+//! The choice is the one that kas-container makes (`KAS_SUDO_CMD`, else the first of the two that
+//! is installed): it starts the containers that this program stops.
 
-use super::probe::Prober;
-use super::refusal::EngineRefusal;
+use crate::tools::probe::Prober;
+use crate::tools::refusal::EngineRefusal;
 
-/// A way to become root that works now and without asking.
+/// A way to become root that works without a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Elevation {
-    /// What `KAS_SUDO_CMD` must be for kas-container to take the same.
+    /// The value of `KAS_SUDO_CMD` with which kas-container does the same.
     pub(crate) word: &'static str,
-    /// What goes before the program.
+    /// The words before a command.
     pub(crate) prefix: Vec<String>,
 }
 

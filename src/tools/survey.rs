@@ -1,37 +1,37 @@
-//! Everything that can be told of the host's tools, needed or not, for `doctor`.
+//! A survey of all tools on the host, needed or not, for `doctor`.
 //!
-//! Nothing here stops at the first fault. Knows nothing of how it is shown.
+//! It does not stop at the first fault. Knows nothing of how it is shown.
 
 use std::path::PathBuf;
 
-use super::engine::{Candidate, Engine, EngineKind, Question};
-use super::error::ToolError;
-use super::host::Host;
-use super::kas::Kas;
-use super::kas_container::KasContainer;
-use super::nix::{Nix, NoNix};
-use super::probe::Prober;
-use super::version::Version;
+use crate::host::identity::Host;
 use crate::settings::{Environment, Settings};
+use crate::tools::engine::{Engine, EngineCandidate, EngineKind, EngineQuery};
+use crate::tools::error::ToolError;
+use crate::tools::kas::Kas;
+use crate::tools::kas_container::KasContainer;
+use crate::tools::nix::{Nix, NoNix};
+use crate::tools::probe::Prober;
+use crate::tools::version::Version;
 
-/// A program of which only path and version are of interest.
+/// A program that is not probed beyond its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
+pub struct FoundProgram {
     /// Its name.
     pub name: &'static str,
-    /// Its path and, where it says one, version; none where it is not in PATH.
+    /// Its path, and its version if it prints one; none where it is not in PATH.
     pub found: Option<(PathBuf, Option<Version>)>,
 }
 
-/// An engine: where it is, and what came of asking it.
+/// An engine and the result of probing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Which.
+pub struct FoundEngine {
+    /// Docker or podman.
     pub kind: EngineKind,
     /// Its path in PATH.
     pub path: Option<PathBuf>,
-    /// What it answered.
-    pub candidate: Candidate,
+    /// The result.
+    pub candidate: EngineCandidate,
 }
 
 /// The tools of a host.
@@ -42,22 +42,22 @@ pub struct Survey {
     /// kas.
     pub kas: Result<Kas, ToolError>,
     /// docker and podman, in this order.
-    pub engines: [Found; 2],
+    pub engines: [FoundEngine; 2],
     /// The engine that a build would use.
     pub engine: Result<Engine, ToolError>,
     /// The Nix store.
     pub nix: Result<Nix, NoNix>,
     /// Programs that kas-container uses, or that help to look into images.
-    pub programs: Vec<Program>,
+    pub programs: Vec<FoundProgram>,
 }
 
 impl Survey {
-    /// Asks all of them, at the same time: as long as a hanging one may take, it takes once.
+    /// Probes all tools at the same time, so that ones that hang cost their time limit once.
     #[must_use]
     pub fn take(settings: &Settings, environment: &Environment, host: &Host) -> Self {
         let prober = Prober::new(environment);
         let mode = settings.isar_mode.value;
-        let question = Question { prober, host, mode };
+        let question = EngineQuery { prober, host, mode };
         let (kas_container, kas, engines, nix, programs) = std::thread::scope(|scope| {
             let docker = scope.spawn(move || found(question, EngineKind::Docker));
             let nix = scope.spawn(move || Nix::probe(prober));
@@ -77,7 +77,7 @@ impl Survey {
             engines
                 .iter()
                 .find(|found| found.kind == kind)
-                .map_or(Candidate::Absent, |found| found.candidate.clone())
+                .map_or(EngineCandidate::Absent, |found| found.candidate.clone())
         });
         Self {
             kas_container,
@@ -90,27 +90,27 @@ impl Survey {
     }
 }
 
-/// The thread's result; its panic goes on here.
+/// The thread's result. A panic in the thread continues in this one.
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn found(question: Question<'_>, kind: EngineKind) -> Found {
-    Found {
+fn found(question: EngineQuery<'_>, kind: EngineKind) -> FoundEngine {
+    FoundEngine {
         kind,
         path: question.prober.find(kind.as_str()),
         candidate: question.candidate(kind),
     }
 }
 
-/// System administration programs are not in every user's PATH, and found nevertheless.
-fn program(prober: Prober<'_>, name: &'static str) -> Program {
+/// Finds and asks a program. `/usr/sbin` is searched too, which is not in every user's PATH.
+fn program(prober: Prober<'_>, name: &'static str) -> FoundProgram {
     let path = prober
         .find(name)
         .or_else(|| prober.find(PathBuf::from("/usr/sbin").join(name)));
-    Program {
+    FoundProgram {
         name,
         found: path.map(|path| {
             let version = prober

@@ -1,4 +1,4 @@
-//! Every message about tools.
+//! Tests of probing and of every message about tools.
 
 mod engines;
 pub(crate) mod made;

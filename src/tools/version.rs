@@ -1,12 +1,12 @@
-//! Versions as tools print them.
+//! Versions as tools print them. Pure.
 //!
-//! Knows nothing of which version can do what.
+//! Knows nothing of the features of a version.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The numbers at the front of a version; what follows them (`-rc1`, `+ds1`) is not compared.
+/// The leading numbers of a version. Suffixes such as `-rc1` and `+ds1` are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// The first number.
@@ -28,7 +28,7 @@ impl Version {
         }
     }
 
-    /// The first word of a line that begins like a version: `podman version 4.3.1`, `nix-store (Nix) 2.8.0`.
+    /// The first version in a line such as `podman version 4.3.1` or `nix-store (Nix) 2.8.0`.
     #[must_use]
     pub fn find(line: &str) -> Option<Self> {
         line.split_whitespace().find_map(Self::parse)

@@ -1,16 +1,14 @@
 //! Runs a program that may touch a drive, and never waits for it longer than a limit.
 //!
-//! Whatever asks a Windows drive for something can hang in the kernel, so it is a child's to do. A child that
-//! does not end is killed; one that we may not kill, or that the kernel does not let go, is left behind.
-//! Knows nothing of drives.
+//! Whatever asks a Windows drive for something can hang in the kernel, so it is a child's to do. A
+//! child that does not end is killed; one that we may not kill, or that the kernel does not let go,
+//! is left behind. Knows nothing of drives.
 
-use std::io::Read;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::exec::{CommandError, ShortCommand};
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,68 +46,28 @@ impl Called {
     }
 }
 
-/// Runs `argv` with nothing to read, in the root directory: a working directory on a drive would hold it.
+/// Runs `argv` with nothing to read, in the root directory: a working directory on a drive would
+/// hold it.
 pub(super) fn call(argv: &[String], limit: Duration) -> Called {
     let Some((program, args)) = argv.split_first() else {
         return Called::NotRun("no command".to_owned());
     };
-    let started = Instant::now();
-    let child = Command::new(program)
+    // A background child may keep the pipes open beyond the end of the program.
+    let result = ShortCommand::new(program)
         .args(args)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => return Called::NotRun(format!("cannot run `{program}`: {error}")),
-    };
-    tracing::debug!(?argv, "run");
-    let stdout = read_along(child.stdout.take());
-    let stderr = read_along(child.stderr.take());
-    let left = |limit: Duration| limit.saturating_sub(started.elapsed());
-    let Some(code) = wait(&mut child, || left(limit)) else {
-        kill(&mut child);
-        return Called::Hangs;
-    };
-    // What it started may have its pipes still; nobody waits for that.
-    let text = |pipe: mpsc::Receiver<String>| {
-        pipe.recv_timeout(left(limit).max(Duration::from_millis(200)))
-            .unwrap_or_default()
-    };
-    Called::Ended {
-        code,
-        stdout: text(stdout),
-        stderr: text(stderr),
-    }
-}
-
-fn read_along(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
-    let (say, heard) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What was read until an error is all there is to show.
-            let _ = pipe.read_to_end(&mut bytes);
+        .limit(limit)
+        .leave_background()
+        .run();
+    match result {
+        Ok(output) => Called::Ended {
+            code: code_of(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        Err(CommandError::Start(error)) => {
+            Called::NotRun(format!("cannot run `{program}`: {error}"))
         }
-        // Nobody listens where the child hung.
-        let _ = say.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    heard
-}
-
-fn wait(child: &mut Child, left: impl Fn() -> Duration) -> Option<i32> {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(code_of(status)),
-            Ok(None) if left().is_zero() => return None,
-            Ok(None) => std::thread::sleep(pause.min(left())),
-            Err(_) => return None,
-        }
-        pause = (pause * 2).min(Duration::from_millis(20));
+        Err(_) => Called::Hangs,
     }
 }
 
@@ -118,18 +76,12 @@ fn code_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(by_signal)
 }
 
-fn kill(child: &mut Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // Behind sudo it is root's, and `timeout` has killed it by now if anything can.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let ended = Instant::now() + Duration::from_millis(500);
-    wait(child, || ended.saturating_duration_since(Instant::now()));
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use rustix::process::Pid;
+
     use super::*;
 
     fn words(words: &[&str]) -> Vec<String> {

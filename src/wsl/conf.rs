@@ -1,21 +1,21 @@
-//! `/etc/wsl.conf`, as far as it tells where WSL mounts drives and with which options. Pure.
+//! Reads `/etc/wsl.conf`: where and with which options WSL mounts Windows drives. Pure.
 //!
 //! Source: learn.microsoft.com, "Advanced settings configuration in WSL", section `[automount]`.
 
 use std::path::PathBuf;
 
-/// How WSL mounts drives.
+/// The `[automount]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Automount {
-    /// Whether it does by itself.
+pub struct AutomountConf {
+    /// Whether WSL mounts drives when it starts.
     pub enabled: bool,
-    /// Below which directory.
+    /// The directory in which it mounts them.
     pub root: PathBuf,
-    /// With which options of drvfs.
+    /// Options for drvfs.
     pub options: Vec<String>,
 }
 
-impl Default for Automount {
+impl Default for AutomountConf {
     fn default() -> Self {
         Self {
             enabled: true,
@@ -25,10 +25,10 @@ impl Default for Automount {
     }
 }
 
-impl Automount {
-    /// Reads the text of the file; what is not understood is passed over, as WSL does.
+impl AutomountConf {
+    /// Parses the text of the file. Like WSL, ignores what it does not understand.
     #[must_use]
-    pub fn read(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut automount = Self::default();
         let mut section = String::new();
         for line in text.lines() {
@@ -71,21 +71,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_and_values() {
-        assert_eq!(Automount::read(""), Automount::default());
+    fn values_of_the_automount_section_replace_the_defaults() {
         let text = "[boot]\nsystemd=true\n[Automount]\nEnabled = FALSE # not now\nroot = /win/\n\
                     options = \"metadata,uid=1000, umask=22\"\n[network]\nroot=/no\n";
-        let read = Automount::read(text);
+
+        let read = AutomountConf::parse(text);
+
         assert!(!read.enabled);
         assert_eq!(read.root, PathBuf::from("/win/"));
         assert_eq!(read.options, ["metadata", "uid=1000", "umask=22"]);
     }
 
     #[test]
-    fn what_is_no_absolute_root_is_none() {
-        assert_eq!(
-            Automount::read("[automount]\nroot = relative\nwhat\n=\n"),
-            Automount::default()
-        );
+    fn a_relative_root_and_broken_lines_are_ignored() {
+        for text in ["", "[automount]\nroot = relative\nwhat\n=\n"] {
+            assert_eq!(AutomountConf::parse(text), AutomountConf::default());
+        }
     }
 }

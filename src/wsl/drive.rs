@@ -1,79 +1,80 @@
-//! Which mounts are Windows drives, and what must be known to mount one again. Pure.
+//! Windows drives among the mounts of a namespace, and the options with which one is mounted again.
+//! Pure.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::mountinfo::{Device, Mount};
+use crate::host::mountinfo::{DeviceNumber, Mount};
 
-/// A mount of a Windows drive, as it is to come back.
+/// A mount of a Windows drive, with everything that is needed to mount it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drive {
-    /// Where.
+pub struct WindowsDrive {
+    /// Mount point.
     pub point: PathBuf,
     /// `9p`, `drvfs` or `virtiofs`.
     pub fs_type: String,
-    /// What is mounted: `C:\`, or a tag.
+    /// Mount source: `C:\`, or a tag.
     pub source: String,
-    /// The device number of its files: one for each superblock.
+    /// Device number of its files. Each superblock has its own.
     pub device: String,
-    /// The directory of the file system that is its root: `/`, or another for a bind mount.
+    /// The directory of the file system that is mounted: `/`, or another one for a bind mount.
     pub root: PathBuf,
-    /// The mount's own options.
+    /// Options of the mount.
     pub options: Vec<String>,
-    /// The file system's options.
+    /// Options of the file system.
     pub super_options: Vec<String>,
-    /// Whether it is in a peer group, so that others see what is mounted below it.
+    /// Whether it propagates mounts below it to a peer group.
     pub shared: bool,
-    /// Whether it gets what is mounted elsewhere.
+    /// Whether it receives mounts from a peer group.
     pub slave: bool,
 }
 
-/// What the mounts of a namespace say of Windows.
+/// The mounts of a namespace that matter to the guard.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Drives {
-    /// The drives, in the order of their mounts.
-    pub drives: Vec<Drive>,
-    /// Other mounts that lie in a drive and keep it from being unmounted.
+pub struct DriveMounts {
+    /// The Windows drives, in mount order.
+    pub drives: Vec<WindowsDrive>,
+    /// Other mounts inside a drive, with their types. They keep the drive from being unmounted.
     pub inside: Vec<(PathBuf, String)>,
-    /// File systems of the same kind that are none of the Windows drives and can be written: `sync(2)`
-    /// waits for them, too.
+    /// Writable file systems of the same types that are not Windows drives; `sync(2)` waits for
+    /// them too.
     pub others: Vec<(PathBuf, String)>,
 }
 
-/// The file systems that Windows drives are.
-const KINDS: [&str; 3] = ["9p", "drvfs", "virtiofs"];
+/// The file system types that a Windows drive can have.
+const DRIVE_TYPES: [&str; 3] = ["9p", "drvfs", "virtiofs"];
 
-/// Whether a file system is of a kind that a Windows drive can be.
+/// Whether the mount has a file system type that a Windows drive can have.
 #[must_use]
-pub(super) fn is_of_kind(mount: &Mount) -> bool {
-    KINDS.contains(&mount.fs_type.as_str())
+pub(super) fn has_drive_type(mount: &Mount) -> bool {
+    DRIVE_TYPES.contains(&mount.fs_type.as_str())
 }
 
-/// The Windows drives among `mounts`, where `automount` is the directory below which WSL mounts them.
+/// Sorts mounts into drives and others. `automount` is the directory in which WSL mounts drives.
 ///
-/// What WSL itself needs from Windows, such as `/usr/lib/wsl/drivers`, is read-only and no drive: `sync(2)`
-/// passes it over.
+/// Read-only shares that WSL mounts for itself, such as `/usr/lib/wsl/drivers`, are left out:
+/// `sync(2)` skips read-only superblocks.
 #[must_use]
-pub fn drives(mounts: &[Mount], automount: &Path) -> Drives {
-    let mut found = Drives::default();
-    let devices: Vec<Device> = mounts
+pub fn classify(mounts: &[Mount], automount: &Path) -> DriveMounts {
+    let mut found = DriveMounts::default();
+    let devices: Vec<DeviceNumber> = mounts
         .iter()
-        .filter(|mount| is_of_kind(mount) && is_drive(mount, automount))
+        .filter(|mount| has_drive_type(mount) && is_drive(mount, automount))
         .map(|mount| mount.device)
         .collect();
     let mut ids = Vec::new();
     for mount in mounts {
-        if is_of_kind(mount) && devices.contains(&mount.device) {
+        if has_drive_type(mount) && devices.contains(&mount.device) {
             ids.push(mount.id);
-            found.drives.push(Drive::of(mount));
+            found.drives.push(WindowsDrive::of(mount));
         } else if ids.contains(&mount.parent) {
-            // What lies in such a mount is in the way just so.
+            // A mount inside this mount is inside the drive too.
             ids.push(mount.id);
             found
                 .inside
                 .push((mount.point.clone(), mount.fs_type.clone()));
-        } else if is_of_kind(mount) && mount.super_option("ro").is_none() {
+        } else if has_drive_type(mount) && mount.super_option("ro").is_none() {
             found
                 .others
                 .push((mount.point.clone(), mount.fs_type.clone()));
@@ -82,9 +83,10 @@ pub fn drives(mounts: &[Mount], automount: &Path) -> Drives {
     found
 }
 
-/// Whether a file system of that kind is a drive, by where it is mounted or by what it says of itself.
+/// Whether a mount with a drive's type is a Windows drive, judged by its mount point or its
+/// options.
 pub(super) fn is_drive(mount: &Mount, automount: &Path) -> bool {
-    // A letter, for with `root = /` everything lies below.
+    // Only a letter counts: with `root = /` every mount is below the automount directory.
     let letter = mount.point.file_name().is_some_and(
         |name| matches!(name.as_encoded_bytes(), [letter] if letter.is_ascii_alphabetic()),
     );
@@ -96,7 +98,7 @@ pub(super) fn is_drive(mount: &Mount, automount: &Path) -> bool {
     below || mount.fs_type == "drvfs" || named || is_windows_path(&source)
 }
 
-/// `C:`, `C:\` and what lies in it, and `\\server\share`.
+/// Whether it is `C:`, `C:\`, a path below it, or `\\server\share`.
 fn is_windows_path(source: &str) -> bool {
     let mut characters = source.chars();
     let letter = characters
@@ -108,9 +110,9 @@ fn is_windows_path(source: &str) -> bool {
         || source.starts_with("\\\\")
 }
 
-impl Drive {
-    pub(super) fn of(mount: &Mount) -> Drive {
-        Drive {
+impl WindowsDrive {
+    pub(super) fn of(mount: &Mount) -> WindowsDrive {
+        WindowsDrive {
             point: mount.point.clone(),
             fs_type: mount.fs_type.clone(),
             source: mount.source.to_string_lossy().into_owned(),
@@ -130,9 +132,9 @@ impl Drive {
         })
     }
 
-    /// What distinguishes `other` from this one, apart from numbers that every mount gets anew.
+    /// How `other` differs from this one, apart from numbers that each mount gets anew.
     #[must_use]
-    pub fn differences(&self, other: &Drive) -> Vec<String> {
+    pub fn differences(&self, other: &WindowsDrive) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |what: &str, mine: String, theirs: String| {
             if mine != theirs {
@@ -142,13 +144,17 @@ impl Drive {
         compare("type", self.fs_type.clone(), other.fs_type.clone());
         compare("source", self.source.clone(), other.source.clone());
         compare("root", shown(&self.root), shown(&other.root));
-        compare("options", kept(&self.options), kept(&other.options));
         compare(
             "options",
-            kept(&self.super_options),
-            kept(&other.super_options),
+            comparable(&self.options),
+            comparable(&other.options),
         );
-        let propagation = |drive: &Drive| match (drive.shared, drive.slave) {
+        compare(
+            "options",
+            comparable(&self.super_options),
+            comparable(&other.super_options),
+        );
+        let propagation = |drive: &WindowsDrive| match (drive.shared, drive.slave) {
             (true, true) => "shared and slave",
             (true, false) => "shared",
             (false, true) => "slave",
@@ -162,29 +168,29 @@ impl Drive {
         found
     }
 
-    /// Whether `part` may be a directory of this one that is mounted elsewhere.
-    pub(super) fn may_hold(&self, part: &Drive) -> bool {
+    /// Whether `part` can be a bind mount of a directory of this drive.
+    pub(super) fn can_contain(&self, part: &WindowsDrive) -> bool {
         self.root == Path::new("/") && self.source == part.source
     }
 
-    /// Whether `other` has the same options of the file system.
-    pub(super) fn is_alike(&self, other: &Drive) -> bool {
-        kept(&self.super_options) == kept(&other.super_options)
+    /// Whether `other` has the same file system options.
+    pub(super) fn has_super_options_of(&self, other: &WindowsDrive) -> bool {
+        comparable(&self.super_options) == comparable(&other.super_options)
     }
 
-    /// Whether `other` has the same options of the mount.
-    pub(super) fn is_mounted_like(&self, other: &Drive) -> bool {
-        kept(&self.options) == kept(&other.options)
+    /// Whether `other` has the same mount options.
+    pub(super) fn has_options_of(&self, other: &WindowsDrive) -> bool {
+        comparable(&self.options) == comparable(&other.options)
     }
 
-    /// Whether only drvfs can mount it: its connection is a descriptor that somebody passed on.
+    /// Whether only drvfs can mount it: its connection to Windows is an inherited file descriptor.
     #[must_use]
     pub fn needs_drvfs(&self) -> bool {
         self.fs_type == "drvfs" || self.super_option("trans") == Some("fd")
     }
 
-    /// Source and options with which `mount -t drvfs` makes it again. WSL puts drvfs' own options into
-    /// `aname`, apart with semicolons, and adds `symlinkroot` and transport by itself (microsoft/WSL,
+    /// Source and options for `mount -t drvfs`. WSL stores the options of drvfs in `aname`,
+    /// separated by semicolons, and adds `symlinkroot` and the transport by itself (microsoft/WSL,
     /// `src/linux/init/drvfs.cpp`).
     #[must_use]
     pub fn for_drvfs(&self) -> (String, Vec<String>) {
@@ -210,15 +216,15 @@ impl Drive {
         (drvfs_source(&source), without_repeats(options))
     }
 
-    /// Options with which `mount -t <type>` makes it again.
+    /// Options for `mount -t <type>`.
     #[must_use]
     pub fn for_mount(&self) -> Vec<String> {
         let super_options = self.super_options.iter().filter_map(|option| {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             match key {
                 _ if is_number_of_a_mount(key) => None,
-                // Before Linux 6.4 the kernel writes the mode without its key, since then as a number
-                // in hexadecimal without a mark.
+                // Before Linux 6.4 the kernel prints the cache mode without its key; since then as
+                // a hexadecimal number without 0x.
                 "mmap" | "loose" | "fscache" if value.is_empty() => Some(format!("cache={key}")),
                 "cache" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                     Some(format!("cache=0x{value}"))
@@ -234,7 +240,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// `C:\` is `C:` to drvfs; in a path it takes both slashes.
+/// drvfs takes a whole drive as `C:`, and a path on it with either slash.
 fn drvfs_source(source: &str) -> String {
     match source.strip_suffix(['\\', '/']) {
         Some(drive) if drive.len() == 2 && drive.ends_with(':') => drive.to_owned(),
@@ -257,15 +263,15 @@ fn without_repeats(options: Vec<String>) -> Vec<String> {
             kept.push(option);
         }
     }
-    // The file system alone may be read-only, as with a bind mount that is; the mount then was asked so.
+    // The mount options can say `rw` although the file system is `ro`. `ro` must win.
     if kept.iter().any(|option| option == "ro") {
         kept.retain(|option| option != "rw");
     }
     kept
 }
 
-/// The options without the numbers of descriptors, in an order of their own.
-fn kept(options: &[String]) -> String {
+/// The options without file descriptor numbers, sorted.
+fn comparable(options: &[String]) -> String {
     let mut kept: Vec<&str> = options
         .iter()
         .map(String::as_str)
@@ -278,7 +284,7 @@ fn kept(options: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::mountinfo::parse;
+    use crate::host::mountinfo::parse;
 
     const WSL: &str = r"24 1 8:32 / / rw,relatime shared:1 - ext4 /dev/sdc rw,discard
 30 24 0:25 / /usr/lib/wsl/drivers ro,nosuid,nodev,noatime - 9p drivers ro,dirsync,aname=drivers;fmask=222;dmask=222,mmap,access=client,msize=65536,trans=fd,rfd=8,wfd=8
@@ -291,12 +297,12 @@ mod tests {
 81 24 0:53 / /data/e rw - 9p E: rw,aname=drvfs;path=E:,trans=fd,rfd=9,wfd=9
 ";
 
-    fn found() -> Drives {
-        drives(&parse(WSL.as_bytes()).unwrap(), Path::new("/mnt/"))
+    fn found() -> DriveMounts {
+        classify(&parse(WSL.as_bytes()).unwrap(), Path::new("/mnt/"))
     }
 
     #[test]
-    fn drives_are_told_from_what_else_windows_gives() {
+    fn drives_are_told_apart_from_other_shares() {
         let found = found();
         let points: Vec<&Path> = found
             .drives
@@ -318,14 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn with_the_root_directory_as_root_only_a_letter_is_a_drive_by_its_place() {
+    fn below_an_automount_root_of_slash_only_single_letters_are_drives() {
         let mounts = r"24 1 8:32 / / rw shared:1 - ext4 /dev/sdc rw
 75 24 0:44 / /c rw - virtiofs drvfsaC rw
 76 24 0:45 / /srv/share rw - 9p host rw,trans=virtio
 77 24 0:46 / /share rw - 9p host2 rw,trans=virtio
 78 24 0:47 / /data rw - 9p drvfs rw,aname=drvfs;path=D:\,trans=fd
 ";
-        let found = drives(&parse(mounts.as_bytes()).unwrap(), Path::new("/"));
+        let found = classify(&parse(mounts.as_bytes()).unwrap(), Path::new("/"));
         let points = found.drives.iter().map(|drive| drive.point.as_path());
         assert!(points.eq(["/c", "/data"].map(Path::new)));
         let others = found.others.iter().map(|(point, _)| point.as_path());
@@ -333,20 +339,22 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_of_what_has_the_same_options_and_not_only_as_many() {
+    fn a_bind_mount_belongs_to_the_drive_with_the_same_file_system_options() {
         let drives = found().drives;
         let (whole, part) = (&drives[0], &drives[2]);
-        assert!(whole.may_hold(part) && whole.is_alike(part) && !part.may_hold(whole));
+        assert!(
+            whole.can_contain(part) && whole.has_super_options_of(part) && !part.can_contain(whole)
+        );
         let mut other = whole.clone();
         for option in &mut other.super_options {
             *option = option.replace("uid=1000", "uid=0");
         }
         assert_eq!(other.super_options.len(), part.super_options.len());
-        assert!(other.may_hold(part) && !other.is_alike(part));
+        assert!(other.can_contain(part) && !other.has_super_options_of(part));
     }
 
     #[test]
-    fn options_become_what_drvfs_and_mount_take() {
+    fn options_are_translated_for_drvfs_and_for_mount() {
         let drives = found().drives;
         let (source, options) = drives[0].for_drvfs();
         assert!(drives[0].needs_drvfs() && !drives[1].needs_drvfs());
@@ -364,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_is_the_same_with_other_descriptors_and_another_order_but_not_with_other_options() {
+    fn descriptor_numbers_and_option_order_are_no_difference_and_options_are() {
         let drive = found().drives.remove(0);
         let mut other = drive.clone();
         other.device = "0:99".to_owned();
@@ -387,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_paths() {
+    fn windows_paths_are_recognized() {
         for path in ["C:", "c:\\", "D:\\data", "\\\\server\\share", "E:/x"] {
             assert!(is_windows_path(path), "{path}");
         }

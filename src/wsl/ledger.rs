@@ -1,8 +1,9 @@
-//! The ledger: which drives are unmounted now, and for whom. One for all runs of a user on this machine,
-//! because the drives are the machine's: a drive comes back when the last who needs it away is done.
+//! The ledger: which drives are unmounted now, and for which builds. All runs of a user on this
+//! machine share one ledger, because they share the drives; the drives are mounted again when no
+//! build needs them unmounted.
 //!
-//! Written and synced before anything is unmounted. Holders are told by process id and start time, so a dead
-//! one counts for nothing. Knows nothing of how drives go and come.
+//! It is written and synced before anything is unmounted. Builds are identified by process id and
+//! start time, so builds of dead processes do not count. Knows nothing of mounting and unmounting.
 
 use std::fs;
 use std::io;
@@ -13,87 +14,84 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::drive::Drive;
-use crate::files::{PathError, parent, remove, replace, sync_dir};
-use crate::state::lock::{Holder, LockError, LockFile};
+use crate::exec::proc_stat;
+use crate::fs::lock::{Holder, LockError, LockFile};
+use crate::fs::{PathError, parent, remove, replace, sync_dir};
+use crate::wsl::drive::WindowsDrive;
 
-/// What is unmounted, and for whom.
+/// The unmounted drives, and the builds that need them unmounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Away {
-    /// The start of the kernel in which they were unmounted.
+pub struct UnmountedDrives {
+    /// The boot id of the kernel that they were unmounted in.
     pub boot: String,
     /// The drives, in the order in which they are mounted again.
-    pub drives: Vec<Drive>,
-    /// Who needs them away.
-    pub users: Vec<User>,
+    pub drives: Vec<WindowsDrive>,
+    /// The builds that need them unmounted.
+    pub users: Vec<LeaseHolder>,
 }
 
-/// One who needs the drives away.
+/// A build that needs the drives unmounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// The process.
+pub struct LeaseHolder {
+    /// Process id of its run.
     pub pid: u32,
-    /// When it was started, in ticks of the kernel: its number can be another's later.
+    /// Start time of that process in ticks since boot; the kernel reuses ids.
     pub started: u64,
-    /// The build.
+    /// The name of the build.
     pub build: String,
 }
 
-impl User {
+impl LeaseHolder {
     /// A build of this process.
     #[must_use]
-    pub fn this(proc: &Path, build: &str) -> User {
-        User {
+    pub fn of_this_process(proc: &Path, build: &str) -> LeaseHolder {
+        LeaseHolder {
             pid: std::process::id(),
             started: started(proc, std::process::id()).unwrap_or(0),
             build: build.to_owned(),
         }
     }
 
-    /// Whether its process is there still.
+    /// Whether its process is alive.
     #[must_use]
-    pub fn lives(&self, proc: &Path) -> bool {
+    pub fn is_alive(&self, proc: &Path) -> bool {
         started(proc, self.pid) == Some(self.started)
     }
 }
 
-/// The 22nd field of `stat` (`proc_pid_stat(5)`); none for a zombie, which needs nothing any more.
+/// The start time of a process that is alive, in clock ticks since boot.
 fn started(proc: &Path, pid: u32) -> Option<u64> {
-    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace();
-    (!matches!(fields.next()?, "Z" | "X")).then_some(())?;
-    fields.nth(18)?.parse().ok()
+    let stat = proc_stat(&proc.join(pid.to_string()))?;
+    stat.started.filter(|_| stat.is_alive())
 }
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The system's answer.
+    /// A file operation failed.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// It is somebody else's.
+    /// The ledger's directory belongs to another user, or others can write to it.
     #[error("{} belongs to another user", .0.display())]
     Foreign(PathBuf),
-    /// It is not understood.
-    #[error("{} is not understood: {source}", path.display())]
+    /// The ledger is not valid JSON of this format.
+    #[error("cannot parse {}: {source}", path.display())]
     Text {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// Another process mounts or unmounts and does not end.
+    /// Another process has the ledger locked.
     #[error(transparent)]
     Busy(LockError),
-    /// The run was stopped meanwhile.
+    /// The run was stopped while it waited for the lock.
     #[error("the run was stopped")]
     Stopped,
 }
 
 impl LedgerError {
-    /// What to do about it, where we know.
+    /// A remedy, as a command where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -109,23 +107,23 @@ impl LedgerError {
     }
 }
 
-/// The ledger, locked: nobody else mounts or unmounts drives as long as this lives.
+/// The ledger, locked until dropped: no other process mounts or unmounts drives meanwhile.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
     _lock: LockFile,
 }
 
-/// Where the entries are, below the ledger's directory.
+/// The file in the ledger's directory.
 fn path(dir: &Path) -> PathBuf {
     dir.join("drives.json")
 }
 
-/// What a ledger says now, without waiting for anybody; none where nothing is away.
+/// Reads a ledger without locking it; none where no drive is unmounted.
 ///
 /// # Errors
-/// When it is there and cannot be read.
-pub fn peek(dir: &Path) -> Result<Option<Away>, LedgerError> {
+/// When the ledger exists and cannot be read.
+pub fn peek(dir: &Path) -> Result<Option<UnmountedDrives>, LedgerError> {
     match dir.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         _ => check_owner(dir)?,
@@ -134,14 +132,14 @@ pub fn peek(dir: &Path) -> Result<Option<Away>, LedgerError> {
 }
 
 impl Ledger {
-    /// Locks it, waiting up to `patience`, or until `stopped` says so.
+    /// Locks the ledger, waiting up to `patience` or until `stopped` returns true.
     pub(super) fn lock(
         dir: &Path,
         patience: Duration,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Ledger, LedgerError> {
-        make(dir)?;
-        let holder = Holder::this("isar-build-all, drives of Windows", Timestamp::now());
+        create(dir)?;
+        let holder = Holder::this("isar-build-all, Windows drives", Timestamp::now());
         let begin = Instant::now();
         let lock = loop {
             let slice = Duration::from_millis(300);
@@ -159,27 +157,27 @@ impl Ledger {
         })
     }
 
-    pub(super) fn read(&self) -> Result<Option<Away>, LedgerError> {
+    pub(super) fn read(&self) -> Result<Option<UnmountedDrives>, LedgerError> {
         read(&self.path)
     }
 
-    /// Puts it on the disk.
-    pub(super) fn write(&self, away: &Away) -> Result<(), LedgerError> {
-        let text = serde_json::to_vec_pretty(away).map_err(|source| LedgerError::Text {
+    /// Writes and syncs the ledger.
+    pub(super) fn write(&self, unmounted: &UnmountedDrives) -> Result<(), LedgerError> {
+        let text = serde_json::to_vec_pretty(unmounted).map_err(|source| LedgerError::Text {
             path: self.path.clone(),
             source,
         })?;
         Ok(replace(&self.path, &text, Some(0o600))?)
     }
 
-    /// Nothing is away any more.
+    /// Removes the ledger: no drive is unmounted any more.
     pub(super) fn clear(&self) -> Result<(), LedgerError> {
         remove(&self.path)?;
         Ok(sync_dir(parent(&self.path))?)
     }
 }
 
-fn read(path: &Path) -> Result<Option<Away>, LedgerError> {
+fn read(path: &Path) -> Result<Option<UnmountedDrives>, LedgerError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -193,8 +191,9 @@ fn read(path: &Path) -> Result<Option<Away>, LedgerError> {
         })
 }
 
-/// What is in it is done as root, so it is ours alone, also in a directory that all may write to.
-fn make(dir: &Path) -> Result<(), LedgerError> {
+/// Creates the ledger's directory, accessible to this user only: root acts on what the ledger says,
+/// and its parent directory is writable for everyone.
+fn create(dir: &Path) -> Result<(), LedgerError> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(PathError::on("create directory", dir)(error).into())
@@ -204,13 +203,13 @@ fn make(dir: &Path) -> Result<(), LedgerError> {
 }
 
 fn check_owner(dir: &Path) -> Result<(), LedgerError> {
-    let there = dir
+    let metadata = dir
         .symlink_metadata()
         .map_err(PathError::on("look at", dir))?;
-    let is_ours = there.is_dir()
-        && there.uid() == rustix::process::geteuid().as_raw()
-        && there.mode() & 0o022 == 0;
-    if is_ours {
+    let is_own = metadata.is_dir()
+        && metadata.uid() == rustix::process::geteuid().as_raw()
+        && metadata.mode() & 0o022 == 0;
+    if is_own {
         Ok(())
     } else {
         Err(LedgerError::Foreign(dir.to_owned()))
@@ -226,23 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn it_is_kept_in_a_directory_of_our_own_alone() {
+    fn the_ledger_is_trusted_only_in_a_directory_of_this_user() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = dir.path().join("ledger");
         assert_eq!(peek(&ledger).unwrap(), None);
         let locked = Ledger::lock(&ledger, Duration::ZERO, &never).unwrap();
         assert_eq!(ledger.metadata().unwrap().mode() & 0o777, 0o700);
-        let away = Away {
+        let unmounted = UnmountedDrives {
             boot: "b".to_owned(),
             drives: Vec::new(),
-            users: vec![User::this(Path::new("/proc"), "base")],
+            users: vec![LeaseHolder::of_this_process(Path::new("/proc"), "base")],
         };
-        locked.write(&away).unwrap();
-        assert_eq!(peek(&ledger).unwrap(), Some(away));
+        locked.write(&unmounted).unwrap();
+        assert_eq!(peek(&ledger).unwrap(), Some(unmounted));
         locked.clear().unwrap();
         assert_eq!(peek(&ledger).unwrap(), None);
 
-        // Someone else's, or one that others may write to, is not believed.
+        // A link, or a directory that others can write to, is refused.
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&ledger, &link).unwrap();
         assert!(matches!(peek(&link), Err(LedgerError::Foreign(_))));
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_waits_for_it_can_be_stopped() {
+    fn waiting_for_the_ledger_ends_with_the_runs_stop() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = dir.path().join("ledger");
         let _held = Ledger::lock(&ledger, Duration::ZERO, &never).unwrap();
@@ -263,11 +262,11 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_alive_while_its_process_is_and_not_when_another_has_its_number() {
+    fn a_lease_holder_with_a_reused_process_id_is_not_alive() {
         let proc = Path::new("/proc");
-        let mut user = User::this(proc, "base");
-        assert!(user.lives(proc));
-        user.started += 1;
-        assert!(!user.lives(proc));
+        let mut holder = LeaseHolder::of_this_process(proc, "base");
+        assert!(holder.is_alive(proc));
+        holder.started += 1;
+        assert!(!holder.is_alive(proc));
     }
 }

@@ -1,29 +1,35 @@
-//! WSL: drives of Windows, and how they are kept from hanging a build.
+//! WSL: keeps builds from hanging on Windows drives.
 //!
-//! `sync(2)` walks every superblock of the kernel. sgdisk calls it while an image is made, and where one of them
-//! is a Windows drive whose server does not answer, it never returns (FM-6). Either the drives are away
-//! meanwhile, and proven to be, or sync does nothing inside the container. What is done, when, and how it is
-//! undone by hand is in docs/wsl.md. Knows nothing of builds, events or reporters.
+//! `sync(2)` visits every superblock of the kernel. sgdisk calls it while an image is made; if one
+//! superblock is a Windows drive that does not answer, the call never returns (FM-6). Two guards
+//! prevent it: a seccomp profile that turns `sync(2)` into a no-op in the build's container, or
+//! unmounting the drives while an image is made, with a proof that their superblocks are gone.
+//! docs/wsl.md describes both, and how to undo them by hand.
+//!
+//! [`guard_setup`] chooses the guard of a run, [`image_guard`] applies it to one build.
+//! [`drive_keeper`] counts the builds that need the drives unmounted (`ledger`), `unmount` and
+//! `remount` do the work. Knows nothing of steps.
 
-mod away;
 mod call;
 mod conf;
-mod drive;
-pub mod holders;
-mod keeper;
-mod ledger;
-mod lost;
-mod machine;
-mod place;
-mod proof;
-mod seccomp;
+pub mod drive;
+pub mod drive_keeper;
+pub mod drive_users;
+pub mod guard_setup;
+pub mod host;
+pub mod image_guard;
+pub mod ledger;
+pub mod misplaced;
+pub mod missing_mounts;
+mod path_on_drive;
+mod remount;
+mod retry_prompt;
+pub mod seccomp;
+mod superblocks;
+pub mod unmount;
 
-pub use away::{Ask, AwayError, Back, Policy, Talk};
-pub use conf::Automount;
-pub use drive::{Drive, Drives, drives};
-pub use keeper::{Hold, Keeper, Settled, Untaken, WriteDown, settle_dead};
-pub use ledger::{Away, LedgerError, User, peek};
-pub use lost::{Lost, lost, mount_lost};
-pub use machine::{Machine, NoRoot};
-pub use place::drive_of;
-pub use seccomp::{filters, is_filtered, write_profile};
+pub use crate::wsl::conf::AutomountConf;
+pub use crate::wsl::drive::WindowsDrive;
+pub use crate::wsl::host::WslHost;
+pub use crate::wsl::path_on_drive::drive_of;
+pub use crate::wsl::remount::RemountResult;

@@ -1,12 +1,13 @@
-//! The profile with which `sync(2)` does nothing inside a container and says that it went well.
+//! The seccomp profile that makes `sync(2)` a successful no-op in a container.
 //!
-//! Everything else is allowed: the builds' containers are privileged and have no profile otherwise. fsync,
-//! fdatasync and syncfs stay what they are. A 32-bit process dies of a profile that does not list its
-//! architecture, so the one of each 64-bit machine is there. The form is that of the engines' `seccomp=FILE`.
+//! It allows everything else: the containers of builds are privileged, and have no profile
+//! otherwise. fsync, fdatasync and syncfs keep working. A profile kills processes of architectures
+//! that it does not list, so the machine's 32-bit architecture is listed too. The format is that of
+//! the engines' `seccomp=FILE` option.
 
 use std::path::{Path, PathBuf};
 
-use crate::files::{PathError, create_dir, replace};
+use crate::fs::{PathError, create_dir, replace};
 
 /// The text of the profile.
 const PROFILE: &str = r#"{
@@ -16,16 +17,16 @@ const PROFILE: &str = r#"{
 }
 "#;
 
-/// Writes the profile below a state directory; where it is.
+/// Writes the profile below a state directory and returns its path.
 ///
 /// # Errors
-/// What the system answers.
+/// When the file cannot be written.
 pub fn write_profile(state: &Path) -> Result<PathBuf, PathError> {
     let dir = state.join("wsl");
     create_dir(&dir)?;
     let path = dir.join("seccomp.json");
     let text = profile();
-    // A container that is being started may read it.
+    // An equal file is left alone: a container that starts now may be reading it.
     if std::fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
         replace(&path, text.as_bytes(), None)?;
     }
@@ -41,8 +42,8 @@ fn profile() -> String {
     PROFILE.replace("ARCHITECTURES", architectures)
 }
 
-/// How many filters a process is under, by the text of its `status`: mode 2 is at least one, and since Linux 5.9
-/// they are counted (`proc_pid_status(5)`).
+/// The number of seccomp filters of a process, from its `status` file (`proc_pid_status(5)`). Mode
+/// 2 means at least one; Linux 5.9 and later report the number.
 #[must_use]
 pub fn filters(status: &str) -> u32 {
     let field = |name: &str| {
@@ -56,8 +57,9 @@ pub fn filters(status: &str) -> u32 {
     }
 }
 
-/// Whether the first process of a container, by the text of its `status`, is under a filter of its own. It has
-/// `outer` from us, where it is our child; without ours a privileged container has none besides.
+/// Whether a process has more filters than the `outer` ones that it inherits from this process,
+/// judged from its `status` file. A privileged container has none of its own unless this profile is
+/// applied.
 #[must_use]
 pub fn is_filtered(status: &str, outer: u32) -> bool {
     filters(status) > outer
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_profile_changes_sync_alone_and_lists_32_bit_processes() {
+    fn the_profile_changes_only_sync_and_lists_the_32_bit_architecture() {
         let dir = tempfile::tempdir().unwrap();
         let path = write_profile(dir.path()).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -86,17 +88,17 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_told_from_none_and_from_strict_mode() {
+    fn only_filters_beyond_the_inherited_ones_count() {
         let counted = |count: u32| format!("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t{count}\n");
         assert!(is_filtered(&counted(1), 0));
         for mode in ["0", "1", "22", ""] {
             assert!(!is_filtered(&format!("Seccomp:\t{mode}\n"), 0), "{mode}");
         }
         assert!(!is_filtered("Seccomp_filters:\t2\n", 0));
-        // One that was there before the container is none of ours.
+        // A filter that the container inherits does not count.
         assert!(!is_filtered(&counted(1), 1));
         assert!(is_filtered(&counted(2), 1));
-        // Where they are not counted, only the first can be seen.
+        // Before Linux 5.9 only the first filter is visible.
         assert!(is_filtered("Seccomp:\t2\n", 0));
         assert!(!is_filtered("Seccomp:\t2\n", filters("Seccomp:\t2\n")));
     }

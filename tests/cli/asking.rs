@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::project::Project;
+use support::project::Project;
 
 #[test]
 fn list_is_aligned_and_complete() {
@@ -36,9 +36,9 @@ fn dry_run_shows_every_step_and_leaves_nothing() {
                       KAS_BUILD_DIR=.isar-build-all/build/qemuamd64/base/build
                       DL_DIR=home/.cache/yocto/downloads/amd64
                       SSTATE_DIR=home/.cache/yocto/sstate
-      would capture   image-qemuamd64.wic -> isar-base-qemuamd64.wic  (not there yet)
+      would capture   image-qemuamd64.wic -> isar-base-qemuamd64.wic  (not deployed yet)
       would register  isar-base-qemuamd64.wic
-      would capture   image-qemuamd64.wic.bmap -> isar-base-qemuamd64.wic.bmap  (optional, not there yet)
+      would capture   image-qemuamd64.wic.bmap -> isar-base-qemuamd64.wic.bmap  (optional, not deployed yet)
       would register  isar-base-qemuamd64.wic.bmap
       would update    artifact-hashes.nix
 

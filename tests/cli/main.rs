@@ -1,26 +1,14 @@
-//! The built binary from the command line, with fakes for kas-container, podman and sudo: fast, and about
-//! everything but the container.
+//! The built binary from the command line, with fakes for kas-container, podman and sudo.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
 )]
 
 mod asking;
-mod caches;
-mod calling;
-mod clearing;
-#[path = "../common/mod.rs"]
-mod common;
-mod parallel;
-mod products;
-mod project;
-mod running;
-mod sharing;
-mod skipping;
-mod skipping_proof;
-mod stale;
+mod subcommand;
 mod surroundings;
-mod taking;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::project::{Project, outcome};
+use support::project::{Project, outcome};
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     let begin = Instant::now();
@@ -116,10 +116,10 @@ fn a_watcher_that_dies_is_said() {
     let state = project.path().join(".isar-build-all");
     let watcher = process_of(&["internal-watcher", state.to_str().unwrap()]).unwrap();
     kill_process(watcher, Signal::KILL).unwrap();
-    wait_for("warning", || events().contains("the watcher has ended"));
+    wait_for("warning", || events().contains("the watcher died"));
     project.write("fake/go", "");
     assert!(child.wait_with_output().unwrap().status.success());
-    assert_eq!(events().matches("the watcher has ended").count(), 1);
+    assert_eq!(events().matches("the watcher died").count(), 1);
 
     // One that ends with the run is nothing to tell.
     assert_eq!(
@@ -197,7 +197,7 @@ fn the_second_signal_ends_a_registration_that_hangs() {
             .unwrap()
             .success()
     );
-    let fakes = crate::common::root().join("tests/fakes");
+    let fakes = support::root().join("tests/support/fakes");
     let path = format!("{}:{}:/usr/bin:/bin", bin.display(), fakes.display());
     let mut child = project
         .command(&["--machine", "qemuarm64", "--events", "events.jsonl"])

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::eventually;
-use crate::counts::count;
-use crate::project::Said;
-use crate::random::Random;
 use crate::scale;
 use crate::world::{World, Wrong};
+use support::counts::count;
+use support::eventually;
+use support::project::Said;
+use support::random::Random;
 
 const ONE: [&str; 2] = ["--machine", "qemuarm64"];
 
@@ -157,7 +157,7 @@ impl Full {
             .iter()
             .any(|why| said.stderr.contains(why));
             // Where it is known to be too full, nothing is begun, and that is no case of a full disk.
-            let was_refused = said.stderr.contains("not enough room");
+            let was_refused = said.stderr.contains("not enough disk space");
             assert!(was_full || was_refused || said.code == Some(0), "{at}");
             let wrong = self.check();
             let is_lost = !wrong.wrong_hashes.is_empty()

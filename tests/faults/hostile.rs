@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use isar_build_all::model::store_path::hex;
+use isar_build_all::base::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::project::{Project, Said};
 use crate::world::{World, Wrong};
+use support::project::{Project, Said};
 
 const ONE: [&str; 2] = ["--machine", "qemuarm64"];
 const WIC: &str = "image-qemuarm64.wic";
@@ -100,7 +100,7 @@ fn what_vanishes_is_missed_or_was_whole() {
                 .path()
                 .join("artifacts/qemuarm64/isar-base-qemuarm64.wic");
             let is: [u8; 32] = Sha256::digest(fs::read(entry).unwrap()).into();
-            let is = hex(&is);
+            let is = hex::encode(&is);
             assert!(project.read("fake/sum").starts_with(&is));
         } else {
             missed += 1;

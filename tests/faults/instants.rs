@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use isar_build_all::model::hashes::parse;
-use isar_build_all::model::matrix::VariantKey;
-use isar_build_all::model::nix32;
+use isar_build_all::base::nix32;
+use isar_build_all::fs::stamp::Stamp;
+use isar_build_all::hashes_file::parse;
+use isar_build_all::matrix::VariantKey;
 use isar_build_all::state::journal::{
     Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
 };
 use isar_build_all::state::records::Records;
-use isar_build_all::store::copy::Stamp;
 use isar_build_all::store::entries::{Before, kept};
 
 use crate::world::{World, Wrong};
@@ -215,7 +215,7 @@ fn a_hashes_file_that_cannot_be_read_is_exit_10_and_settled_once_it_can() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
         said.stderr
-            .contains("of an earlier run: finished the registration"),
+            .contains("recovered from an earlier run: finished the registration"),
         "{}",
         said.stderr
     );

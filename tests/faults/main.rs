@@ -8,25 +8,18 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
-mod counts;
 mod full_disk;
 mod hostile;
 mod instants;
 mod orphans;
-#[path = "../cli/project.rs"]
-#[allow(dead_code)]
-mod project;
-mod random;
 mod recover;
 mod refusals;
 mod storm;
-#[path = "../support/mod.rs"]
-mod support;
 mod together;
 mod world;
 mod writers;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::common::{eventually, kill, lives, pid_in, script};
 use crate::world::{World, Wrong};
+use support::{eventually, kill, lives, pid_in, script};
 
 #[test]
 fn a_program_that_adds_to_the_store_ends_within_ten_seconds_of_a_killed_tool() {

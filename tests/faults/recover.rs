@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use crate::common::eventually;
 use crate::world::{World, Wrong, kill, watcher_of};
+use support::eventually;
 
 /// A container that builds for ever.
 fn endless(world: &World) {

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileTypeExt as _;
 
 use serde_json::Value;
 
-use crate::counts::refused;
-use crate::project::Project;
+use support::counts::refused;
+use support::project::Project;
 
 const ONE: &str = "qemuamd64/server-server-1";
 const TWO: &str = "qemuamd64/server-server-2";
@@ -302,7 +302,7 @@ fn what_is_no_regular_file_is_refused_whatever_is_left_open() {
             "ln -s /etc/passwd \"$wic\"",
             "is a symbolic link",
         ),
-        // tests/fakes has a sudo of its own.
+        // tests/support/fakes has a sudo of its own.
         (
             "device",
             "/usr/bin/sudo -n mknod \"$wic\" c 1 5",

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::counts::count;
-use crate::random::{Random, fresh_seed};
 use crate::scale;
 use crate::world::{World, Wrong, kill, watcher_of};
+use support::counts::count;
+use support::random::{Random, fresh_seed};
 
 /// Kills the tool `kills` times at instants spread over the whole of a run, every fifth time in a run that
 /// publishes all at once; every other time with its watcher, so that nobody clears up. After each, the

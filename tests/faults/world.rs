@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use isar_build_all::base::arch::Arch;
+use isar_build_all::base::nix32;
+use isar_build_all::hashes_file::parse;
 use isar_build_all::inspect::{Rules, inspect_bmap};
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::hashes::parse;
-use isar_build_all::model::nix32;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use crate::common::{kill, watcher_of};
-use crate::common::{lives, pids, root};
-use crate::counts::count;
-use crate::project::{Project, Said};
-use crate::support::PrivateNix;
+use support::PrivateNix;
+use support::counts::count;
+use support::project::{Project, Said};
+pub(crate) use support::{kill, watcher_of};
+use support::{lives, pids, root};
 
 pub(crate) struct World {
     pub(crate) project: Project,
@@ -89,8 +89,8 @@ impl World {
         command.env("ISAR_BUILD_ALL_MAX_AGE", "0");
         let mut path = format!(
             "{}:{}:/usr/bin:/bin",
-            tests.join("faults/fakes").display(),
-            tests.join("fakes").display()
+            tests.join("support/fakes/outliving").display(),
+            tests.join("support/fakes").display()
         );
         if let Some(nix) = &self.nix {
             let program = which::which("nix-store").unwrap();
@@ -229,7 +229,7 @@ impl World {
         for pid in pids() {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains("faults/fakes/container ") && line.contains(here) && lives(pid) {
+            if line.contains("fakes/outliving/container ") && line.contains(here) && lives(pid) {
                 found.push(format!("process {pid}: {line}"));
             }
         }
@@ -249,7 +249,7 @@ impl World {
 fn is_free_cache_lock(path: &Path) -> bool {
     path.ends_with(".isar-build-all.lock")
         && fs::File::open(path)
-            .is_ok_and(|file| isar_build_all::files::try_lock(&file).unwrap_or(false))
+            .is_ok_and(|file| isar_build_all::fs::try_lock(&file).unwrap_or(false))
 }
 
 /// Everything below a directory that is no directory, git's and the builds' own excepted.

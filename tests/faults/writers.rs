@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use isar_build_all::model::hashes::{VariantHashes, parse};
-use isar_build_all::model::matrix::VariantKey;
-use isar_build_all::state::lock::Holder;
-use isar_build_all::store::hashes_file::{HashesFile, WAIT};
+use isar_build_all::fs::lock::Holder;
+use isar_build_all::hashes_file::file::{HashesFile, WAIT};
+use isar_build_all::hashes_file::{VariantHashes, parse};
+use isar_build_all::matrix::VariantKey;
 
-use crate::counts::count;
 use crate::scale;
+use support::counts::count;
 
 const PROCESSES: u64 = 50;
 

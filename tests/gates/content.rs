@@ -3,15 +3,15 @@
 
 use std::fs;
 
-use isar_build_all::model::event::Verdict;
-use isar_build_all::model::format::Format;
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::settings::Gate;
+use isar_build_all::event::GateVerdict;
+use isar_build_all::event::outcome::Outcome;
+use isar_build_all::inspect::format::Format;
+use isar_build_all::settings::GateChoice;
 
 use crate::images::{AMD64, ARM64, arm64_image, bzimage, elf, patch, run, system};
 use crate::world::World;
 
-fn refused(world: &mut World, gate: Gate, why: &str) {
+fn refused(world: &mut World, gate: GateChoice, why: &str) {
     let ended = world.variant("a");
     assert_eq!(ended.outcome, Outcome::Refused, "{}", ended.why);
     assert!(ended.why.starts_with(why), "{}", ended.why);
@@ -19,7 +19,7 @@ fn refused(world: &mut World, gate: Gate, why: &str) {
     let refusals: Vec<&str> = ended
         .gates
         .iter()
-        .filter(|(_, verdict, _)| *verdict == Verdict::Refused)
+        .filter(|(_, verdict, _)| *verdict == GateVerdict::Refused)
         .map(|(name, _, _)| name.as_str())
         .collect();
     assert_eq!(refusals, [gate.as_str()]);
@@ -55,11 +55,11 @@ fn a_good_variant_is_registered_and_every_gate_says_why() {
         .collect();
     insta::assert_snapshot!(said.join("\n"), @r"
     shape: isar-a-qemuamd64.wic: a whole GPT disk image
-    architecture: isar-a-qemuamd64.wic: 3 programs for the machine, 1 foreign ones where they belong
+    architecture: isar-a-qemuamd64.wic: 3 programs, amd64; 1 foreign program in allowed places
     shape: isar-a-qemuamd64-vmlinuz: a whole program or kernel
-    architecture: isar-a-qemuamd64-vmlinuz: 1 programs for the machine
+    architecture: isar-a-qemuamd64-vmlinuz: 1 program, amd64
     shape: isar-a-qemuamd64.wic.bmap: a whole block map
-    content: isar-a-qemuamd64.wic: like no other
+    content: isar-a-qemuamd64.wic: unique
     ");
 }
 
@@ -70,7 +70,7 @@ fn a_foreign_program_in_the_image_is_refused_only_by_its_gate() {
     world.deploy(".wic", &image);
     refused(
         &mut world,
-        Gate::Architecture,
+        GateChoice::Architecture,
         "isar-a-qemuamd64.wic: /usr/bin/k3s in partition 2 (platform) is for arm64, the machine is \
          amd64",
     );
@@ -93,7 +93,7 @@ fn a_foreign_kernel_is_refused_only_by_its_gate() {
     world.deploy_bytes("-vmlinuz", &arm64_image());
     refused(
         &mut world,
-        Gate::Architecture,
+        GateChoice::Architecture,
         "isar-a-qemuamd64-vmlinuz: it is for arm64, the machine is amd64",
     );
 }
@@ -105,7 +105,7 @@ fn what_is_not_of_the_format_that_its_name_promises_is_refused_only_by_its_gate(
     world.deploy_bytes(".wic", b"of no known format");
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic: it is of no format that is known here, where the name \
          image-qemuamd64.wic promises a disk image",
     );
@@ -115,7 +115,7 @@ fn what_is_not_of_the_format_that_its_name_promises_is_refused_only_by_its_gate(
     world.deploy_bytes(".wic", &bzimage());
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic: it is program or kernel, where",
     );
     let mut world = World::new();
@@ -140,7 +140,7 @@ fn a_zeroed_image_is_refused_only_by_its_gate() {
     world.deploy_bytes(".wic", &[0; 4096]);
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic: all of its 4096 bytes are zero",
     );
 }
@@ -153,7 +153,7 @@ fn a_damaged_gpt_is_refused_only_by_its_gate() {
     world.deploy(".wic", &image);
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic: the GPT header has a wrong checksum",
     );
 }
@@ -166,7 +166,7 @@ fn a_truncated_image_is_refused_only_by_its_gate() {
     world.deploy_bytes(".wic", &whole[..20 << 20]);
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic: it has 20971520 bytes where its partition table says 41943040: it is \
          truncated",
     );
@@ -182,7 +182,7 @@ fn the_block_map_of_another_image_is_refused_only_by_its_gate() {
     world.deploy(".wic", &system(other.path(), AMD64, &[]));
     refused(
         &mut world,
-        Gate::Shape,
+        GateChoice::Shape,
         "isar-a-qemuamd64.wic.bmap: blocks 0 to ",
     );
 }
@@ -220,7 +220,7 @@ fn equal_images_of_two_variants_are_refused_and_equal_kernels_are_shared() {
     assert!(
         ended.gates.contains(&(
             "content".to_owned(),
-            Verdict::Passed,
+            GateVerdict::Passed,
             "isar-b-qemuamd64-vmlinuz: shared, same as isar-a-qemuamd64-vmlinuz (qemuamd64/a)"
                 .to_owned()
         ))
@@ -228,7 +228,7 @@ fn equal_images_of_two_variants_are_refused_and_equal_kernels_are_shared() {
 
     world.deploy_bytes(".wic", b"the image of a");
     assert_eq!(world.variant("b").outcome, Outcome::Refused);
-    world.skip(Gate::Content);
+    world.skip(GateChoice::Content);
     let ended = world.variant("b");
     assert_eq!(
         ended.outcome,

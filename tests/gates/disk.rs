@@ -2,8 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 
-use isar_build_all::inspect::{self, Gate};
-use isar_build_all::model::arch::Arch;
+use isar_build_all::base::arch::Arch;
+use isar_build_all::inspect;
+use isar_build_all::inspect::Gate;
 
 use crate::images::{
     AMD64, ARM64, disk, efi, elf, esp, ext4, faults, look, patch, rules, run, sized, squashfs,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use isar_build_all::base::arch::Arch;
 use isar_build_all::inspect;
-use isar_build_all::model::arch::Arch;
 use proptest::prelude::*;
 
 use crate::images::{AMD64, cpio, esp, ext4, filter, look_at, rules, run, squashfs, system, tree};

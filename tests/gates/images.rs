@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use isar_build_all::inspect::{self, Gate, Report, Rules};
-use isar_build_all::model::arch::Arch;
+use isar_build_all::base::arch::Arch;
+use isar_build_all::inspect;
+use isar_build_all::inspect::{Gate, Report, Rules};
 
 pub(crate) const AMD64: u16 = 62;
 pub(crate) const ARM64: u16 = 183;

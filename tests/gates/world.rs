@@ -4,23 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use isar_build_all::model::arch::Arch;
-use isar_build_all::model::event::{EventKind, Verdict};
-use isar_build_all::model::format::Format;
-use isar_build_all::model::matrix::{Artifact, Variant, VariantKey};
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::report::Clock;
-use isar_build_all::settings::{Gate, Settings};
+use isar_build_all::base::arch::Arch;
+use isar_build_all::event::Clock;
+use isar_build_all::event::outcome::Outcome;
+use isar_build_all::event::{EventKind, GateVerdict};
+use isar_build_all::exec::StopLevel;
+use isar_build_all::inspect::format::Format;
+use isar_build_all::matrix::{Artifact, Variant, VariantKey};
+use isar_build_all::settings::{GateChoice, Settings};
 use isar_build_all::state::StateDir;
 use isar_build_all::state::records::Records;
-use isar_build_all::steps::capture::{Provenance, capture};
-use isar_build_all::steps::output::take_output;
-use isar_build_all::steps::register::{Registry, register};
-use isar_build_all::steps::{StepContext, StepResult, StopLevel};
+use isar_build_all::steps::capture::from_output::CaptureOutput;
+use isar_build_all::steps::capture::{CaptureDeployed, CapturePolicy, Provenance};
+use isar_build_all::steps::register::{Register, Registry};
+use isar_build_all::steps::services::StepServices;
+use isar_build_all::steps::step::Step;
+use isar_build_all::steps::variant_state::VariantState;
 use isar_build_all::store::{LocalStore, Store};
 use tokio::sync::watch;
 
-use crate::support::steps::{Stage, settings_in};
+use support::steps::{Stage, settings_in};
 
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -36,7 +39,7 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) why: String,
     pub(crate) hint: String,
-    pub(crate) gates: Vec<(String, Verdict, String)>,
+    pub(crate) gates: Vec<(String, GateVerdict, String)>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -63,7 +66,7 @@ impl World {
         }
     }
 
-    pub(crate) fn skip(&mut self, gate: Gate) {
+    pub(crate) fn skip(&mut self, gate: GateChoice) {
         self.settings.skip_gates.value.push(gate);
     }
 
@@ -94,42 +97,41 @@ impl World {
 
     /// Captures what is deployed, and registers it.
     pub(crate) fn variant(&self, id: &str) -> Ended {
-        let build_dir = self.path("build");
-        self.step(id, |ctx, registry| async move {
-            let captured = capture(&ctx, &build_dir, &Provenance::Adopted, &registry.store).await;
-            match captured.outcome {
-                Outcome::Succeeded => register(&ctx, &registry).await,
-                _ => captured,
-            }
-        })
+        self.take_and_register(id, &CaptureDeployed)
     }
 
     /// Registers what lies in the output directory.
     pub(crate) fn hash_only(&self, id: &str) -> Ended {
-        self.step(id, |ctx, registry| async move {
-            let taken = take_output(&ctx, &registry.store).await;
-            match taken.outcome {
-                Outcome::Succeeded => register(&ctx, &registry).await,
-                _ => taken,
-            }
-        })
+        self.take_and_register(id, &CaptureOutput)
     }
 
-    fn step<F: Future<Output = StepResult>>(
-        &self,
-        id: &str,
-        work: impl FnOnce(StepContext, Registry) -> F,
-    ) -> Ended {
+    fn take_and_register(&self, id: &str, take: &dyn Step) -> Ended {
+        let services = StepServices {
+            registry: self.registry.clone(),
+            capture: CapturePolicy {
+                build_dir: Some(self.path("build")),
+                ..CapturePolicy::new(Provenance::Adopted)
+            },
+            build: None,
+            threads: 2,
+        };
         let stage = Stage {
             node: format!("capture:qemuamd64/{id}"),
             variant: variant(id, self.format),
             settings: Arc::new(self.settings.clone()),
-            handover: Arc::default(),
+            services: Arc::new(services),
             dir: self.dir.path(),
             clock: Arc::clone(&self.registry.clock),
             stop: self.level.subscribe(),
         };
-        let (result, events) = stage.run(|ctx| work(ctx, self.registry.clone()));
+        let (result, events) = stage.run(|cx| async move {
+            let mut state = VariantState::default();
+            let taken = take.run(&cx, &mut state).await;
+            match taken.outcome {
+                Outcome::Succeeded => Register.run(&cx, &mut state).await,
+                _ => taken,
+            }
+        });
         let mut ended = Ended {
             outcome: result.outcome,
             why: result.why.unwrap_or_default(),

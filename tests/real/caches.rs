@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::counts::refused;
 use crate::project::{Project, output};
+use support::counts::refused;
 
 #[test]
 fn a_wrong_architectures_binary_in_a_shared_cache_is_refused() {

@@ -2,9 +2,9 @@
 
 use std::process::Output;
 
-use crate::counts::refused;
 use crate::image;
 use crate::project::Project;
+use support::counts::refused;
 
 const BASE: &str = "qemuamd64/base";
 const SERVER: &str = "qemuamd64/server-static-server-1";

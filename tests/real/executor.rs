@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use crate::common::tool;
 use crate::image;
 use crate::project::{Project, environment, output};
+use support::tool;
 
 /// The user of a kas-isar image.
 const BUILDER: &str = "30000:30000";

@@ -6,15 +6,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
 )]
 
 mod caches;
-#[path = "../common/mod.rs"]
-mod common;
 mod contamination;
-#[path = "../faults/counts.rs"]
-mod counts;
 mod examples;
 mod executor;
 mod image;
@@ -22,12 +20,8 @@ mod lanes;
 mod matrix;
 mod misbehaviour;
 mod project;
-#[path = "../faults/random.rs"]
-mod random;
 mod stopping;
 mod storm;
-#[path = "../support/mod.rs"]
-mod support;
 mod wsl;
 
 /// A number from the environment.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use crate::common::{environment, output};
-use crate::common::{root, tool};
+pub(crate) use support::{environment, output};
+use support::{root, tool};
 
 /// A checkout that is removed at the end, root-owned build directories included.
 pub(crate) struct Project {

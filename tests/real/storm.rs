@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use isar_build_all::model::hashes::parse;
+use isar_build_all::hashes_file::parse;
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{command_line, is_watcher, kill, lives, parent_of, pids, watcher_of};
-use crate::counts::count;
 use crate::project::{Project, output};
-use crate::random::{Random, fresh_seed};
-use crate::support::PrivateNix;
+use support::PrivateNix;
+use support::counts::count;
+use support::random::{Random, fresh_seed};
+use support::{command_line, is_watcher, kill, lives, parent_of, pids, watcher_of};
 
 const SELECTED: [&str; 6] = [
     "--machine",

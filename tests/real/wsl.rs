@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use isar_build_all::wsl::{filters, is_filtered, write_profile};
+use isar_build_all::wsl::seccomp::{filters, is_filtered, write_profile};
 
 use crate::project::{Project, environment, output};
 

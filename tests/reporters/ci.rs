@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use isar_build_all::model::event::Event;
-use isar_build_all::model::outcome::{Outcome, RunOutcome};
-use isar_build_all::report::Reporter;
-use isar_build_all::report::github::{self, GitHub, random_token};
-use isar_build_all::report::gitlab::{self, GitLab};
+use isar_build_all::event::Event;
+use isar_build_all::event::Reporter;
+use isar_build_all::event::outcome::{Outcome, RunOutcome};
+use isar_build_all::report::github;
+use isar_build_all::report::github::{GitHub, random_token};
+use isar_build_all::report::gitlab;
+use isar_build_all::report::gitlab::GitLab;
 use isar_build_all::report::sanitize::{Colors, clean};
 use proptest::prelude::*;
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use isar_build_all::model::event::{Event, EventKind, Stream};
-use isar_build_all::model::outcome::{Outcome, RunOutcome};
-use isar_build_all::report::hub::OUTPUT_BACKLOG;
-use isar_build_all::report::{Hub, Reporter};
+use isar_build_all::event::OUTPUT_BACKLOG;
+use isar_build_all::event::outcome::{Outcome, RunOutcome};
+use isar_build_all::event::{Event, EventKind, OutputStream};
+use isar_build_all::event::{Hub, Reporter};
 
 use crate::script::clock_at;
 
@@ -175,7 +175,7 @@ fn under_a_flood_no_state_is_lost_and_every_line_is_shown_or_counted() {
             std::thread::spawn(move || {
                 let node = format!("build:m/{writer}");
                 for line in 0..LINES {
-                    sink.output(&node, Stream::Stdout, &line.to_string());
+                    sink.output(&node, OutputStream::Stdout, &line.to_string());
                     if line % 1000 == 0 {
                         sink.emit(ready(writer));
                     }

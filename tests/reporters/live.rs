@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use isar_build_all::model::event::Event;
-use isar_build_all::report::Reporter;
+use isar_build_all::event::Event;
+use isar_build_all::event::Reporter;
 use isar_build_all::report::bars::Bars;
 
 use crate::script::{Script, Written, clock_at, keep_going};

@@ -2,10 +2,14 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
 )]
-#![allow(unreachable_pub, reason = "a test's modules have no outside")]
 
+mod choice;
 mod ci;
 mod hub;
 mod live;

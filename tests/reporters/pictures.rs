@@ -1,7 +1,7 @@
 //! Snapshots of what each reporter writes.
 
-use isar_build_all::model::event::Event;
-use isar_build_all::report::Reporter;
+use isar_build_all::event::Event;
+use isar_build_all::event::Reporter;
 use isar_build_all::report::github::GitHub;
 use isar_build_all::report::gitlab::GitLab;
 use isar_build_all::report::plain::{Plain, PlainOptions};
@@ -80,8 +80,10 @@ fn plain_says_that_a_silent_build_goes_on() {
         .collect();
     assert_eq!(
         lines,
-        ["qemuamd64/base                build goes on after 4m 59s, \
-          setscene task 2 of 6: isar-image-base:do_rootfs_install_setscene"]
+        [
+            "qemuamd64/base                still building after 4m 59s, \
+          setscene task 2 of 6: isar-image-base:do_rootfs_install_setscene"
+        ]
     );
 }
 

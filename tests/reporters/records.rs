@@ -1,7 +1,7 @@
 //! The record of a run: written, read back, and drawn again as it was drawn live.
 
-use isar_build_all::model::event::Event;
-use isar_build_all::report::Reporter;
+use isar_build_all::event::Event;
+use isar_build_all::event::Reporter;
 use isar_build_all::report::github::GitHub;
 use isar_build_all::report::gitlab::GitLab;
 use isar_build_all::report::jsonl::JsonLines;
@@ -135,4 +135,24 @@ fn faults_of_a_record_are_named_by_their_line() {
         replay(wrong.as_bytes(), none),
         Err(ReplayError::Line { line: 2, .. })
     ));
+}
+
+#[test]
+fn a_record_without_words_for_its_steps_is_drawn_with_general_ones() {
+    let text = record(&success());
+    let mut bare = String::new();
+    for line in text.lines() {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        for node in event["nodes"].as_array_mut().into_iter().flatten() {
+            node.as_object_mut().unwrap().remove("words");
+        }
+        bare.push_str(&format!("{event}\n"));
+    }
+    let written = Written::default();
+
+    let summary = Summary::new(written.output(), 200, false);
+    replay(bare.as_bytes(), &mut [Box::new(summary)]).unwrap();
+
+    assert!(text.contains("\"past\":\"registered\""), "{text}");
+    assert!(written.text().contains(" done "), "{}", written.text());
 }

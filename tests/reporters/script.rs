@@ -3,10 +3,11 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use isar_build_all::model::event::{Event, EventKind, How, PlannedNode, Stream, Verdict};
-use isar_build_all::model::outcome::{Outcome, RunOutcome};
-use isar_build_all::model::plan::StepKind;
-use isar_build_all::report::Clock;
+use isar_build_all::event::Clock;
+use isar_build_all::event::outcome::{Outcome, RunOutcome};
+use isar_build_all::event::{
+    ArtifactOrigin, Event, EventKind, GateVerdict, NodeWords, OutputStream, PlannedNode,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that a reporter wrote.
@@ -66,15 +67,24 @@ impl Script {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             store: "nix".to_owned(),
         });
-        let steps = [StepKind::Build, StepKind::Capture, StepKind::Register];
+        let steps = [
+            ("build", "built", "building"),
+            ("capture", "captured", "capturing"),
+            ("register", "registered", "registering"),
+        ];
         let mut nodes = Vec::new();
         for variant in variants {
             let mut needs = Vec::new();
-            for step in steps {
-                let id = format!("{}:{variant}", step.as_str());
+            for (step, past, doing) in steps {
+                let id = format!("{step}:{variant}");
                 nodes.push(PlannedNode {
                     id: id.clone(),
-                    step,
+                    step: step.to_owned(),
+                    words: Some(NodeWords {
+                        verb: step.to_owned(),
+                        past: past.to_owned(),
+                        doing: doing.to_owned(),
+                    }),
                     variant: (*variant).to_owned(),
                     needs,
                     after: Vec::new(),
@@ -132,7 +142,7 @@ impl Script {
     pub fn output(&mut self, node: &str, line: &str) -> &mut Script {
         self.push(EventKind::Output {
             node: node.to_owned(),
-            stream: Stream::Stderr,
+            stream: OutputStream::Stderr,
             line: line.to_owned(),
         })
     }
@@ -158,9 +168,15 @@ impl Script {
     }
 
     /// Captured where the node is a capture, else registered.
-    pub fn artifact(&mut self, node: &str, name: &str, bytes: u64, how: How) -> &mut Script {
+    pub fn artifact(
+        &mut self,
+        node: &str,
+        name: &str,
+        bytes: u64,
+        how: ArtifactOrigin,
+    ) -> &mut Script {
         let letter = name.bytes().map(u32::from).sum::<u32>() % 10;
-        let store_path = matches!(how, How::Added | How::AlreadyValid)
+        let store_path = matches!(how, ArtifactOrigin::Added | ArtifactOrigin::AlreadyValid)
             .then(|| format!("/nix/store/{}-{name}", letter.to_string().repeat(32)));
         self.push(EventKind::Artifact {
             node: node.to_owned(),
@@ -215,7 +231,12 @@ impl Script {
     }
 
     /// Capture and registration of a variant with one image and its manifest.
-    pub fn captured_and_registered(&mut self, variant: &str, from: f64, how: How) -> &mut Script {
+    pub fn captured_and_registered(
+        &mut self,
+        variant: &str,
+        from: f64,
+        how: ArtifactOrigin,
+    ) -> &mut Script {
         let (machine, id) = variant.split_once('/').unwrap();
         let image = format!("{machine}-{id}.wic");
         let manifest = format!("{machine}-{id}.manifest");
@@ -224,8 +245,8 @@ impl Script {
             .ready(&capture)
             .started(&capture)
             .at(from + 4.0)
-            .artifact(&capture, &image, 1_170_000_000, How::Copied)
-            .artifact(&capture, &manifest, 18_432, How::Reflinked)
+            .artifact(&capture, &image, 1_170_000_000, ArtifactOrigin::Copied)
+            .artifact(&capture, &manifest, 18_432, ArtifactOrigin::Reflinked)
             .done(&capture, 4.1)
             .started(&register)
             .at(from + 5.0)
@@ -255,13 +276,17 @@ pub fn success() -> Vec<Event> {
         script.output(one, &format!("NOTE: Running task {done} of 35"));
     }
     script.at(193.0).done(one, 192.0).started(two);
-    script.captured_and_registered("qemuamd64/base", 193.0, How::Added);
+    script.captured_and_registered("qemuamd64/base", 193.0, ArtifactOrigin::Added);
     script
         .at(205.0)
         .progress(two, 20, 35, "isar-image-base:do_image_wic")
         .at(246.0)
         .done(two, 53.0);
-    script.captured_and_registered("qemuamd64/server-debug-node1", 246.0, How::AlreadyValid);
+    script.captured_and_registered(
+        "qemuamd64/server-debug-node1",
+        246.0,
+        ArtifactOrigin::AlreadyValid,
+    );
     script.at(252.0).finished(RunOutcome::Succeeded);
     script.events
 }
@@ -337,7 +362,7 @@ pub fn keep_going() -> Vec<Event> {
         .ended("register:qemuarm64/base", Outcome::NotRun, 0.0, None, None)
         .at(70.0)
         .done(one, 70.0);
-    script.captured_and_registered("qemuamd64/base", 70.0, How::Added);
+    script.captured_and_registered("qemuamd64/base", 70.0, ArtifactOrigin::Added);
     script.at(80.0);
     script.skip(three, "nothing has changed since run 20260630-090000-cd34");
     script.skip("capture:qemuarm64/server", "nothing has changed");
@@ -356,13 +381,13 @@ pub fn refused() -> Vec<Event> {
         .push(EventKind::Gate {
             node: capture.to_owned(),
             name: "freshness".to_owned(),
-            verdict: Verdict::Passed,
+            verdict: GateVerdict::Passed,
             why: "written by this build".to_owned(),
         })
         .push(EventKind::Gate {
             node: capture.to_owned(),
             name: "architecture".to_owned(),
-            verdict: Verdict::Refused,
+            verdict: GateVerdict::Refused,
             why: "/bin/sh is an arm64 program".to_owned(),
         })
         .ended(

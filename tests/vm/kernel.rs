@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::environment;
+use support::environment;
 
 /// What the machine needs: its bus, and 9p over it.
 const WANTED: [&str; 3] = ["virtio_pci", "9pnet_virtio", "9p"];

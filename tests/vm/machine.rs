@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::checks::{self, Check};
-use crate::common::eventually;
 use crate::kernel::Kernel;
 use crate::share::Share;
 use crate::system;
+use support::eventually;
 
 /// qemu, which is told to die when this is gone. It is not waited for: it may be in a write to a frozen
 /// file system and die once that is thawed.

@@ -10,13 +10,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
 )]
 
 mod archive;
 mod checks;
-#[path = "../common/mod.rs"]
-mod common;
 mod kernel;
 mod machine;
 mod share;

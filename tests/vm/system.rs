@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::archive::Archive;
-use crate::common::{output, root, tool};
 use crate::kernel::Kernel;
+use support::{output, root, tool};
 
 /// Programs that are this host's own; all others are busybox'.
 const PROGRAMS: [&str; 8] = [

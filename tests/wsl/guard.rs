@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use isar_build_all::event::outcome::Outcome;
 use isar_build_all::exec::StopLevel;
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::settings::{Holders, SyncGuard, Unmount};
-use isar_build_all::wsl::{Talk, settle_dead};
+use isar_build_all::settings::{DriveUsers, SyncGuard, UnmountMode};
+use isar_build_all::wsl::drive_keeper::settle_dead;
+use isar_build_all::wsl::unmount::UnmountDialog;
 
-use crate::common::eventually;
 use crate::world::{IMAGE, World};
+use support::eventually;
 
 #[tokio::test]
 async fn drives_are_away_exactly_while_the_image_is_made() {
@@ -100,7 +101,7 @@ async fn a_holder_is_named_and_the_container_does_not_go_on() {
 #[tokio::test]
 async fn a_holder_is_waited_for() {
     let mut world = World::new(IMAGE);
-    world.holders = Holders::Wait;
+    world.holders = DriveUsers::Wait;
     world.write("busy.c", "");
     world.process(77, "mnt/c");
     let busy = world.path("busy.c");
@@ -134,7 +135,7 @@ async fn a_holder_is_waited_for() {
 async fn the_user_is_asked_and_decides() {
     for (answer, outcome) in [(true, Outcome::Succeeded), (false, Outcome::Failed)] {
         let mut world = World::new(IMAGE);
-        world.holders = Holders::Ask;
+        world.holders = DriveUsers::Ask;
         world.answers = Some(vec![answer]);
         world.write("busy.c", "");
         world.process(77, "mnt/c");
@@ -147,22 +148,22 @@ async fn the_user_is_asked_and_decides() {
     }
     // Where there is nobody to ask, nobody is waited for.
     let mut world = World::new(IMAGE);
-    world.holders = Holders::Ask;
+    world.holders = DriveUsers::Ask;
     world.write("busy.c", "");
     assert_eq!(world.build().await.result.outcome, Outcome::Failed);
 }
 
 #[tokio::test]
 async fn a_superblock_that_lives_on_is_no_proof_however_often_it_is_tried() {
-    for how in [Unmount::Real, Unmount::Lazy] {
+    for how in [UnmountMode::Real, UnmountMode::Lazy] {
         let mut world = World::new(IMAGE);
-        world.holders = Holders::Wait;
+        world.holders = DriveUsers::Wait;
         world.patience = Duration::from_secs(4);
         world.unmount = how;
         world.write("sticky.c", "");
         let ended = world.fails().await;
         let why = ended.why();
-        assert!(why.contains("one superblock of 9p still lives"), "{why}");
+        assert!(why.contains("one 9p superblock still exists"), "{why}");
         assert!(why.contains("another WSL distribution"), "{why}");
         let done = world.done();
         assert!(
@@ -176,7 +177,7 @@ async fn a_superblock_that_lives_on_is_no_proof_however_often_it_is_tried() {
 #[tokio::test]
 async fn a_drive_in_another_namespace_is_found() {
     let mut world = World::new(IMAGE);
-    world.holders = Holders::Fail;
+    world.holders = DriveUsers::Fail;
     world.write("sticky.c", "");
     world.process(90, "");
     let private = world.path("proc/90");
@@ -217,7 +218,7 @@ async fn a_sync_that_is_under_way_is_not_unmounted_against() {
 async fn stopped_while_it_waits_the_container_is_removed_and_never_goes_on() {
     for level in [StopLevel::Graceful, StopLevel::Kill] {
         let mut world = World::new(IMAGE);
-        world.holders = Holders::Wait;
+        world.holders = DriveUsers::Wait;
         world.patience = Duration::from_secs(300);
         world.write("busy.c", "");
         let (done, stop) = (world.path("done"), world.stop.clone());
@@ -294,7 +295,10 @@ async fn a_pause_that_failed_and_froze_the_container_all_the_same_is_undone() {
     world.write("no-unpause", "");
     let ended = world.fails().await;
     let why = ended.why();
-    assert!(why.contains("cannot go on: Error: the runtime"), "{why}");
+    assert!(
+        why.contains("cannot be resumed: Error: the runtime"),
+        "{why}"
+    );
     assert_eq!(world.done(), ["pause", "rm"]);
 }
 
@@ -329,26 +333,26 @@ async fn a_ledger_that_cannot_be_used_is_tried_again_as_the_build_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_to_the_watcher_stays_away_until_it_settles_the_ledger() {
     let world = World::new("");
-    let talk = Talk {
+    let dialog = UnmountDialog {
         say: &|_, _| {},
         ask: None,
         stopped: &|| false,
     };
     let keeper = world.keeper();
-    let take = || {
+    let lease = || {
         keeper
-            .take("one", &|_| Ok(()), &talk)
+            .lease("one", &|_| Ok(()), &dialog)
             .map_err(|_| ())
             .unwrap()
     };
-    let mut hold = take();
-    hold.leave_to_watcher(true);
-    drop(hold);
+    let mut left = lease();
+    left.leave_to_watcher(true);
+    drop(left);
     assert_eq!(world.done(), ["umount d", "umount c"]);
     settle_dead(&world.machine(), &[]).unwrap();
     assert!(world.is_whole());
-    // Whom nobody watches brings them back itself.
-    drop(take());
+    // A lease that is not left to the watcher mounts the drives itself.
+    drop(lease());
     assert!(world.is_whole());
 }
 

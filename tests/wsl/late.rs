@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use isar_build_all::settings::SyncGuard;
 
-use crate::common::eventually;
 use crate::world::{IMAGE, World};
+use support::eventually;
 
 /// The number of `sync`, as a thread that is in it shows.
 const SYNC: &str = if cfg!(target_arch = "aarch64") {
@@ -74,7 +74,7 @@ async fn a_container_that_would_stay_paused_is_removed_and_it_is_said_why() {
     let ended = tokio::time::timeout(Duration::from_secs(60), world.fails());
     let ended = ended.await.expect("the build ends");
     let why = world.shorten(&ended.why());
-    assert!(why.contains("cannot go on: sys/fs/cgroup/"), "{why}");
+    assert!(why.contains("cannot be resumed: sys/fs/cgroup/"), "{why}");
     assert!(
         why.contains("cgroup.freeze cannot be written: sh: Read-only file system"),
         "{why}"

@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::wsl::{Away, User, peek, settle_dead};
+use isar_build_all::event::outcome::Outcome;
+use isar_build_all::wsl::drive_keeper::{SettledLeases, settle_dead};
+use isar_build_all::wsl::ledger::{LeaseHolder, UnmountedDrives, peek};
 
 use crate::world::{IMAGE, World, link};
 
@@ -11,7 +12,7 @@ use crate::world::{IMAGE, World, link};
 struct Other(std::process::Child);
 
 impl Other {
-    fn new(world: &World) -> (Other, User) {
+    fn new(world: &World) -> (Other, LeaseHolder) {
         let child = Command::new("sleep")
             .arg("300")
             .stdin(Stdio::null())
@@ -25,7 +26,7 @@ impl Other {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let started = stat.rsplit_once(')').unwrap().1;
         let started = started.split_whitespace().nth(19).unwrap().parse().unwrap();
-        let user = User {
+        let user = LeaseHolder {
             pid,
             started,
             build: "elsewhere".to_owned(),
@@ -47,9 +48,9 @@ impl Drop for Other {
 }
 
 /// Both drives are away for `users`.
-fn away(world: &World, boot: &str, users: Vec<User>) -> Away {
+fn away(world: &World, boot: &str, users: Vec<LeaseHolder>) -> UnmountedDrives {
     let drives = world.machine().drives().unwrap().drives;
-    let away = Away {
+    let away = UnmountedDrives {
         boot: boot.to_owned(),
         drives,
         users,
@@ -88,21 +89,21 @@ async fn what_another_process_has_unmounted_is_left_to_it() {
     assert_eq!(left.users, [user]);
     let settled = settle_dead(&world.machine(), &[]).unwrap();
     assert_eq!(settled.users.len(), 1);
-    assert!(settled.back.mounted.is_empty());
+    assert!(settled.remounted.mounted.is_empty());
     other.die();
     let settled = settle_dead(&world.machine(), &[]).unwrap();
     assert_eq!(settled.users, []);
-    assert_eq!(settled.back.mounted.len(), 2);
+    assert_eq!(settled.remounted.mounted.len(), 2);
     assert!(
-        settled.back.problems.is_empty(),
+        settled.remounted.problems.is_empty(),
         "{:?}",
-        settled.back.problems
+        settled.remounted.problems
     );
     assert!(world.is_whole());
     // Once more does no harm.
     assert_eq!(
         settle_dead(&world.machine(), &[]).unwrap(),
-        isar_build_all::wsl::Settled::default()
+        SettledLeases::default()
     );
 }
 
@@ -117,7 +118,7 @@ fn what_the_journal_has_comes_back_although_the_ledger_is_lost() {
         .map(|drive| ("this-boot".to_owned(), drive.clone()))
         .collect();
     let settled = settle_dead(&world.machine(), &known).unwrap();
-    assert_eq!(settled.back.mounted.len(), 2);
+    assert_eq!(settled.remounted.mounted.len(), 2);
     assert!(world.is_whole());
 }
 
@@ -131,7 +132,7 @@ fn what_was_unmounted_before_the_kernel_was_started_anew_is_left_alone() {
         .map(|drive| ("another-boot".to_owned(), drive.clone()))
         .collect();
     let settled = settle_dead(&world.machine(), &known).unwrap();
-    assert!(settled.back.mounted.is_empty());
+    assert!(settled.remounted.mounted.is_empty());
     assert_eq!(world.done(), Vec::<String>::new());
     assert_eq!(peek(&world.path("ledger")).unwrap(), None);
 }

@@ -3,15 +3,14 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
     unreachable_pub,
-    reason = "a test that fails says where"
+    reason = "test code"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod guard;
 mod late;
 mod ledger;
-#[path = "../support/mod.rs"]
-mod support;
 mod world;

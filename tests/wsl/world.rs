@@ -8,17 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use isar_build_all::event::EventKind;
+use isar_build_all::event::outcome::Outcome;
 use isar_build_all::exec::StopLevel;
-use isar_build_all::model::event::EventKind;
-use isar_build_all::model::outcome::Outcome;
-use isar_build_all::settings::{CommandLine, Holders, SyncGuard, Unmount};
-use isar_build_all::steps::StepResult;
-use isar_build_all::steps::build::{Ask, BuildTools, Guarding};
-use isar_build_all::wsl::{Keeper, Machine, Policy, write_profile};
+use isar_build_all::settings::{CommandLine, DriveUsers, SyncGuard, UnmountMode};
+use isar_build_all::steps::build::BuildTools;
+use isar_build_all::steps::result::StepResult;
+use isar_build_all::wsl::WslHost;
+use isar_build_all::wsl::drive_keeper::DriveKeeper;
+use isar_build_all::wsl::guard_setup::GuardSetup;
+use isar_build_all::wsl::seccomp::write_profile;
+use isar_build_all::wsl::unmount::{AskRetry, UnmountPolicy};
 use tokio::sync::watch;
 
-use crate::common::{script, tool};
-use crate::support::building;
+use support::building;
+use support::{script, tool};
 
 /// Writes its words into the list and knows the world's directory as `$W`.
 const HEAD: &str =
@@ -96,8 +100,9 @@ pause)
 unpause)
 	[ -e "$W/paused.$last" ] || { echo "Error: $last is not paused, can't unpause" >&2; exit 125; }
 	[ -e "$W/no-unpause" ] && { echo "Error: the runtime failed" >&2; exit 125; }
-	echo 0 > "$freeze"
-	rm -f "$W/paused.$last"; say unpause ;;
+	# The list has it before the container can write what it does next.
+	rm -f "$W/paused.$last"; say unpause
+	echo 0 > "$freeze" ;;
 inspect) test -e "$W/container.$last" && echo "$(cat "$W/container.$last") $last" ;;
 exec) cat "$W/status" ;;
 container) test -e "$W/container.$last" ;;
@@ -164,8 +169,8 @@ say "end of $id"
 pub struct World {
     dir: tempfile::TempDir,
     pub choice: SyncGuard,
-    pub holders: Holders,
-    pub unmount: Unmount,
+    pub holders: DriveUsers,
+    pub unmount: UnmountMode,
     pub patience: Duration,
     pub kas: bool,
     /// Answers that the user gives, one after the other; whoever is in the way ends before each.
@@ -191,8 +196,8 @@ impl World {
         let world = World {
             dir,
             choice: SyncGuard::Unmount,
-            holders: Holders::Fail,
-            unmount: Unmount::Real,
+            holders: DriveUsers::Fail,
+            unmount: UnmountMode::Real,
             patience: Duration::from_secs(20),
             kas: false,
             answers: None,
@@ -292,8 +297,8 @@ impl World {
         fs::write(dir.join("stat"), format!("{pid} (vim) S 1")).unwrap();
     }
 
-    pub fn machine(&self) -> Machine {
-        Machine {
+    pub fn machine(&self) -> WslHost {
+        WslHost {
             wsl: Some("Debian".to_owned()),
             proc: self.path("proc"),
             bdi: self.path("bdi"),
@@ -305,7 +310,7 @@ impl World {
         }
     }
 
-    fn asker(&self) -> Option<Ask> {
+    fn asker(&self) -> Option<Arc<AskRetry>> {
         let answers = Mutex::new(self.answers.clone()?.into_iter());
         let (busy, asked) = (self.path("busy.c"), self.path("asked"));
         Some(Arc::new(move |what: &str, _: &dyn Fn() -> bool| {
@@ -318,13 +323,13 @@ impl World {
         }))
     }
 
-    pub fn keeper(&self) -> Keeper {
-        let policy = Policy {
+    pub fn keeper(&self) -> DriveKeeper {
+        let policy = UnmountPolicy {
             unmount: self.unmount,
             holders: self.holders,
             patience: self.patience,
         };
-        Keeper::new(Arc::new(self.machine()), policy)
+        DriveKeeper::new(Arc::new(self.machine()), policy)
     }
 
     pub async fn build(&self) -> Ended {
@@ -337,7 +342,7 @@ impl World {
         let tools = BuildTools {
             runner: building::runner(&self.path("bin/run"), &self.path("bin"), self.kas),
             watcher: None,
-            guarding: Some(Guarding {
+            guarding: Some(GuardSetup {
                 choice: self.choice,
                 profile,
                 outer_filters: self.machine().filters(),

@@ -1,53 +1,53 @@
-//! `cache audit`: everything that is wrong with the caches and with the names that recipes give their
-//! downloads.
+//! `cache audit`: faults of the caches, and recipes whose download names collide.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::caches::recipes::{self, Scanned};
-use crate::caches::{Cache, Purpose, audit, stamp};
-use crate::cli::Format;
-use crate::commands::context::Context;
-use crate::commands::failure::Failure;
-use crate::commands::json;
+use crate::base::arch::Arch;
+use crate::base::failure::Failure;
+use crate::base::pattern::Pattern;
+use crate::bitbake::src_uri::{Differs, with_arch};
+use crate::caches::recipes;
+use crate::caches::recipes::Scanned;
+use crate::caches::{Cache, PRUNE_PATIENCE, Purpose, audit, foreign_downloads, stamp};
+use crate::commands::output::json;
 use crate::commands::paint::{Color, paint};
-use crate::commands::project::Project;
+use crate::event::numbers;
+use crate::fs::use_lock::{Sharing, holders};
 use crate::kas;
-use crate::model::arch::Arch;
-use crate::model::pattern::Pattern;
-use crate::model::src_uri::{Differs, with_arch};
-use crate::report::human;
-use crate::state::use_lock::{Sharing, holders};
+use crate::project::Project;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
 
-use super::list::{Listed, table};
-use super::{PATIENCE, foreign_downloads, locked, present, this, unreadable};
+use crate::commands::cache::list::{Listed, table};
+use crate::commands::cache::{locked, present, this, unreadable};
 
-/// The exit code where something is wrong.
+/// The exit code if there is a fault.
 const WRONG: u8 = 10;
 
-/// What kind of thing is wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum What {
-    /// A cache is stamped for another architecture.
+enum FindingKind {
+    /// A cache is stamped with another architecture.
     Stamp,
     /// A program or package is for another architecture.
     Foreign,
-    /// A name stands for different contents in several caches.
+    /// Several caches hold different contents under one name.
     Ambiguous,
-    /// A download did not come to its end.
+    /// A download was not completed.
     Unfinished,
-    /// A recipe gives different downloads one name.
+    /// A recipe gives one name to different downloads.
     Recipe,
 }
 
-/// Something that is wrong.
+/// A fault.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: What,
-    /// The file, and in a recipe the line.
+struct CacheFinding {
+    what: FindingKind,
+    /// The file; in a recipe, with the line.
     place: String,
     why: String,
     hint: String,
@@ -55,15 +55,15 @@ struct Finding {
 
 /// `{"schema":1,"caches":[…],"layers":[…],"recipes":N,"findings":[…],"notes":[…]}` as JSON.
 #[derive(Debug, Serialize)]
-struct Audit {
+struct AuditReport {
     schema: u32,
     caches: Vec<Listed>,
     /// The layers whose recipes were read.
     layers: Vec<String>,
-    /// How many recipe files that were.
+    /// The number of recipe files.
     recipes: usize,
-    findings: Vec<Finding>,
-    /// What was not looked at, and why.
+    findings: Vec<CacheFinding>,
+    /// What was left out, and why.
     notes: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
     let settings = &project.settings;
     let caches = present(settings);
     let allowed = foreign_downloads(settings);
-    let mut audit = Audit {
+    let mut audit = AuditReport {
         schema: 1,
         caches: Vec::new(),
         layers: Vec::new(),
@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
     let mut locks = Vec::new();
     for cache in &caches {
         let busy = holders(&cache.lock());
-        let lock = cache.hold(Sharing::Shared, &this(), PATIENCE);
+        let lock = cache.hold(Sharing::Shared, &this(context), PRUNE_PATIENCE);
         locks.push(lock.map_err(|error| locked(&error))?);
         let mut listed = Listed::of(cache)?;
         listed.users = busy;
@@ -98,27 +98,27 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
     audit.layers = layers.iter().map(|layer| project.relative(layer)).collect();
     audit.findings.extend(collisions(&scanned));
     let code = if audit.findings.is_empty() { 0 } else { WRONG };
-    let text = match context.cli.output.format {
-        Format::Json => json(&audit)?,
-        Format::Text | Format::Dot => render(&audit, context.colors_output(settings)),
+    let text = match context.arguments.output.format {
+        OutputFormat::Json => json(&audit)?,
+        OutputFormat::Text | OutputFormat::Dot => render(&audit, context.colors_output(settings)),
     };
     Ok((text, code))
 }
 
-/// What is wrong in one cache.
+/// Adds the faults of one cache.
 fn look_into(
     cache: &Cache,
     allowed: &[Pattern],
     listed: &Listed,
-    audit: &mut Audit,
+    audit: &mut AuditReport,
 ) -> Result<(), Failure> {
     let Purpose::Downloads(arch) = cache.purpose else {
         return Ok(());
     };
     let place = |file: &Path| cache.path.join(file).display().to_string();
     if let Err(error) = stamp::check(&cache.path, arch) {
-        audit.findings.push(Finding {
-            what: What::Stamp,
+        audit.findings.push(CacheFinding {
+            what: FindingKind::Stamp,
             place: cache.path.display().to_string(),
             hint: error.hint().unwrap_or_default(),
             why: error.to_string(),
@@ -129,11 +129,11 @@ fn look_into(
     for list in [programs, packages] {
         for foreign in list.map_err(|error| unreadable(&error))? {
             let path = place(&foreign.file);
-            audit.findings.push(Finding {
-                what: What::Foreign,
+            audit.findings.push(CacheFinding {
+                what: FindingKind::Foreign,
                 why: format!("in the cache of {arch}, {foreign}"),
                 hint: format!(
-                    "{}; where it belongs there, name it in the setting `foreign-downloads`",
+                    "{}; if it belongs there, name it in the setting `foreign-downloads`",
                     removal(&path)
                 ),
                 place: path,
@@ -142,19 +142,16 @@ fn look_into(
     }
     if !listed.is_idle() {
         audit.notes.push(format!(
-            "{} is in use: what is not downloaded yet was not judged",
+            "{} is in use: unfinished downloads were not checked",
             cache.path.display()
         ));
         return Ok(());
     }
     for unfinished in audit::unfinished(&cache.path).map_err(|error| unreadable(&error))? {
         let path = place(&unfinished.file);
-        audit.findings.push(Finding {
-            what: What::Unfinished,
-            why: format!(
-                "a download that did not come to its end: {}",
-                unfinished.sign
-            ),
+        audit.findings.push(CacheFinding {
+            what: FindingKind::Unfinished,
+            why: format!("an unfinished download: {}", unfinished.sign),
             hint: removal(&path),
             place: path,
         });
@@ -162,7 +159,7 @@ fn look_into(
     Ok(())
 }
 
-/// How to be rid of a download, with its stamp where it has one.
+/// The command that removes a download and its stamp.
 fn removal(path: &str) -> String {
     let stamp = format!("{path}.done");
     let mut words = vec![path];
@@ -175,8 +172,8 @@ fn removal(path: &str) -> String {
     }
 }
 
-/// What differs between the caches.
-fn compare(caches: &[Cache], audit: &mut Audit) -> Result<(), Failure> {
+/// Adds the names under which the caches hold different contents.
+fn compare(caches: &[Cache], audit: &mut AuditReport) -> Result<(), Failure> {
     let downloads: Vec<(Arch, &Path)> = caches
         .iter()
         .filter_map(|cache| Some((cache.purpose.arch()?, cache.path.as_path())))
@@ -184,8 +181,8 @@ fn compare(caches: &[Cache], audit: &mut Audit) -> Result<(), Failure> {
     for ambiguous in audit::ambiguous(&downloads).map_err(|error| unreadable(&error))? {
         let name = ambiguous.file.display().to_string();
         let archs: Vec<&str> = ambiguous.archs.iter().map(|arch| arch.as_str()).collect();
-        audit.findings.push(Finding {
-            what: What::Ambiguous,
+        audit.findings.push(CacheFinding {
+            what: FindingKind::Ambiguous,
             why: format!(
                 "the caches of {} hold different contents under this name",
                 archs.join(" and ")
@@ -204,7 +201,7 @@ fn differs(project: &Project) -> Differs {
     }
 }
 
-/// The layers of the project's own repository that the chains of the variants use.
+/// The layers in the project's own repository that the chains use.
 fn own_layers(project: &Project) -> Vec<PathBuf> {
     let root = project.directory.join(&project.kas.root);
     let layers: BTreeSet<PathBuf> = project
@@ -218,9 +215,9 @@ fn own_layers(project: &Project) -> Vec<PathBuf> {
     layers.into_iter().collect()
 }
 
-fn collisions(scanned: &Scanned) -> impl Iterator<Item = Finding> {
-    scanned.collisions.iter().map(|collision| Finding {
-        what: What::Recipe,
+fn collisions(scanned: &Scanned) -> impl Iterator<Item = CacheFinding> {
+    scanned.collisions.iter().map(|collision| CacheFinding {
+        what: FindingKind::Recipe,
         place: format!("{}:{}", collision.file, collision.line),
         why: format!(
             "{} differs between the variants, but is always downloaded as {}",
@@ -233,7 +230,7 @@ fn collisions(scanned: &Scanned) -> impl Iterator<Item = Finding> {
     })
 }
 
-fn render(audit: &Audit, color: bool) -> String {
+fn render(audit: &AuditReport, color: bool) -> String {
     let mut text = String::new();
     if !audit.caches.is_empty() {
         text += &table(&audit.caches);
@@ -251,13 +248,13 @@ fn render(audit: &Audit, color: bool) -> String {
     }
     let wrong = match audit.findings.len() {
         0 => "no faults".to_owned(),
-        number => human::count(number, "fault"),
+        number => numbers::count(number, "fault"),
     };
     let (caches, recipes, layers) = (audit.caches.len(), audit.recipes, audit.layers.len());
     text + &format!(
         "{}, {} in {}: {wrong}\n",
-        human::count(caches, "cache"),
-        human::count(recipes, "recipe file"),
-        human::count(layers, "layer"),
+        numbers::count(caches, "cache"),
+        numbers::count(recipes, "recipe file"),
+        numbers::count(layers, "layer"),
     )
 }

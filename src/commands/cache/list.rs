@@ -1,43 +1,43 @@
-//! `cache list`: each cache, whose it is, what it holds, when it was last used and by whom it is now.
+//! `cache list`: each cache with its architecture, size, last use and present users.
 
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::base::arch::Arch;
+use crate::base::failure::Failure;
 use crate::caches::{Cache, files, stamp};
-use crate::cli::Format;
-use crate::commands::context::Context;
-use crate::commands::failure::Failure;
-use crate::commands::json;
-use crate::model::arch::Arch;
-use crate::report::human;
-use crate::state::lock::Holder;
-use crate::state::use_lock::holders;
+use crate::commands::output::json;
+use crate::event::numbers;
+use crate::fs::lock::Holder;
+use crate::fs::use_lock::holders;
+use crate::project::arguments::OutputFormat;
+use crate::project::context::Context;
 
-use super::{present, settings, unreadable};
+use crate::commands::cache::{present, settings, unreadable};
 
-/// A cache as it is listed.
+/// A cache in the list.
 #[derive(Debug, Serialize)]
 pub(super) struct Listed {
     purpose: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     arch: Option<Arch>,
-    /// Whether a stamp says so.
+    /// Whether the cache is stamped with its architecture.
     #[serde(skip_serializing_if = "Option::is_none")]
     stamped: Option<bool>,
     path: String,
     files: usize,
-    /// What they occupy; several names of one file count once.
+    /// Bytes on disk; a file with several names counts once.
     bytes: u64,
-    /// When a file in it was last written or read.
+    /// The last write or read of a file in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_use: Option<Timestamp>,
-    /// Who uses it now.
+    /// The processes that use it now.
     pub(super) users: Vec<Holder>,
 }
 
 impl Listed {
-    /// Whether nobody uses it now.
+    /// Whether no process uses it now.
     pub(super) fn is_idle(&self) -> bool {
         self.users.is_empty()
     }
@@ -71,19 +71,19 @@ pub(super) fn run(context: &Context) -> Result<(String, u8), Failure> {
         .iter()
         .map(Listed::of)
         .collect::<Result<Vec<_>, _>>()?;
-    let text = match context.cli.output.format {
-        Format::Json => json(&CacheList { schema: 1, caches })?,
-        Format::Text if caches.is_empty() => format!(
+    let text = match context.arguments.output.format {
+        OutputFormat::Json => json(&CacheList { schema: 1, caches })?,
+        OutputFormat::Text if caches.is_empty() => format!(
             "There are no caches yet: neither {}/<architecture> nor {}\n",
             settings.dl_dir.value.display(),
             settings.sstate_dir.value.display()
         ),
-        Format::Text | Format::Dot => table(&caches),
+        OutputFormat::Text | OutputFormat::Dot => table(&caches),
     };
     Ok((text, 0))
 }
 
-/// Aligned columns, and a line for each who uses one.
+/// Aligned columns, and a line for each process that uses a cache.
 pub(super) fn table(caches: &[Listed]) -> String {
     let mut table = Table::new();
     table
@@ -97,7 +97,7 @@ pub(super) fn table(caches: &[Listed]) -> String {
             cache.purpose.to_owned(),
             cache.arch.map_or("-".to_owned(), |arch| arch.to_string()),
             cache.files.to_string(),
-            human::bytes(cache.bytes),
+            numbers::bytes(cache.bytes),
             last_use,
             cache.path.clone(),
         ]);

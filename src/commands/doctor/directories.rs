@@ -1,20 +1,21 @@
-//! Can we write where the settings say, and is there room?
+//! The directories of the settings: whether they are writable, and the free disk space.
 
 use std::path::{Path, PathBuf};
 
-use super::report::{Check, Verdict};
+use crate::commands::doctor::report::{CheckVerdict, DoctorCheck};
+use crate::host::disk_space::{file_system_id, free_space};
 use crate::settings::Settings;
-use crate::tools::{file_system, free_space};
-use crate::wsl::{Drive, drive_of};
+use crate::wsl::{WindowsDrive, drive_of};
 
 pub(super) const GIB: u64 = 1 << 30;
 
-/// A build directory takes about 2 GB, an image and its capture another, and the caches as much again.
+/// Bytes below which `doctor` warns: a build directory needs about 2 GB, an image and its capture another 2, and
+/// the caches as much again.
 const LITTLE_ROOM: u64 = 10 * GIB;
 
-/// A line for each directory that we may not write to, and one for each file system.
-/// What lies on a Windows drive is left alone: a drive that does not answer would keep us for ever.
-pub(super) fn directory_checks(settings: &Settings, drives: &[Drive]) -> Vec<Check> {
+/// A check for each directory that is not writable, and one for each file system. Directories on a Windows drive
+/// are left out: a call to a drive that does not answer never returns.
+pub(super) fn directory_checks(settings: &Settings, drives: &[WindowsDrive]) -> Vec<DoctorCheck> {
     let mut file_systems = Groups::new();
     let mut refused = Groups::new();
     let on_linux = settings
@@ -22,20 +23,20 @@ pub(super) fn directory_checks(settings: &Settings, drives: &[Drive]) -> Vec<Che
         .into_iter()
         .filter(|(_, path)| drive_of(path, drives).is_none());
     for (name, path) in on_linux {
-        file_systems.add(file_system(path), name, path);
+        file_systems.add(file_system_id(path), name, path);
         if let Some((nearest, reason)) = not_writable(path) {
             refused.add((nearest.to_path_buf(), reason), name, path);
         }
     }
     let refused = refused.0.into_iter().map(|((nearest, reason), names, _)| {
-        Check::new("directory", Verdict::Fail)
+        DoctorCheck::new("directory", CheckVerdict::Fail)
             .says(format!(
                 "{} {reason}: {}",
                 nearest.display(),
                 names.join(", ")
             ))
             .hint(Some(
-                "make it yours, or move what is to be there by these settings".to_owned(),
+                "change its owner, or set these settings to another directory".to_owned(),
             ))
     });
     let room = file_systems
@@ -45,7 +46,7 @@ pub(super) fn directory_checks(settings: &Settings, drives: &[Drive]) -> Vec<Che
     refused.chain(room).collect()
 }
 
-/// Names of settings by what their directories have in common, with one of the directories.
+/// Settings grouped by a property of their directories, with one directory of each group.
 struct Groups<K>(Vec<(K, Vec<&'static str>, PathBuf)>);
 
 impl<K: PartialEq> Groups<K> {
@@ -61,31 +62,29 @@ impl<K: PartialEq> Groups<K> {
     }
 }
 
-pub(super) fn room_check(names: &str, free: Option<u64>, path: &Path) -> Check {
+pub(super) fn room_check(names: &str, free: Option<u64>, path: &Path) -> DoctorCheck {
     match free {
-        None => Check::new("disk", Verdict::Warn).says(format!(
-            "the free space at {} cannot be told",
-            path.display()
-        )),
+        None => DoctorCheck::new("disk", CheckVerdict::Warn)
+            .says(format!("the free space at {} is unknown", path.display())),
         Some(free) => {
             let says = format!("{} GiB free for {names}", free / GIB);
             if free < LITTLE_ROOM {
-                Check::new("disk", Verdict::Warn).says(says).hint(Some(
-                    "a build directory takes about 2 GiB; move some of these by their settings"
+                DoctorCheck::new("disk", CheckVerdict::Warn).says(says).hint(Some(
+                    "a build directory needs about 2 GiB; set some of these settings to another file system"
                         .to_owned(),
                 ))
             } else {
-                Check::new("disk", Verdict::Ok).says(says)
+                DoctorCheck::new("disk", CheckVerdict::Ok).says(says)
             }
         }
     }
 }
 
-/// Where and why nothing can be written. What does not exist yet is made below the nearest that does.
+/// The nearest existing ancestor of a directory that cannot be created or written, and why.
 fn not_writable(path: &Path) -> Option<(&Path, &'static str)> {
     let nearest = path.ancestors().find(|ancestor| ancestor.exists())?;
     if !nearest.is_dir() {
-        Some((nearest, "is no directory"))
+        Some((nearest, "is not a directory"))
     } else if rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK).is_err() {
         Some((nearest, "is not writable for this user"))
     } else {

@@ -1,4 +1,4 @@
-//! What doctor found, as data and as text. Knows nothing of how it is found.
+//! The report of `doctor`, as data and as text.
 
 use std::path::{Path, PathBuf};
 
@@ -7,41 +7,41 @@ use serde::Serialize;
 use crate::commands::paint::{Color, paint};
 use crate::tools::{ToolError, Version};
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It is as it should be, or not needed.
+pub(super) enum CheckVerdict {
+    /// Usable, or not needed.
     Ok,
-    /// Builds go on, and one should know.
+    /// Builds are possible; the user should know.
     Warn,
-    /// Nothing can be built.
+    /// No build is possible.
     Fail,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// The tool, or what else it is.
-    pub name: String,
-    /// How it came out.
-    pub verdict: Verdict,
-    /// The version, where there is one.
+pub(super) struct DoctorCheck {
+    /// The tool, or another subject.
+    pub(super) name: String,
+    /// The result.
+    pub(super) verdict: CheckVerdict,
+    /// The version, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// The absolute path, where there is one.
+    pub(super) version: Option<String>,
+    /// The absolute path, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// What there is to say.
+    pub(super) path: Option<PathBuf>,
+    /// The message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// What to do, a line each.
+    pub(super) message: Option<String>,
+    /// What to do, one line for each thing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
 }
 
-impl Check {
-    pub(super) fn new(name: &str, verdict: Verdict) -> Self {
+impl DoctorCheck {
+    pub(super) fn new(name: &str, verdict: CheckVerdict) -> Self {
         Self {
             name: name.to_owned(),
             verdict,
@@ -70,42 +70,42 @@ impl Check {
 
     pub(super) fn tool(name: &str, needed: bool, error: &ToolError) -> Self {
         if needed {
-            Self::new(name, Verdict::Fail)
+            Self::new(name, CheckVerdict::Fail)
                 .says(error.to_string())
                 .hint(error.hint())
         } else {
-            Self::new(name, Verdict::Ok).says(format!("not needed ({error})"))
+            Self::new(name, CheckVerdict::Ok).says(format!("not needed ({error})"))
         }
     }
 }
 
-/// What was found. As JSON `{"schema":1,"checks":[…]}`.
+/// The report; as JSON `{"schema":1,"checks":[…]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DoctorReport {
+pub(super) struct DoctorReport {
     schema: u32,
-    /// In the order in which they are shown.
-    pub checks: Vec<Check>,
+    /// The checks, in the order of display.
+    pub(super) checks: Vec<DoctorCheck>,
 }
 
 impl DoctorReport {
-    pub(super) fn new(checks: Vec<Check>) -> Self {
+    pub(super) fn new(checks: Vec<DoctorCheck>) -> Self {
         Self { schema: 1, checks }
     }
 }
 
 impl DoctorReport {
-    /// Aligned text: a line a check, hints below it, and a summary.
+    /// Aligned text: a line for each check, hints below it, and a summary.
     #[must_use]
-    pub fn render(&self, color: bool) -> String {
-        let width = |of: fn(&Check) -> usize| self.checks.iter().map(of).max().unwrap_or(0);
+    pub(super) fn render(&self, color: bool) -> String {
+        let width = |of: fn(&DoctorCheck) -> usize| self.checks.iter().map(of).max().unwrap_or(0);
         let name_width = width(|check| check.name.len());
         let version_width = width(|check| check.version.as_ref().map_or(0, String::len));
         let mut text = String::new();
         for check in &self.checks {
             let (word, paint_with) = match check.verdict {
-                Verdict::Ok => ("ok  ", Color::Green),
-                Verdict::Warn => ("warn", Color::Yellow),
-                Verdict::Fail => ("FAIL", Color::Red),
+                CheckVerdict::Ok => ("ok  ", Color::Green),
+                CheckVerdict::Warn => ("warn", Color::Yellow),
+                CheckVerdict::Fail => ("FAIL", Color::Red),
             };
             let version = check.version.as_deref().unwrap_or_default();
             let path = check.path.as_ref().map(|path| path.display().to_string());
@@ -140,7 +140,7 @@ impl DoctorReport {
             1 => format!("1 {one}"),
             _ => format!("{count} {one}s"),
         };
-        match (count(Verdict::Fail), count(Verdict::Warn)) {
+        match (count(CheckVerdict::Fail), count(CheckVerdict::Warn)) {
             (0, 0) => "This host can build.".to_owned(),
             (0, warnings) => format!("This host can build, with {}.", noun(warnings, "warning")),
             (failures, warnings) => format!(
@@ -151,13 +151,13 @@ impl DoctorReport {
         }
     }
 
-    /// 0 where the host can build, 4 where it lacks something, 3 where only settings are at fault.
+    /// 0 if the host can build, 3 if only settings are at fault, 4 otherwise.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         let mut failed = self
             .checks
             .iter()
-            .filter(|check| check.verdict == Verdict::Fail)
+            .filter(|check| check.verdict == CheckVerdict::Fail)
             .peekable();
         if failed.peek().is_none() {
             0

@@ -1,17 +1,17 @@
-//! What doctor says of hosts made of small scripts.
+//! `doctor` on hosts that are made of small scripts.
 
 use std::path::Path;
 
-use super::directories::{GIB, room_check};
-use super::*;
+use crate::commands::doctor::directories::{GIB, room_check};
+use crate::commands::doctor::*;
 use crate::settings::{Environment, LayerFile, LayerInput, Terminal};
 use crate::tools::tests::made::{SUDO, host, program};
 
-struct Made {
+struct MadeHost {
     dir: tempfile::TempDir,
 }
 
-impl Made {
+impl MadeHost {
     fn new(programs: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
@@ -62,8 +62,8 @@ const PODMAN: &str = r#"case "$*" in
 esac"#;
 
 #[test]
-fn a_host_that_can_build_with_a_warning_or_two() {
-    let made = Made::new(&[
+fn doctor_passes_a_host_with_warnings() {
+    let made = MadeHost::new(&[
         (
             "docker",
             "case $1 in -v) echo Docker version 28.2.2;; *) echo Cannot connect >&2; exit 1;; esac",
@@ -92,8 +92,8 @@ fn a_host_that_can_build_with_a_warning_or_two() {
 }
 
 #[test]
-fn a_bare_host_as_root_with_broken_toml() {
-    let made = Made::new(&[("git", "echo git version 2.39.5"), ("sgdisk", "exit 1")]);
+fn doctor_reports_root_and_missing_tools_and_broken_toml() {
+    let made = MadeHost::new(&[("git", "echo git version 2.39.5"), ("sgdisk", "exit 1")]);
     let root = Host {
         uid: 0,
         wsl: Some("Debian".into()),
@@ -105,8 +105,8 @@ fn a_bare_host_as_root_with_broken_toml() {
 }
 
 #[test]
-fn settings_at_fault_are_listed_and_the_rest_is_looked_at() {
-    let made = Made::new(&[
+fn doctor_reports_faulty_settings_and_checks_the_rest() {
+    let made = MadeHost::new(&[
         (
             "docker",
             "case $1 in -v) echo Docker version 28.2.2;; info) echo 28.2.2;; *) echo default;; esac",
@@ -125,8 +125,8 @@ fn settings_at_fault_are_listed_and_the_rest_is_looked_at() {
 }
 
 #[test]
-fn inside_a_kas_image_no_engine_is_missed() {
-    let made = Made::new(&[
+fn doctor_needs_no_engine_with_the_kas_executor() {
+    let made = MadeHost::new(&[
         ("kas", "echo kas 5.5"),
         ("git", "echo git version 2.39.5"),
         ("sgdisk", "exit 1"),
@@ -141,8 +141,8 @@ fn inside_a_kas_image_no_engine_is_missed() {
 }
 
 #[test]
-fn nix_that_is_asked_for_and_directories_that_are_not_ours_are_failures() {
-    let made = Made::new(&[
+fn doctor_fails_without_a_required_nix_or_a_writable_directory() {
+    let made = MadeHost::new(&[
         (
             "docker",
             "case $1 in -v) echo Docker version 28.2.2;; info) echo 28.2.2;; *) echo default;; esac",
@@ -159,8 +159,8 @@ fn nix_that_is_asked_for_and_directories_that_are_not_ours_are_failures() {
 }
 
 #[test]
-fn an_old_rootless_host_is_told_what_is_missing() {
-    let made = Made::new(&[
+fn doctor_names_missing_tools_of_a_rootless_host() {
+    let made = MadeHost::new(&[
         (
             "podman",
             "case $1 in --version) echo podman version 4.3.1;; *) echo 'Error: exec: \"newuidmap\": executable file not found in $PATH' >&2; exit 1;; esac",
@@ -176,7 +176,7 @@ fn an_old_rootless_host_is_told_what_is_missing() {
 
 #[test]
 fn room_is_told_once_a_file_system() {
-    let made = Made::new(&[]);
+    let made = MadeHost::new(&[]);
     let report = made.report(&host(), "", &[]);
     let disks = report.checks.iter().filter(|check| check.name == "disk");
     let said: Vec<&str> = disks.filter_map(|check| check.message.as_deref()).collect();
@@ -186,9 +186,9 @@ fn room_is_told_once_a_file_system() {
 }
 
 #[test]
-fn little_room_is_a_warning() {
+fn doctor_warns_of_little_disk_space() {
     let check = room_check("state-dir", Some(3 * GIB), Path::new("/x"));
-    assert_eq!(check.verdict, Verdict::Warn);
+    assert_eq!(check.verdict, CheckVerdict::Warn);
     insta::assert_snapshot!(format!(
         "{}\n{}\n{}",
         check.message.unwrap(),
@@ -200,8 +200,8 @@ fn little_room_is_a_warning() {
 }
 
 #[test]
-fn without_git_the_repository_is_not_found() {
-    let check = program_check(&Program {
+fn doctor_warns_without_git() {
+    let check = program_check(&FoundProgram {
         name: "git",
         found: None,
     });

@@ -1,30 +1,31 @@
-//! On WSL: the drives, the guard that builds will have, and what it lacks.
+//! The checks of `doctor` on WSL: drives, misplaced directories, and the sync guard of builds.
 
-use super::report::{Check, Verdict};
-use crate::commands::wsl::{MOVE, misplaced};
-use crate::settings::{Environment, Executor, Settings, SyncGuard};
-use crate::tools::Host;
-use crate::wsl::{self, Machine};
+use crate::commands::doctor::report::{CheckVerdict, DoctorCheck};
+use crate::host::identity::Host;
+use crate::settings::{Environment, ExecutorChoice, Settings, SyncGuard};
+use crate::wsl::WslHost;
+use crate::wsl::ledger::peek;
+use crate::wsl::misplaced::{MOVE, misplaced};
 
-/// Nothing where this is not WSL.
+/// The checks; none outside of WSL.
 pub(super) fn wsl_checks(
-    machine: Machine,
+    machine: WslHost,
     host: &Host,
     settings: &Settings,
     environment: &Environment,
-) -> Vec<Check> {
+) -> Vec<DoctorCheck> {
     if machine.wsl.is_none() {
         return Vec::new();
     }
     let mut checks = vec![drives_check(&machine)];
     match misplaced(settings, &machine) {
         Ok(misplaced) => checks.extend(misplaced.into_iter().map(|said| {
-            Check::new("directory", Verdict::Fail)
+            DoctorCheck::new("directory", CheckVerdict::Fail)
                 .says(said)
                 .hint(Some(MOVE.to_owned()))
         })),
         Err(failure) => checks.push(
-            Check::new("wsl", Verdict::Fail)
+            DoctorCheck::new("wsl", CheckVerdict::Fail)
                 .says(failure.message)
                 .hint(failure.hint),
         ),
@@ -34,11 +35,10 @@ pub(super) fn wsl_checks(
     checks
 }
 
-fn drives_check(machine: &Machine) -> Check {
+fn drives_check(machine: &WslHost) -> DoctorCheck {
     match machine.drives() {
-        Err(error) => {
-            Check::new("drives", Verdict::Warn).says(format!("the mounts cannot be read: {error}"))
-        }
+        Err(error) => DoctorCheck::new("drives", CheckVerdict::Warn)
+            .says(format!("the mounts cannot be read: {error}")),
         Ok(found) => {
             let shown: Vec<String> = found
                 .drives
@@ -53,7 +53,7 @@ fn drives_check(machine: &Machine) -> Check {
                     )
                 })
                 .collect();
-            let check = Check::new("drives", Verdict::Ok);
+            let check = DoctorCheck::new("drives", CheckVerdict::Ok);
             match shown.is_empty() {
                 true => check.says("no Windows drive is mounted"),
                 false => check.says(shown.join("\n")),
@@ -62,10 +62,10 @@ fn drives_check(machine: &Machine) -> Check {
     }
 }
 
-fn away_check(machine: &Machine) -> Option<Check> {
-    // Where it cannot be read, that was said of the directories.
-    let away = wsl::peek(&machine.ledger).ok()??;
-    if away.users.iter().any(|user| user.lives(&machine.proc)) {
+fn away_check(machine: &WslHost) -> Option<DoctorCheck> {
+    // The check of the directories reports a ledger that cannot be read.
+    let away = peek(&machine.ledger).ok()??;
+    if away.users.iter().any(|user| user.is_alive(&machine.proc)) {
         return None;
     }
     let points: Vec<String> = away
@@ -73,7 +73,7 @@ fn away_check(machine: &Machine) -> Option<Check> {
         .iter()
         .map(|drive| drive.point.display().to_string())
         .collect();
-    let check = Check::new("drives", Verdict::Warn);
+    let check = DoctorCheck::new("drives", CheckVerdict::Warn);
     Some(
         check
             .says(format!("left unmounted: {}", points.join(", ")))
@@ -82,40 +82,41 @@ fn away_check(machine: &Machine) -> Option<Check> {
 }
 
 fn guard_check(
-    machine: Machine,
+    machine: WslHost,
     host: &Host,
     settings: &Settings,
     environment: &Environment,
-) -> Check {
-    let in_container = settings.executor.value == Executor::KasContainer;
+) -> DoctorCheck {
+    let in_container = settings.executor.value == ExecutorChoice::KasContainer;
     let root = machine.with_root(environment, host.uid);
-    let check = |verdict, says: &str| Check::new("sync-guard", verdict).says(says);
+    let check = |verdict, says: &str| DoctorCheck::new("sync-guard", verdict).says(says);
     match (settings.wsl_sync_guard.value, in_container, root) {
         (SyncGuard::Off, _, _) => check(
-            Verdict::Warn,
+            CheckVerdict::Warn,
             "off: a build hangs where sgdisk syncs and Windows does not answer (FM-6)",
         )
         .hint(Some("set `wsl.sync-guard = \"auto\"`".to_owned())),
         (SyncGuard::Seccomp, false, _) => check(
-            Verdict::Fail,
-            "seccomp needs a container of ours, and kas runs without one",
+            CheckVerdict::Fail,
+            "seccomp needs a container, and kas runs without one",
         )
         .hint(Some("set `wsl.sync-guard = \"unmount\"`".to_owned())),
-        (SyncGuard::Seccomp, true, _) => check(Verdict::Ok, "seccomp"),
+        (SyncGuard::Seccomp, true, _) => check(CheckVerdict::Ok, "seccomp"),
         (SyncGuard::Auto, true, Ok(_)) => check(
-            Verdict::Ok,
-            "seccomp, or unmounting where the engine does not apply it",
+            CheckVerdict::Ok,
+            "seccomp, or unmounting if the engine does not apply it",
         ),
         (SyncGuard::Auto, true, Err(error)) => check(
-            Verdict::Warn,
-            &format!("seccomp; where the engine does not apply it builds fail, for {error}"),
+            CheckVerdict::Warn,
+            &format!("seccomp; builds fail if the engine does not apply it, because {error}"),
         )
         .hint(Some(error.hint())),
-        (SyncGuard::Unmount, _, Ok(_)) | (SyncGuard::Auto, false, Ok(_)) => {
-            check(Verdict::Ok, "drives are unmounted while an image is made")
-        }
+        (SyncGuard::Unmount, _, Ok(_)) | (SyncGuard::Auto, false, Ok(_)) => check(
+            CheckVerdict::Ok,
+            "drives are unmounted while an image is made",
+        ),
         (SyncGuard::Unmount, _, Err(error)) | (SyncGuard::Auto, false, Err(error)) => {
-            check(Verdict::Fail, &error.to_string()).hint(Some(error.hint()))
+            check(CheckVerdict::Fail, &error.to_string()).hint(Some(error.hint()))
         }
     }
 }
@@ -127,7 +128,7 @@ mod tests {
     use crate::settings::LayerInput;
     use crate::tools::tests::made::{SUDO, host, program};
 
-    /// As sudo that was given a password a while ago: with `-k` it forgets it.
+    /// A sudo with a cached password: `-k` drops it.
     const REMEMBERS: &str = "for word; do [ \"$word\" = -k ] && exit 1; done; exit 0";
 
     fn said(sudo: &str, settings: &[(&str, &str)]) -> String {
@@ -143,11 +144,11 @@ mod tests {
             wsl: Some("Debian".to_owned()),
             ..host()
         };
-        let machine = Machine {
+        let machine = WslHost {
             proc: at("proc"),
             conf: at("wsl.conf"),
             ledger: at("ledger"),
-            ..Machine::capture(&host)
+            ..WslHost::capture(&host)
         };
         let path = at("bin").display().to_string();
         let variables = settings.iter().copied().chain([("PATH", path.as_str())]);
@@ -171,17 +172,16 @@ mod tests {
         ];
         insta::assert_snapshot!(said(SUDO, &variables), @r#"
         ok    drives        /mnt/c (C:\, 9p, rw,noatime)
-        FAIL  directory     dl-dir /mnt/c/downloads lies on the Windows drive /mnt/c (C:\)
-                            hint: set it to a directory of Linux, such as one below ~, in [settings] of variants.toml or by its variable (docs/settings.md)
+        FAIL  directory     dl-dir /mnt/c/downloads is on the Windows drive /mnt/c (C:\)
+                            hint: set it to a Linux directory, such as one below ~, in [settings] of variants.toml or by its variable (docs/settings.md)
         ok    sync-guard    drives are unmounted while an image is made
 
         This host cannot build: 1 failure, 0 warnings.
         "#);
     }
 
-    /// A drive that another run has unmounted at the moment.
     #[test]
-    fn a_directory_on_a_drive_that_is_away_is_misplaced_too() {
+    fn a_directory_on_an_unmounted_drive_is_misplaced() {
         use std::os::unix::fs::DirBuilderExt as _;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -191,12 +191,12 @@ mod tests {
         let whole = format!("{root}75 24 0:44 / /mnt/c rw - 9p C:\\134 rw\n");
         let mounts = |text: &str| std::fs::write(at("proc/self/mountinfo"), text).unwrap();
         std::fs::write(at("proc/sys/kernel/random/boot_id"), "this\n").unwrap();
-        let machine = Machine {
+        let machine = WslHost {
             wsl: Some("Debian".to_owned()),
             proc: at("proc"),
             conf: at("wsl.conf"),
             ledger: at("ledger"),
-            ..Machine::capture(&host())
+            ..WslHost::capture(&host())
         };
         mounts(&whole);
         let drives = machine.drives().unwrap().drives;
@@ -218,7 +218,7 @@ mod tests {
             .create(at("ledger"))
             .unwrap();
         for (boot, count) in [("another", 0), ("this", 1)] {
-            let away = wsl::Away {
+            let away = crate::wsl::ledger::UnmountedDrives {
                 boot: boot.to_owned(),
                 drives: drives.clone(),
                 users: Vec::new(),
@@ -227,16 +227,16 @@ mod tests {
             let said = misplaced(&settings, &machine).unwrap();
             assert_eq!(said.len(), count, "{said:?}");
         }
-        // What is not understood may have it, too.
+        // A ledger that cannot be parsed may name the drive.
         std::fs::write(at("ledger/drives.json"), "{").unwrap();
         assert!(misplaced(&settings, &machine).is_err());
     }
 
     #[test]
-    fn a_password_that_is_only_remembered_is_none() {
+    fn a_cached_sudo_password_does_not_count() {
         insta::assert_snapshot!(said(REMEMBERS, &[]), @r#"
         ok    drives        /mnt/c (C:\, 9p, rw,noatime)
-        warn  sync-guard    seccomp; where the engine does not apply it builds fail, for mounting needs sudo without a password, and sudo only remembers one
+        warn  sync-guard    seccomp; builds fail if the engine does not apply it, because mounting needs sudo without a password, and sudo only remembers one
                             hint: allow it by `sudo visudo`: USER ALL=(root) NOPASSWD: ALL; or set `wsl.sync-guard = "seccomp"`
 
         This host can build, with 1 warning.

@@ -1,52 +1,54 @@
-//! What `wsl status` shows.
+//! The status that `wsl status` shows.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::commands::failure::Failure;
+use crate::base::failure::Failure;
+use crate::host::identity::Host;
 use crate::settings::{Settings, SyncGuard};
-use crate::tools::Host;
-use crate::wsl::{self, Away, Drives, Machine};
+use crate::wsl::WslHost;
+use crate::wsl::drive::DriveMounts;
+use crate::wsl::ledger::{UnmountedDrives, peek};
 
 /// As JSON `{"schema":1,…}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(super) struct WslStatus {
     schema: u32,
-    /// The distribution, empty where it has no name; left out where this is not WSL.
+    /// The distribution, empty if it has no name; left out outside of WSL.
     #[serde(skip_serializing_if = "Option::is_none")]
     wsl: Option<String>,
     kernel: String,
     sync_guard: SyncGuard,
-    automount: Automount,
+    automount: AutomountStatus,
     #[serde(flatten)]
-    drives: Drives,
-    /// What is unmounted now.
+    drives: DriveMounts,
+    /// The drives that are unmounted now, and the builds that need it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    away: Option<Away>,
-    /// How many superblocks of 9p live in the kernel, whoever mounts them.
+    away: Option<UnmountedDrives>,
+    /// The number of 9p superblocks in the kernel, over all mount namespaces.
     superblocks: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct Automount {
+struct AutomountStatus {
     enabled: bool,
     root: std::path::PathBuf,
     options: Vec<String>,
 }
 
-impl Status {
-    pub(super) fn take(host: &Host, settings: &Settings) -> Result<Status, Failure> {
-        let machine = Machine::capture(host);
+impl WslStatus {
+    pub(super) fn take(host: &Host, settings: &Settings) -> Result<WslStatus, Failure> {
+        let machine = WslHost::capture(host);
         let automount = machine.automount();
-        let away = wsl::peek(&machine.ledger)
+        let away = peek(&machine.ledger)
             .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
-        Ok(Status {
+        Ok(WslStatus {
             schema: 1,
             wsl: host.wsl.clone(),
             kernel: host.kernel.clone(),
             sync_guard: settings.wsl_sync_guard.value,
-            automount: Automount {
+            automount: AutomountStatus {
                 enabled: automount.enabled,
                 root: automount.root,
                 options: automount.options,
@@ -88,7 +90,7 @@ impl Status {
             let _ = writeln!(text, "in a drive: {} ({kind})", point.display());
         }
         for (point, kind) in &self.drives.others {
-            let _ = writeln!(text, "no drive of Windows: {} ({kind})", point.display());
+            let _ = writeln!(text, "not a Windows drive: {} ({kind})", point.display());
         }
         if let Some(away) = &self.away {
             for drive in &away.drives {

@@ -12,11 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, Request};
-use crate::exec::{ASK_LIMIT, Limits, Undo, quiet};
+use crate::exec::watcher::protocol::{WatcherAnswer, WatcherRequest};
+use crate::exec::{ASK_LIMIT, Undo, UndoLimits, quiet};
 
 /// Everything is undone within 10 s of our death; half a second of it is for noticing.
-const LIMITS: Limits = Limits {
+const LIMITS: UndoLimits = UndoLimits {
     settle: Duration::from_secs(4),
     ask: ASK_LIMIT,
     total: Duration::from_millis(9_000),
@@ -29,7 +29,7 @@ const BEFORE_AFTERWARDS: Duration = Duration::from_secs(7);
 /// takes, and two minutes for the rest.
 const AFTERWARDS: Duration = Duration::from_secs(26 * 30 + 120);
 
-/// The watcher's whole life: the hidden subcommand [`super::SUBCOMMAND`] of the binary. `args` is the
+/// The watcher's whole life: the hidden subcommand [`crate::exec::watcher::SUBCOMMAND`] of the binary. `args` is the
 /// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
 ///
 /// Call it before anything else in `main`: it closes every descriptor that is not its own, for it must
@@ -39,7 +39,7 @@ pub fn main(args: &[String]) -> ExitCode {
     close_inherited();
     // It fails only where we already lead a session, which is just as good.
     let _ = rustix::process::setsid();
-    let log = Log::open(args.first().map(Path::new));
+    let log = WatcherLog::open(args.first().map(Path::new));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -71,7 +71,7 @@ fn close_inherited() {
     }
 }
 
-async fn watch(log: Log) -> ExitCode {
+async fn watch(log: WatcherLog) -> ExitCode {
     let handlers = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -83,7 +83,7 @@ async fn watch(log: Log) -> ExitCode {
         log.say(&format!("cannot ignore a signal: {error}"));
         return ExitCode::FAILURE;
     }
-    answer(&Answer {
+    answer(&WatcherAnswer {
         ready: true,
         ack: None,
     });
@@ -126,7 +126,7 @@ async fn drain(undoing: &mut JoinSet<bool>, all_gone: &mut bool) {
 }
 
 /// A hung drive is no reason to stay for ever, and a slow one none to be left away.
-async fn put_in_order(after: &[String], log: &Log) -> bool {
+async fn put_in_order(after: &[String], log: &WatcherLog) -> bool {
     let (code, said) = quiet(after, AFTERWARDS).await;
     let how = match code {
         Some(0) => "done".to_owned(),
@@ -141,12 +141,12 @@ async fn put_in_order(after: &[String], log: &Log) -> bool {
 async fn listen(
     input: impl AsyncRead + Unpin,
     undoing: &mut JoinSet<bool>,
-    log: &Log,
+    log: &WatcherLog,
 ) -> BTreeMap<String, Undo> {
     let mut guarded: BTreeMap<String, Undo> = BTreeMap::new();
     let mut lines = BufReader::new(input).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let request: Request = match serde_json::from_str(&line) {
+        let request: WatcherRequest = match serde_json::from_str(&line) {
             Ok(request) => request,
             Err(error) => {
                 log.say(&format!("not understood: {error}: {line}"));
@@ -155,7 +155,7 @@ async fn listen(
         };
         if let Some(id) = request.guard {
             guarded.entry(id.clone()).or_default().merge(request.undo);
-            answer(&Answer {
+            answer(&WatcherAnswer {
                 ready: false,
                 ack: Some(id),
             });
@@ -177,13 +177,13 @@ async fn listen(
 }
 
 /// We live and did not see its end: the machine is put in order once nothing of it is left.
-async fn undo_now(id: String, undo: Undo, log: Log) -> bool {
+async fn undo_now(id: String, undo: Undo, log: WatcherLog) -> bool {
     let after = undo.after.clone();
     let gone = undo_one(id, undo, log.clone()).await;
     gone & (after.is_empty() || put_in_order(&after, &log).await)
 }
 
-async fn undo_one(id: String, undo: Undo, log: Log) -> bool {
+async fn undo_one(id: String, undo: Undo, log: WatcherLog) -> bool {
     let undone = undo.run(LIMITS).await;
     for note in &undone.notes {
         log.say(&format!("{id}: {note}"));
@@ -207,7 +207,7 @@ fn names(left: &BTreeMap<String, Undo>) -> String {
         .join(", ")
 }
 
-fn answer(answer: &Answer) {
+fn answer(answer: &WatcherAnswer) {
     // When we are gone nobody reads answers, and the end of stdin says so.
     if let Ok(mut line) = serde_json::to_string(answer) {
         line.push('\n');
@@ -219,13 +219,14 @@ fn answer(answer: &Answer) {
 
 /// Where the watcher says what it did; nowhere where the file cannot be opened.
 #[derive(Clone)]
-struct Log(Option<std::sync::Arc<File>>);
+struct WatcherLog(Option<std::sync::Arc<File>>);
 
-impl Log {
-    fn open(path: Option<&Path>) -> Log {
-        Log(path
-            .and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok())
-            .map(std::sync::Arc::new))
+impl WatcherLog {
+    fn open(path: Option<&Path>) -> WatcherLog {
+        WatcherLog(
+            path.and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok())
+                .map(std::sync::Arc::new),
+        )
     }
 
     fn say(&self, message: &str) {

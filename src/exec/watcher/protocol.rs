@@ -7,7 +7,7 @@ use crate::exec::Undo;
 /// From us to the watcher. Exactly one of the words is set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Request {
+pub(super) struct WatcherRequest {
     /// Undo what stands next to this word when we are gone. A second time with the same id adds to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) guard: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Request {
 /// From the watcher to us.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Answer {
+pub(super) struct WatcherAnswer {
     /// It is in a session of its own and listens.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) ready: bool,
@@ -43,21 +43,24 @@ mod tests {
 
     #[test]
     fn the_words_are_as_documented() {
-        let request = Request {
+        let request = WatcherRequest {
             guard: Some("a".to_owned()),
             undo: Undo {
                 pgid: Some(42),
                 stop: vec!["podman".to_owned(), "rm".to_owned()],
                 ..Undo::default()
             },
-            ..Request::default()
+            ..WatcherRequest::default()
         };
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"guard":"a","pgid":42,"stop":["podman","rm"]}"#);
-        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
-        let bye = Request {
+        assert_eq!(
+            serde_json::from_str::<WatcherRequest>(&line).unwrap(),
+            request
+        );
+        let bye = WatcherRequest {
             bye: true,
-            ..Request::default()
+            ..WatcherRequest::default()
         };
         assert_eq!(serde_json::to_string(&bye).unwrap(), r#"{"bye":true}"#);
     }

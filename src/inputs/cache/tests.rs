@@ -1,27 +1,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
 
-use super::*;
+use crate::inputs::cache::*;
 
-fn now() -> Moment {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    (since.as_secs().cast_signed(), since.subsec_nanos().into())
-}
-
-/// A clock that is ahead of that of the file system, so that files seem to be at rest.
-fn later() -> Moment {
+/// A clock ahead of the file system's, so that every file counts as at rest.
+fn later() -> UnixTime {
     (now().0 + 100, 0)
 }
 
-fn sha(text: &str) -> Hash {
+fn sha(text: &str) -> ContentHash {
     Sha256::digest(text).into()
 }
 
 #[test]
-fn what_is_at_rest_is_read_once_also_over_a_file() {
+fn a_file_at_rest_is_read_once_also_across_processes() {
     let dir = tempfile::tempdir().unwrap();
     let (file, kept) = (dir.path().join("file"), dir.path().join("cache"));
     fs::write(&file, "one").unwrap();
@@ -40,7 +32,7 @@ fn what_is_at_rest_is_read_once_also_over_a_file() {
 }
 
 #[test]
-fn a_young_hash_is_taken_again() {
+fn a_hash_of_a_file_that_just_changed_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "one").unwrap();
@@ -57,12 +49,12 @@ fn a_young_hash_is_taken_again() {
 }
 
 #[test]
-fn a_change_within_one_tick_is_seen() {
+fn a_change_within_one_clock_tick_is_seen() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     let mut cache = HashCache::in_memory(now);
     for round in 0..200 {
-        // Of one size, and in place: only the bytes differ, and times where the clock ticked.
+        // Same size, same inode: only the bytes differ, and the times when the clock ticked.
         let text = format!("{round:04}");
         fs::write(&file, &text).unwrap();
         assert_eq!(cache.hash(&file).unwrap(), sha(&text));
@@ -70,7 +62,7 @@ fn a_change_within_one_tick_is_seen() {
 }
 
 #[test]
-fn a_modification_time_that_was_set_back_hides_nothing() {
+fn a_modification_time_that_was_set_back_hides_no_change() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "one").unwrap();
@@ -90,7 +82,7 @@ fn a_modification_time_that_was_set_back_hides_nothing() {
 }
 
 #[test]
-fn a_torn_or_foreign_cache_is_an_empty_one() {
+fn a_torn_or_corrupt_cache_counts_as_empty() {
     let dir = tempfile::tempdir().unwrap();
     let (file, kept) = (dir.path().join("file"), dir.path().join("cache"));
     fs::write(&file, "one").unwrap();

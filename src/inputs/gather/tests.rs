@@ -1,24 +1,25 @@
 use tempfile::TempDir;
 
-use super::*;
-use crate::model::key::{self, Class};
-use crate::model::matrix::VariantKey;
+use crate::inputs::gather::*;
+use crate::inputs::key;
+use crate::inputs::key::InputClass;
+use crate::matrix::VariantKey;
 use crate::settings::LayerInput;
 
 const COMMIT: &str = "b90b722fc2666b806a64f0bf5ca0feeb9b6f203b";
 
 /// A project whose kas file includes one of a repository that kas clones.
-struct World {
+struct KasProject {
     dir: TempDir,
     settings: Settings,
     environment: Environment,
 }
 
-impl World {
-    fn new() -> World {
+impl KasProject {
+    fn new() -> KasProject {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::resolve(&LayerInput::of(dir.path())).unwrap();
-        let world = World {
+        let project = KasProject {
             environment: Environment::new(dir.path(), [("PATH", "/nonexistent")]),
             settings,
             dir,
@@ -27,8 +28,8 @@ impl World {
             "header:\n  version: 14\n  includes:\n    - repo: isar\n      file: kas/x.yml\n\
              repos:\n  isar:\n    url: https://x/isar\n    commit: {COMMIT}\n"
         );
-        fs::write(world.dir.path().join("a.yml"), text).unwrap();
-        world
+        fs::write(project.dir.path().join("a.yml"), text).unwrap();
+        project
     }
 
     fn variant() -> Variant {
@@ -45,18 +46,18 @@ impl World {
         }
     }
 
-    fn gather(&self) -> Gathered {
+    fn gather(&self) -> GatheredInputs {
         let dir = self.dir.path();
         let kas = kas::read(dir, dir, ["a.yml"]);
         let mut cache = HashCache::in_memory(|| (0, 0));
         Gatherer::new(dir, &self.settings, &self.environment, &mut cache)
-            .gather(&World::variant(), &kas, &Tools::default())
+            .gather(&KasProject::variant(), &kas, &ToolIdentity::default())
             .unwrap()
     }
 
-    /// Puts a clone where kas would, at a commit, with the included file.
+    /// Writes a clone where kas would make it, at a commit, with the included file.
     fn clone_at(&self, commit: &str, file: &str) {
-        let variant = World::variant();
+        let variant = KasProject::variant();
         let dirs = variant_dirs(&self.settings, "m", "i", variant.arch);
         let clone = dirs.work.join("isar");
         fs::create_dir_all(clone.join(".git")).unwrap();
@@ -66,7 +67,7 @@ impl World {
     }
 }
 
-fn follows(gathered: &Gathered) -> Vec<&str> {
+fn follows(gathered: &GatheredInputs) -> Vec<&str> {
     gathered
         .unpinned
         .iter()
@@ -76,32 +77,32 @@ fn follows(gathered: &Gathered) -> Vec<&str> {
 }
 
 #[test]
-fn a_pinned_include_is_known_by_its_pin_until_it_can_be_read() {
-    let world = World::new();
-    let before = world.gather();
+fn a_pinned_include_counts_by_its_pin_until_it_is_cloned() {
+    let project = KasProject::new();
+    let before = project.gather();
     let pin = format!("https://x/isar commit {COMMIT}");
     assert_eq!(before.inputs.includes, [("isar:kas/x.yml".to_owned(), pin)]);
     assert!(before.unknown.includes);
     assert!(follows(&before).is_empty());
 
-    // What it names is known once it is there: here a repository that nothing pins.
+    // Once it is cloned, the repositories that it names count too: here an unpinned one.
     let file =
         "header:\n  version: 14\nrepos:\n  other:\n    url: https://x/other\n    branch: next\n";
-    world.clone_at(COMMIT, file);
-    let after = world.gather();
+    project.clone_at(COMMIT, file);
+    let after = project.gather();
     assert_eq!(follows(&after), ["other"]);
     let (old, new) = (key::lines(&before.inputs), key::lines(&after.inputs));
     assert!(key::changed_meanwhile(&old, &new, before.unknown).is_empty());
 
-    // A clone at another commit is not what the pin means.
-    world.clone_at(&COMMIT.replace('b', "c"), file);
-    assert!(follows(&world.gather()).is_empty());
+    // A clone at another commit does not count.
+    project.clone_at(&COMMIT.replace('b', "c"), file);
+    assert!(follows(&project.gather()).is_empty());
 }
 
 #[test]
-fn a_local_repository_is_read_where_it_lies() {
-    let world = World::new();
-    let other = world.dir.path().join("other");
+fn kas_files_and_layers_of_a_local_repository_count() {
+    let project = KasProject::new();
+    let other = project.dir.path().join("other");
     fs::create_dir_all(other.join("kas")).unwrap();
     fs::create_dir_all(other.join("meta")).unwrap();
     fs::write(other.join("kas/x.yml"), "header:\n  version: 14\n").unwrap();
@@ -111,24 +112,25 @@ fn a_local_repository_is_read_where_it_lies() {
          repos:\n  isar:\n    path: {}\n    layers:\n      meta:\n",
         other.display()
     );
-    fs::write(world.dir.path().join("a.yml"), text).unwrap();
-    let before = world.gather();
+    fs::write(project.dir.path().join("a.yml"), text).unwrap();
+    let before = project.gather();
     let names: Vec<&str> = before
         .inputs
         .kas_files
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(names, ["a.yml", "isar:kas/x.yml"]);
+    // An included file is merged before the file that includes it.
+    assert_eq!(names, ["isar:kas/x.yml", "a.yml"]);
     assert_eq!(before.inputs.layers[0].0, "other/meta");
     fs::write(other.join("meta/file"), "2").unwrap();
     fs::write(other.join("kas/x.yml"), "header:\n  version: 15\n").unwrap();
     let changes = key::changes(
         &key::lines(&before.inputs),
-        &key::lines(&world.gather().inputs),
+        &key::lines(&project.gather().inputs),
     );
-    let classes: Vec<Class> = changes.iter().map(|change| change.class).collect();
-    assert_eq!(classes, [Class::KasFile, Class::Layer]);
+    let classes: Vec<InputClass> = changes.iter().map(|change| change.class).collect();
+    assert_eq!(classes, [InputClass::KasFile, InputClass::Layer]);
 }
 
 #[test]
@@ -143,11 +145,11 @@ fn a_password_in_a_variable_is_not_shown() {
 }
 
 #[test]
-fn the_image_is_the_one_that_kas_container_would_take() {
-    let world = World::new();
+fn the_image_name_is_composed_as_in_kas_container() {
+    let project = KasProject::new();
     let name = |variables: &[(&str, &str)]| {
         let environment = Environment::new(Path::new("/"), variables.iter().copied());
-        image_name(&world.settings, &environment, Some("5.5"))
+        image_name(&project.settings, &environment, Some("5.5"))
     };
     let parts = [
         ("KAS_IMAGE_VERSION", "5.4"),
@@ -160,46 +162,46 @@ fn the_image_is_the_one_that_kas_container_would_take() {
 }
 
 #[test]
-fn what_kas_has_patched_is_read_where_it_lies() {
-    let world = World::new();
-    let text = fs::read_to_string(world.dir.path().join("a.yml")).unwrap();
+fn a_clone_on_a_patched_branch_counts_as_at_its_pin() {
+    let project = KasProject::new();
+    let text = fs::read_to_string(project.dir.path().join("a.yml")).unwrap();
     let patch = "    patches:\n      one:\n        repo: this\n        path: one.patch\n  this:\n";
     let head = format!("ref: refs/heads/patched-{COMMIT}\n");
-    world.clone_at(&head, "header:\n  version: 14\n");
-    assert!(world.gather().unknown.includes, "nothing patches it");
-    fs::write(world.dir.path().join("a.yml"), format!("{text}{patch}")).unwrap();
-    assert!(!world.gather().unknown.includes);
-    world.clone_at(&head.replace('b', "c"), "header:\n  version: 14\n");
-    assert!(world.gather().unknown.includes);
+    project.clone_at(&head, "header:\n  version: 14\n");
+    assert!(project.gather().unknown.includes, "no patch is declared");
+    fs::write(project.dir.path().join("a.yml"), format!("{text}{patch}")).unwrap();
+    assert!(!project.gather().unknown.includes);
+    project.clone_at(&head.replace('b', "c"), "header:\n  version: 14\n");
+    assert!(project.gather().unknown.includes);
 }
 
 #[test]
-fn a_patch_without_a_repository_takes_that_of_the_defaults() {
-    let world = World::new();
+fn a_patch_without_a_repository_uses_that_of_the_defaults() {
+    let project = KasProject::new();
     let text = "header:\n  version: 14\ndefaults:\n  repos:\n    patches:\n      repo: this\n\
-                repos:\n  this:\n    layers:\n      meta:\n  isar:\n    url: https://x/isar\n    \
+                repos:\n  this:\n    layers:\n      meta:\n  isar:\n    url: https://x/isar\n    branch: next\n    \
                 patches:\n      one:\n        path: one.patch\n";
-    fs::write(world.dir.path().join("a.yml"), text).unwrap();
-    fs::write(world.dir.path().join("one.patch"), "1").unwrap();
-    let before = world.gather();
-    fs::write(world.dir.path().join("one.patch"), "2").unwrap();
+    fs::write(project.dir.path().join("a.yml"), text).unwrap();
+    fs::write(project.dir.path().join("one.patch"), "1").unwrap();
+    let before = project.gather();
+    fs::write(project.dir.path().join("one.patch"), "2").unwrap();
     let (old, new) = (
         key::lines(&before.inputs),
-        key::lines(&world.gather().inputs),
+        key::lines(&project.gather().inputs),
     );
     let changes = key::changes(&old, &new);
     assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0].class, Class::Patch);
+    assert_eq!(changes[0].class, InputClass::Patch);
 }
 
 #[test]
-fn a_path_of_the_container_is_followed_and_one_that_leads_nowhere_is_no_input() {
-    let mut world = World::new();
-    let dir = world.dir.path().to_owned();
+fn a_container_path_is_mapped_to_the_host_and_a_missing_one_is_an_error() {
+    let mut project = KasProject::new();
+    let dir = project.dir.path().to_owned();
     let outside = tempfile::tempdir().unwrap();
-    world.settings.mounts.value = vec![format!("{}:/further:ro", outside.path().display())];
-    let variant = World::variant();
-    let work = variant_dirs(&world.settings, "m", "i", variant.arch).work;
+    project.settings.mounts.value = vec![format!("{}:/further:ro", outside.path().display())];
+    let variant = KasProject::variant();
+    let work = variant_dirs(&project.settings, "m", "i", variant.arch).work;
     for (inside, place) in [
         ("/repo/sub", dir.join("sub")),
         ("/work/sub", work.join("sub")),
@@ -214,27 +216,24 @@ fn a_path_of_the_container_is_followed_and_one_that_leads_nowhere_is_no_input() 
         fs::write(dir.join("a.yml"), text).unwrap();
         let kas = kas::read(&dir, &dir, ["a.yml"]);
         let mut cache = HashCache::in_memory(|| (0, 0));
-        let missing = Gatherer::new(&dir, &world.settings, &world.environment, &mut cache).gather(
-            &variant,
-            &kas,
-            &Tools::default(),
-        );
+        let missing = Gatherer::new(&dir, &project.settings, &project.environment, &mut cache)
+            .gather(&variant, &kas, &ToolIdentity::default());
         assert!(missing.is_err(), "{inside}");
         fs::create_dir_all(place.join("meta")).unwrap();
         fs::write(place.join("meta/file"), "1").unwrap();
         fs::write(place.join("one.patch"), "1").unwrap();
-        let before = world.gather();
+        let before = project.gather();
         fs::write(place.join("meta/file"), "2").unwrap();
         fs::write(place.join("one.patch"), "2").unwrap();
         let (old, new) = (
             key::lines(&before.inputs),
-            key::lines(&world.gather().inputs),
+            key::lines(&project.gather().inputs),
         );
-        let classes: Vec<Class> = key::changes(&old, &new)
+        let classes: Vec<InputClass> = key::changes(&old, &new)
             .iter()
             .map(|change| change.class)
             .collect();
-        assert_eq!(classes, [Class::Layer, Class::Patch], "{inside}");
+        assert_eq!(classes, [InputClass::Layer, InputClass::Patch], "{inside}");
         fs::remove_dir_all(place.join("meta")).unwrap();
         fs::remove_file(place.join("one.patch")).unwrap();
     }

@@ -3,20 +3,20 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::inputs::cache::Moment;
+use crate::inputs::cache::{UnixTime, now};
+use crate::inputs::tree::*;
 
-/// Every hash is trusted at once: only what the stamps show is seen.
-fn trusting() -> Moment {
+/// A clock with which the cache trusts every hash at once: only changed stamps count.
+fn trusting() -> UnixTime {
     (i64::MAX, 0)
 }
 
-/// None is.
-fn distrusting() -> Moment {
+/// A clock with which the cache trusts no hash.
+fn distrusting() -> UnixTime {
     (0, 0)
 }
 
-fn fresh(root: &Path) -> Tree {
+fn fresh(root: &Path) -> FileTree {
     read(root, &[], &mut HashCache::in_memory(distrusting)).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn write(root: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn what_counts_and_what_does_not() {
+fn names_bytes_modes_and_links_count_and_times_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("layer");
     write(&root, "conf/layer.conf", "a");
@@ -46,7 +46,7 @@ fn what_counts_and_what_does_not() {
     let mode = |mode| fs::Permissions::from_mode(mode);
     fs::set_permissions(root.join("files/y.bin"), mode(0o755)).unwrap();
     differs("executable");
-    // git's ignore files are not looked at.
+    // git's ignore files have no effect.
     write(&root, ".gitignore", "*.bin\n");
     differs("a further file");
     write(&root, "files/y.bin", "d");
@@ -60,7 +60,7 @@ fn what_counts_and_what_does_not() {
     symlink("../../outside", root.join("files/out")).unwrap();
     differs("a link that leads out");
     write(dir.path(), "outside/one", "2");
-    differs("what lies behind it");
+    differs("the target of a link that leads out");
 
     let before = hash(&root);
     fs::create_dir(root.join("empty")).unwrap();
@@ -77,7 +77,7 @@ fn what_counts_and_what_does_not() {
 }
 
 #[test]
-fn the_way_to_it_does_not_count_and_our_own_places_neither() {
+fn the_path_to_a_tree_and_excluded_paths_do_not_count() {
     let dir = tempfile::tempdir().unwrap();
     for place in ["one", "two"] {
         write(&dir.path().join(place), "a/b", "c");
@@ -94,7 +94,7 @@ fn the_way_to_it_does_not_count_and_our_own_places_neither() {
 }
 
 #[test]
-fn links_that_go_round_end() {
+fn a_walk_over_circular_links_ends() {
     let dir = tempfile::tempdir().unwrap();
     let (root, other) = (dir.path().join("layer"), dir.path().join("other"));
     write(&root, "a", "1");
@@ -106,7 +106,7 @@ fn links_that_go_round_end() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn an_unreadable_path_is_named_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let mut cache = HashCache::in_memory(distrusting);
@@ -148,7 +148,7 @@ fn place(root: &Path, at: u8) -> PathBuf {
 }
 
 fn apply(root: &Path, edit: &Edit) {
-    // Whatever cannot be done is not done; the tree is what it is then.
+    // An edit that is impossible in the present tree does nothing.
     let _ = match edit {
         Edit::Write(at, byte) => fs::write(place(root, *at), [*byte; 3]),
         Edit::Append(at, byte) => fs::read(place(root, *at)).and_then(|mut bytes| {
@@ -173,26 +173,19 @@ fn apply(root: &Path, edit: &Edit) {
     };
 }
 
-fn now() -> Moment {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap();
-    (since.as_secs().cast_signed(), since.subsec_nanos().into())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever was done to a tree, what the cache says of it is what reading it anew says, and it is
-    /// the same tree exactly where the files are the same.
+    /// After any edits, a cached read equals a fresh read, and trees have equal hashes exactly when their files
+    /// are equal.
     #[test]
-    fn the_cache_says_what_a_fresh_read_says(rounds in edits()) {
+    fn a_cached_read_equals_a_fresh_read(rounds in edits()) {
         let dir = tempfile::tempdir().unwrap();
         let (root, kept) = (dir.path().join("tree"), dir.path().join("cache"));
         for at in 0..6 {
             fs::create_dir_all(place(&root, at).parent().unwrap()).unwrap();
         }
-        let mut known: BTreeMap<Hash, Vec<TreeFile>> = BTreeMap::new();
+        let mut known: BTreeMap<ContentHash, Vec<TreeFile>> = BTreeMap::new();
         for round in rounds {
             for edit in &round {
                 apply(&root, edit);

@@ -1,15 +1,15 @@
-//! Locks that killed git processes left in clones: with one of them every later build fails.
+//! git locks: lock files that killed git processes left in clones, and with which every later build would fail.
 
 use std::fs;
 
-use super::directories;
-use crate::files::PathError;
+use crate::fs::PathError;
 use crate::recovery::Place;
+use crate::recovery::leftovers::directories;
 use crate::recovery::report::{REMOVE, Report};
 use crate::steps::git_locks;
 
-/// Removes them, in the work directories of all variants and in the clones that they share. Another checkout may
-/// build in the same places, so those are left of which a git may still have need.
+/// Removes git locks in the work directories of all variants and in shared clones. Another checkout may build in the
+/// same directories, so locks that a live git may need stay.
 pub(in crate::recovery) fn unlock(place: &Place<'_>, report: &mut Report) {
     let machines = directories(&place.settings.build_root.value);
     let mut repositories = directories(&place.settings.repo_ref_dir.value);

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::{children, directories};
-use crate::model::hashes::parse;
+use crate::hashes_file::file::read_text;
+use crate::hashes_file::parse;
 use crate::recovery::Place;
+use crate::recovery::leftovers::{children, directories};
 use crate::recovery::report::{REMOVE, Report};
 use crate::store::Store;
 use crate::store::entries::Before;
-use crate::store::hashes_file::read_text;
 
 /// Names that a line lists before it counts the rest.
 const LISTED: usize = 5;
@@ -45,7 +45,7 @@ pub(in crate::recovery) fn dangling(place: &Place<'_>, store: Option<&Store>, re
                     entry.display(),
                     target.display()
                 );
-                report.attempt(REMOVE, what, || crate::files::remove(&entry));
+                report.attempt(REMOVE, what, || crate::fs::remove(&entry));
             }
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exec::end_marked;
-use crate::files::PathError;
-use crate::model::matrix::VariantKey;
+use crate::fs::PathError;
+use crate::matrix::VariantKey;
 use crate::recovery::Place;
 use crate::recovery::report::{REMOVE, Report};
 use crate::store::{Store, WRITER_MARK, writer_mark};

@@ -1,14 +1,16 @@
-//! Lock files without a holder.
+//! Lock files of dead processes.
 
 use std::time::Duration;
 
-use super::children;
+use crate::caches::Cache;
+use crate::fs::lock::{LockError, LockFile, read_holder};
+use crate::fs::use_lock::{Sharing, holders};
+use crate::hashes_file::file::HashesFile;
 use crate::recovery::Place;
+use crate::recovery::leftovers::children;
 use crate::recovery::report::{REMOVE, Report};
-use crate::state::lock::{LockError, LockFile, read_holder};
-use crate::store::hashes_file::HashesFile;
 
-/// Lock files of dead holders. They lock nobody out, but tell of somebody who is gone.
+/// Removes lock files of dead holders. They block no process, but name one that is gone.
 pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
     let run = place.state.lock("run");
     let hashes = HashesFile::lock_path(&place.settings.hashes_file.value).ok();
@@ -18,7 +20,7 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
         .chain(hashes.filter(|path| path.exists()));
     for path in files {
         let was = read_holder(&path);
-        // To take and drop it removes the file.
+        // The release of the lock removes the file.
         match LockFile::acquire(&path, &place.holder(), Duration::ZERO) {
             Ok(lock) => {
                 drop(lock);
@@ -29,6 +31,23 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
             }
             Err(LockError::Held { .. }) => {}
             Err(error) => report.failed(&error, error.hint()),
+        }
+    }
+}
+
+/// Removes lock files of caches that dead runs left. They block no process.
+pub(in crate::recovery) fn remove_of_caches(place: &Place<'_>, report: &mut Report) {
+    let settings = place.settings;
+    for cache in Cache::present(&settings.dl_dir.value, &settings.sstate_dir.value) {
+        let path = cache.lock();
+        if !path.exists() || !holders(&path).is_empty() {
+            continue;
+        }
+        // Dropped, a lock that is held alone removes its file.
+        let hold = || cache.hold(Sharing::Exclusive, &place.holder(), Duration::ZERO);
+        if place.dry_run || hold().is_ok() {
+            let what = format!("the lock file {} of a run that is gone", path.display());
+            report.done(REMOVE, what);
         }
     }
 }

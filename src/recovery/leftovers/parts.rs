@@ -4,12 +4,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{children, directories};
-use crate::files::{try_lock, with_suffix};
+use crate::fs::{try_lock, with_suffix};
+use crate::hashes_file::file::HashesFile;
 use crate::recovery::Place;
+use crate::recovery::leftovers::{children, directories};
 use crate::recovery::report::{REMOVE, Report};
 use crate::store::LocalStore;
-use crate::store::hashes_file::HashesFile;
 
 /// How long to wait for a living process that changes output entries. It does so for moments.
 const WAIT: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ fn dead(mut parts: Vec<PathBuf>) -> Vec<PathBuf> {
 }
 
 fn remove_part(part: &Path, report: &mut Report) {
-    report.attempt(REMOVE, part.display(), || crate::files::remove(part));
+    report.attempt(REMOVE, part.display(), || crate::fs::remove(part));
 }
 
 fn exists(path: &Path) -> bool {

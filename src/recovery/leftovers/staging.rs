@@ -1,15 +1,15 @@
-//! Captures that nobody registers any more.
+//! Captures of dead runs, which no run will register.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::directories;
-use crate::files::PathError;
+use crate::fs::PathError;
 use crate::recovery::Place;
+use crate::recovery::leftovers::directories;
 use crate::recovery::report::{REMOVE, Report};
 use crate::store::STAGING;
 
-/// Captures of a run that is gone which lie in the store itself.
+/// Removes the captures of a dead run in the store itself.
 pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut Report) {
     let own = format!("{STAGING}{run}");
     let mut dirs: Vec<&Path> = staging
@@ -25,8 +25,8 @@ pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut
     }
 }
 
-/// Captures of runs that are gone. Those of a run that this state directory does not know may be a
-/// living one's of another.
+/// Removes the captures of dead runs beside the output entries. A run that this state directory does not know may be
+/// a live run of another checkout; its captures stay.
 pub(super) fn remove(place: &Place<'_>, runs: &[String], report: &mut Report) {
     for machine in directories(&place.settings.output_dir.value) {
         let all = machine.join(".captured");
@@ -44,7 +44,7 @@ pub(super) fn remove(place: &Place<'_>, runs: &[String], report: &mut Report) {
             }
         }
         if !place.dry_run {
-            // Only where it is empty.
+            // Fails unless the directory is empty.
             let _ = fs::remove_dir(&all);
         }
     }

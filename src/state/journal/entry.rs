@@ -1,5 +1,5 @@
-//! The entries of the journal, and what the intent of a registration holds: everything that is needed
-//! to finish it, or to take it back, without the run that wrote it.
+//! The entries of the journal. Each holds everything that recovery needs to finish or undo what it announces, without
+//! the run that wrote it.
 
 use std::path::PathBuf;
 
@@ -7,130 +7,150 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Undo;
-use crate::model::matrix::VariantKey;
+use crate::fs::stamp::Stamp;
+use crate::matrix::VariantKey;
 use crate::store::Store;
-use crate::store::copy::Stamp;
 use crate::store::entries::Before;
 use crate::store::{LocalStore, NixStore};
-use crate::wsl::Drive;
+use crate::wsl::WindowsDrive;
 
-/// One line of the journal.
+/// An entry: one line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
-    /// A run begins.
+    /// A run has started.
     RunStarted {
-        /// Its id.
+        /// The id of the run.
         run: String,
-        /// Its process.
+        /// Its process id.
         pid: u32,
-        /// When.
+        /// The start time.
         at: Timestamp,
     },
-    /// A build is about to be started.
+    /// A build is about to start.
     BuildStarted {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The variant.
         variant: VariantKey,
-        /// The name of its container, and of the build where there is none.
+        /// The name of the build, which is also that of its container.
         name: String,
-        /// What ends it, also where nobody knows any more which engine it was.
+        /// The commands that end it. They name the engine, so recovery need not find it.
         undo: Undo,
     },
-    /// The build has a process group. For people: a number may be another's by now.
+    /// The build has a process group. For people only: another process may have the number by now.
     BuildGroup {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The build's name.
         name: String,
         /// The group.
         pgid: i32,
     },
-    /// Nothing of the build is left.
+    /// The build has ended, and no process or container of it is left.
     BuildEnded {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The build's name.
         name: String,
     },
     /// Files are about to be captured.
     Capturing {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The variant.
         variant: VariantKey,
-        /// The directory that they are captured into.
+        /// The staging directory.
         staging: PathBuf,
     },
     /// Files are about to be added to the store.
     Adding {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The variant.
         variant: VariantKey,
         /// The store.
         store: StorePlace,
-        /// Their store paths.
+        /// The store paths, if they are known yet.
         store_paths: Vec<PathBuf>,
     },
-    /// They are added, or given up with nothing of them left half.
+    /// The files are added, or given up without a half-written one.
     Added {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The variant.
         variant: VariantKey,
     },
     /// Output entries and hashes are about to change.
     Registering(Registration),
-    /// The hashes file has the new entries.
+    /// The hashes file is replaced.
     HashesReplaced {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The registration's number in the run.
         number: u64,
     },
-    /// The registration is recorded: it is complete.
+    /// The registration is recorded, and so complete.
     Registered {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The registration's number in the run.
         number: u64,
     },
-    /// The registration failed and everything is as it was before.
+    /// The registration failed and is undone.
     RolledBack {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The registration's number in the run.
         number: u64,
     },
-    /// Drives of Windows are about to be unmounted.
+    /// Windows drives are about to be unmounted.
     DrivesAway {
-        /// The run.
+        /// The id of the run.
         run: String,
-        /// The build that needs them away.
+        /// The build that they are unmounted for.
         build: String,
-        /// The start of the kernel: after the next one they are there by themselves.
+        /// The boot id of the kernel: the next boot mounts them.
         boot: String,
         /// The drives.
-        drives: Vec<Drive>,
+        drives: Vec<WindowsDrive>,
     },
-    /// The build needs them away no more: they are back, or away for another.
+    /// The build no longer needs them unmounted: they are mounted again, or unmounted for another build.
     DrivesBack {
-        /// The run.
+        /// The id of the run.
         run: String,
         /// The build.
         build: String,
     },
-    /// The run has ended by itself.
+    /// A step is about to do something that its `recover` can finish or undo.
+    StepStarted {
+        /// The id of the run.
+        run: String,
+        /// The variant.
+        variant: VariantKey,
+        /// The kind of the step.
+        step: String,
+        /// The data for the step's `recover`, in a form of its own.
+        payload: serde_json::Value,
+    },
+    /// Nothing that the step announced is left to recover.
+    StepEnded {
+        /// The id of the run.
+        run: String,
+        /// The variant.
+        variant: VariantKey,
+        /// The kind of the step.
+        step: String,
+    },
+    /// The run has ended normally.
     RunEnded {
-        /// The run.
+        /// The id of the run.
         run: String,
     },
 }
 
 impl Entry {
-    /// The run that wrote it.
+    /// The id of the run that wrote it.
     #[must_use]
     pub fn run(&self) -> &str {
         match self {
@@ -147,21 +167,23 @@ impl Entry {
             | Entry::RolledBack { run, .. }
             | Entry::DrivesAway { run, .. }
             | Entry::DrivesBack { run, .. }
+            | Entry::StepStarted { run, .. }
+            | Entry::StepEnded { run, .. }
             | Entry::RunEnded { run } => run,
         }
     }
 }
 
-/// What changes together: the output entries and hashes of one variant, or of several.
+/// A registration: output entries and hashes of one or more variants that change together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// The run.
+    /// The id of the run.
     pub run: String,
     /// Its number in the run.
     pub number: u64,
     /// The hashes file.
     pub hashes_file: PathBuf,
-    /// The store that has the files already.
+    /// The store, to which the files are already added.
     pub store: StorePlace,
     /// The variants.
     pub variants: Vec<IntendedVariant>,
@@ -174,18 +196,18 @@ impl Registration {
     }
 }
 
-/// One variant's part.
+/// The part of one variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntendedVariant {
     /// The variant.
     pub key: VariantKey,
     /// All its unique names, registered now or not.
     pub names: Vec<String>,
-    /// What is registered.
+    /// The artifacts to register.
     pub artifacts: Vec<IntendedArtifact>,
 }
 
-/// One artifact's part.
+/// The part of one artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntendedArtifact {
     /// The artifact type.
@@ -197,18 +219,18 @@ pub struct IntendedArtifact {
     pub deploy_name: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The entry's hash in the hashes file as it will be: SHA-256 in Nix base32.
+    /// Its new hash in the hashes file: SHA-256 in Nix base32.
     pub nix32: String,
-    /// As it was; none where there was no entry.
+    /// Its hash before; `None` without an entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub old_nix32: Option<String>,
-    /// Where the file is in the store, and where the output entry will point.
+    /// Its store path, which becomes the target of the output entry.
     pub store_path: PathBuf,
     /// The output entry.
     pub link: PathBuf,
-    /// What was there.
+    /// The output entry before.
     pub before: Before,
-    /// The state of the file that was captured.
+    /// The stamp of the file that was captured.
     pub source: Stamp,
 }
 

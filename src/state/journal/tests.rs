@@ -1,7 +1,7 @@
-use super::*;
 use crate::exec::Undo;
-use crate::model::matrix::VariantKey;
-use crate::store::copy::Stamp;
+use crate::fs::stamp::Stamp;
+use crate::matrix::VariantKey;
+use crate::state::journal::*;
 use crate::store::entries::Before;
 
 fn key(id: &str) -> VariantKey {
@@ -67,7 +67,7 @@ fn registering(run: &str, number: u64) -> Entry {
 }
 
 #[test]
-fn a_torn_last_line_counts_for_nothing_and_the_next_entry_begins_a_new_one() {
+fn a_torn_last_line_is_ignored_and_the_next_entry_starts_a_new_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     let entries = [started("r1"), build("r1", "c1"), registering("r1", 1)];
@@ -78,19 +78,25 @@ fn a_torn_last_line_counts_for_nothing_and_the_next_entry_begins_a_new_one() {
     drop(journal);
     let whole = fs::read(&path).unwrap();
     let second = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
-    // Whatever the instant of death within the second and third line.
+    // A death at any byte of the second and third line.
     for length in second..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
         let read = read(&path).unwrap();
         assert_eq!(read, entries[..read.len()]);
         Journal::open(&path).unwrap().note(&started("r2")).unwrap();
-        assert_eq!(super::read(&path).unwrap().last(), Some(&started("r2")));
-        assert_eq!(super::read(&path).unwrap().len(), read.len() + 1);
+        assert_eq!(
+            crate::state::journal::read(&path).unwrap().last(),
+            Some(&started("r2"))
+        );
+        assert_eq!(
+            crate::state::journal::read(&path).unwrap().len(),
+            read.len() + 1
+        );
     }
 }
 
 #[test]
-fn a_line_in_the_middle_that_is_no_entry_is_an_error_with_a_hint() {
+fn a_whole_line_that_is_not_an_entry_is_an_error_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     fs::write(&path, "{\"entry\":\"run_ended\",\"run\":\"r\"}\nwhat\n").unwrap();
@@ -100,7 +106,7 @@ fn a_line_in_the_middle_that_is_no_entry_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn a_clean_end_leaves_no_journal_and_keeps_what_others_left_open() {
+fn the_end_of_a_run_removes_its_entries_and_keeps_unfinished_ones() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     let run = |run: &str, entries: &[Entry]| {
@@ -132,7 +138,7 @@ fn a_clean_end_leaves_no_journal_and_keeps_what_others_left_open() {
     .unwrap();
     assert!(!path.exists());
 
-    // It ended, but its container would not go.
+    // A run that ended without removing its container.
     run("r2", &[build("r2", "c2")]).end("r2").unwrap();
     run("r3", &[build("r3", "c3"), ended("r3", "c3")])
         .end("r3")
@@ -144,12 +150,12 @@ fn a_clean_end_leaves_no_journal_and_keeps_what_others_left_open() {
 }
 
 #[test]
-fn a_line_that_a_full_disk_broke_off_in_the_middle_counts_for_nothing() {
+fn a_line_that_a_full_disk_tore_in_the_middle_is_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     let journal = Journal::open(&path).unwrap();
     journal.intend(&started("r1")).unwrap();
-    // What a write leaves that found room for its half.
+    // The remains of a write that fitted only in part.
     let broken = &line(&build("r1", "c1")).unwrap()[..40];
     {
         let mut writing = journal.file.lock().unwrap();
@@ -162,4 +168,28 @@ fn a_line_that_a_full_disk_broke_off_in_the_middle_counts_for_nothing() {
     assert_eq!(read(&path).unwrap(), all);
     journal.end("r1").unwrap();
     assert_eq!(read(&path).unwrap(), all);
+}
+
+#[test]
+fn an_entry_of_a_step_stays_unfinished_until_the_step_ends_it() {
+    let (run, step) = (|| "r1".to_owned(), |name: &str| name.to_owned());
+    let start = |name: &str, payload: u32| Entry::StepStarted {
+        run: run(),
+        variant: key("base"),
+        step: step(name),
+        payload: serde_json::json!({ "at": payload }),
+    };
+    let ended = Entry::StepEnded {
+        run: run(),
+        variant: key("base"),
+        step: step("push"),
+    };
+    let entries = [started("r1"), start("push", 1), start("test", 2), ended];
+
+    let open = unfinished(&entries);
+
+    assert_eq!(open[0].steps.len(), 1);
+    assert_eq!(open[0].steps[0].step, "test");
+    assert!(open[0].holds_anything());
+    assert_eq!(open[0].entries(), [started("r1"), start("test", 2)]);
 }

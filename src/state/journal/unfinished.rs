@@ -1,40 +1,53 @@
-//! What of each run in a journal is still open. Pure: entries in, lists out.
+//! The unfinished parts of each run in a journal. Pure.
 
 use std::path::PathBuf;
 
-use super::entry::{Entry, Registration, StorePlace};
 use crate::exec::Undo;
-use crate::model::matrix::VariantKey;
-use crate::wsl::Drive;
+use crate::matrix::VariantKey;
+use crate::state::journal::entry::{Entry, Registration, StorePlace};
+use crate::wsl::WindowsDrive;
 
-/// A build that nobody saw the end of.
+/// A build without an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenBuild {
     /// The variant.
     pub variant: VariantKey,
-    /// The name of its container, and of the build where there is none.
+    /// The name of the build, which is also that of its container.
     pub name: String,
-    /// What ends it.
+    /// The commands that end it.
     pub undo: Undo,
 }
 
-/// A run whose end the journal does not have, or that left something open at its end.
+/// An entry of a step that the step has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenStep {
+    /// The variant.
+    pub variant: VariantKey,
+    /// The kind of the step.
+    pub step: String,
+    /// The data for the step's `recover`.
+    pub payload: serde_json::Value,
+}
+
+/// A run without an end in the journal, or with something unfinished at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     /// Its id.
     pub run: String,
-    /// Its first entry, where the journal has it.
+    /// Its first entry; a torn journal may lack it.
     started: Option<Entry>,
     /// Builds without an end.
     pub builds: Vec<OpenBuild>,
-    /// Directories that it captured into.
+    /// Its staging directories.
     pub staging: Vec<PathBuf>,
     /// Store paths that were being added.
     pub adding: Vec<(VariantKey, StorePlace, Vec<PathBuf>)>,
-    /// For which builds drives of Windows are away, since which start of the kernel, and which drives.
-    pub drives: Vec<(String, String, Vec<Drive>)>,
+    /// Unmounted Windows drives: the build, the boot id, the drives.
+    pub drives: Vec<(String, String, Vec<WindowsDrive>)>,
     /// Registrations that are neither complete nor rolled back.
     pub registrations: Vec<Registration>,
+    /// Entries that steps recover themselves.
+    pub steps: Vec<OpenStep>,
     ended: bool,
 }
 
@@ -48,20 +61,22 @@ impl Unfinished {
             adding: Vec::new(),
             drives: Vec::new(),
             registrations: Vec::new(),
+            steps: Vec::new(),
             ended: false,
         }
     }
 
-    /// Whether something of it waits to be undone or finished, however it ended.
+    /// Whether something of it is left to undo or finish.
     #[must_use]
     pub fn holds_anything(&self) -> bool {
         !self.builds.is_empty()
             || !self.adding.is_empty()
             || !self.registrations.is_empty()
             || !self.drives.is_empty()
+            || !self.steps.is_empty()
     }
 
-    /// The shortest journal that says the same.
+    /// The shortest list of entries with the same unfinished parts.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let run = || self.run.clone();
@@ -89,6 +104,12 @@ impl Unfinished {
                 boot: boot.clone(),
                 drives: drives.clone(),
             });
+        let steps = self.steps.iter().map(|open| Entry::StepStarted {
+            run: run(),
+            variant: open.variant.clone(),
+            step: open.step.clone(),
+            payload: open.payload.clone(),
+        });
         self.started
             .iter()
             .cloned()
@@ -96,6 +117,7 @@ impl Unfinished {
             .chain(drives)
             .chain(adding)
             .chain(self.registrations.iter().cloned().map(Entry::Registering))
+            .chain(steps)
             .collect()
     }
 
@@ -142,12 +164,25 @@ impl Unfinished {
                 .drives
                 .push((build.clone(), boot.clone(), drives.clone())),
             Entry::DrivesBack { build, .. } => self.drives.retain(|(of, ..)| of != build),
+            Entry::StepStarted {
+                variant,
+                step,
+                payload,
+                ..
+            } => self.steps.push(OpenStep {
+                variant: variant.clone(),
+                step: step.clone(),
+                payload: payload.clone(),
+            }),
+            Entry::StepEnded { variant, step, .. } => self
+                .steps
+                .retain(|open| open.variant != *variant || open.step != *step),
             Entry::RunEnded { .. } => self.ended = true,
         }
     }
 }
 
-/// The runs of a journal that did not end, or not cleanly, in the order in which they began.
+/// The unfinished runs of a journal, in the order of their start.
 #[must_use]
 pub fn unfinished(entries: &[Entry]) -> Vec<Unfinished> {
     let mut runs: Vec<Unfinished> = Vec::new();

@@ -1,33 +1,33 @@
-//! The ledger of build directories: which build was the last in one, what lay there under the names
-//! that builds deploy, and whose it was. Knows nothing of what follows from it.
+//! Records of deploy directories: the last build in each build directory, the files under the names that builds
+//! deploy, before and after each build, and their owners.
 //!
-//! A state is inode, change time and size. Modification times are not in it: whoever copies a file can
-//! set them. Devices are not either: they change from mount to mount.
+//! A file is identified by inode, change time and size. Modification times do not count, because a copy can set them;
+//! devices do not count, because they change from mount to mount.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, TransactionBehavior, params};
 
-use super::{BuildId, Records, RecordsError, text};
-use crate::model::matrix::VariantKey;
-use crate::model::outcome::Outcome;
-use crate::store::copy::Stamp;
+use crate::event::outcome::Outcome;
+use crate::fs::stamp::Stamp;
+use crate::matrix::VariantKey;
+use crate::state::records::{BuildId, Records, RecordsError, text};
 
-/// When a state was seen.
+/// The moment of a deploy snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// The build was about to begin.
+pub enum SnapshotMoment {
+    /// Just before the build.
     Before,
-    /// It had ended well.
+    /// After the build succeeded.
     After,
 }
 
-impl Moment {
+impl SnapshotMoment {
     fn as_str(self) -> &'static str {
         match self {
-            Moment::Before => "before",
-            Moment::After => "after",
+            SnapshotMoment::Before => "before",
+            SnapshotMoment::After => "after",
         }
     }
 }
@@ -35,27 +35,27 @@ impl Moment {
 /// A file under a name that a build may deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployState {
-    /// Where it is; there may be several deploy directories.
+    /// Its path; a build directory may have several deploy directories.
     pub path: PathBuf,
     /// Its name.
     pub deploy_name: String,
-    /// Its state.
+    /// Its stamp.
     pub stamp: Stamp,
-    /// Whose it is, where that is proven.
+    /// The variant that it is proven to belong to.
     pub owner: Option<VariantKey>,
 }
 
-/// The build that was the last in a build directory.
+/// The last build in a build directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastBuild {
-    /// Of which variant.
+    /// The variant.
     pub variant: VariantKey,
-    /// How it ended, or `None`: it runs, or was killed.
+    /// Its outcome; `None` if it runs or was killed.
     pub outcome: Option<String>,
 }
 
 impl LastBuild {
-    /// Whether it ended well.
+    /// Whether it succeeded.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.outcome.as_deref() == Some(Outcome::Succeeded.as_str())
@@ -63,14 +63,14 @@ impl LastBuild {
 }
 
 impl Records {
-    /// What lay in the build directory at that moment.
+    /// Records the files of a deploy snapshot.
     ///
     /// # Errors
-    /// SQLite's, and a path that is not UTF-8.
+    /// When SQLite cannot write, and for a path that is not UTF-8.
     pub fn record_deploy_states(
         &self,
         build: BuildId,
-        moment: Moment,
+        moment: SnapshotMoment,
         states: &[DeployState],
     ) -> Result<(), RecordsError> {
         let paths = states
@@ -105,11 +105,11 @@ impl Records {
         insert().map_err(self.fault())
     }
 
-    /// Whose the file in this state was, when it was last seen after a build of this directory that
-    /// ended well.
+    /// The owner of a file with this stamp in the last snapshot after a successful build in this directory that
+    /// contains it.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot read, and for a build directory that is not UTF-8.
     pub fn owner_of_state(
         &self,
         build_dir: &Path,
@@ -148,10 +148,10 @@ impl Records {
             })
     }
 
-    /// The build that was the last in a build directory.
+    /// The last build in a build directory.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot read or write, and for a build directory that is not UTF-8.
     pub fn last_build_in(&self, build_dir: &Path) -> Result<Option<LastBuild>, RecordsError> {
         let build_dir = text(build_dir)?;
         self.connection()
@@ -170,10 +170,10 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// The variants that ever built in a build directory.
+    /// All variants that were ever built in a build directory.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot read or write, and for a build directory that is not UTF-8.
     pub fn builders_in(&self, build_dir: &Path) -> Result<Vec<VariantKey>, RecordsError> {
         let build_dir = text(build_dir)?;
         let connection = self.connection();
@@ -186,11 +186,11 @@ impl Records {
         read().map_err(self.fault())
     }
 
-    /// What the last build of a variant in a build directory left was refused: from now on it counts
-    /// as a build that did not end well.
+    /// Marks the last build of a variant in a build directory as refused: its files failed a gate, so it no longer
+    /// counts as a success.
     ///
     /// # Errors
-    /// SQLite's, and a build directory that is not UTF-8.
+    /// When SQLite cannot read or write, and for a build directory that is not UTF-8.
     pub fn record_build_refused(
         &self,
         build_dir: &Path,

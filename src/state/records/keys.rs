@@ -1,85 +1,29 @@
-//! What variants were built from: input keys and what was registered then. Knows nothing of how a key is
-//! made, and of whether a build can be skipped for it.
+//! Records of input keys and tools: stores and loads the data of [`crate::inputs::record`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Records, RecordsError};
-use crate::model::key::{Line, Unpinned};
-use crate::model::matrix::VariantKey;
-use crate::store::copy::Stamp;
-
-/// What was registered under a unique name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
-    /// Where it is.
-    pub store_path: PathBuf,
-    /// The state of the file there.
-    pub stamp: Stamp,
-}
-
-/// A declared artifact of a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyArtifact {
-    /// Its name.
-    pub unique_name: String,
-    /// What was registered; none where it is optional and was not there.
-    pub made: Option<Made>,
-}
-
-/// What a variant was built from, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// The input key.
-    pub key: String,
-    /// What of it nothing pins.
-    pub unpinned: Vec<Unpinned>,
-    /// Every declared artifact.
-    pub artifacts: Vec<KeyArtifact>,
-    /// The store: `local`, or `nix` and Nix's state directory.
-    pub store: String,
-    /// The run.
-    pub run: String,
-    /// When the build began.
-    pub started: Timestamp,
-}
-
-impl KeyRecord {
-    /// The kind of its store: `nix` or `local`.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        self.store.split(' ').next().unwrap_or_default()
-    }
-}
-
-/// What programs said of themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToolsRecord {
-    /// The version of kas-container, or of kas.
-    pub version: Option<String>,
-    /// The digest of the image.
-    pub digest: Option<String>,
-    /// When they were asked.
-    pub asked: Timestamp,
-}
+use crate::inputs::key::KeyLine;
+use crate::inputs::record::{
+    DecisionRecords, KeyArtifact, KeyRecord, RefreshedStamps, ToolsRecord,
+};
+use crate::matrix::VariantKey;
+use crate::state::records::{Records, RecordsError};
 
 impl Records {
-    /// A variant was built from these inputs, and is registered.
+    /// Records the input key of a variant that was built and registered, with the lines of the key.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot write.
     pub fn record_key(
         &self,
         variant: &VariantKey,
         record: &KeyRecord,
-        lines: &[Line],
+        lines: &[KeyLine],
     ) -> Result<(), RecordsError> {
         let unpinned = json(&record.unpinned);
         let artifacts = json(&record.artifacts);
@@ -104,11 +48,38 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// The state of a registered file is another, and its content the same.
+    /// Loads what skip decisions read. `subject` identifies the tools; with `None`, no tools record is loaded.
     ///
     /// # Errors
-    /// SQLite's.
-    pub fn record_stamps(
+    /// When SQLite cannot read.
+    pub fn for_decision(&self, subject: Option<&str>) -> Result<DecisionRecords<'_>, RecordsError> {
+        let tools = match subject {
+            Some(subject) => self.tools(subject)?,
+            None => None,
+        };
+        Ok(DecisionRecords {
+            keys: self.keys()?,
+            products: self.all_products()?,
+            tools,
+            key_lines: Box::new(|variant| self.key_lines(variant).ok().flatten()),
+        })
+    }
+
+    /// Records the new stamps of files whose content is unchanged.
+    ///
+    /// # Errors
+    /// When SQLite cannot write.
+    pub fn record_refreshed(&self, refreshed: &RefreshedStamps) -> Result<(), RecordsError> {
+        for (variant, artifacts) in &refreshed.artifacts {
+            self.record_stamps(variant, artifacts)?;
+        }
+        for (variant, products) in &refreshed.products {
+            self.record_products(variant, products)?;
+        }
+        Ok(())
+    }
+
+    fn record_stamps(
         &self,
         variant: &VariantKey,
         artifacts: &[KeyArtifact],
@@ -122,11 +93,7 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// What is recorded of every variant.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn keys(&self) -> Result<BTreeMap<VariantKey, KeyRecord>, RecordsError> {
+    fn keys(&self) -> Result<BTreeMap<VariantKey, KeyRecord>, RecordsError> {
         let connection = self.connection();
         let read = || {
             connection
@@ -153,11 +120,11 @@ impl Records {
         read().map_err(self.fault())
     }
 
-    /// The lines that a variant's recorded key is the hash of; none where there is no key.
+    /// The lines that a variant's recorded key is the hash of; `None` without a recorded key.
     ///
     /// # Errors
-    /// SQLite's.
-    pub fn key_lines(&self, variant: &VariantKey) -> Result<Option<Vec<Line>>, RecordsError> {
+    /// When SQLite cannot read.
+    pub fn key_lines(&self, variant: &VariantKey) -> Result<Option<Vec<KeyLine>>, RecordsError> {
         self.connection()
             .query_row(
                 "SELECT lines FROM keys WHERE machine = ?1 AND variant = ?2",
@@ -171,22 +138,22 @@ impl Records {
     /// The lines of every recorded key.
     ///
     /// # Errors
-    /// SQLite's.
-    pub fn all_key_lines(&self) -> Result<Vec<Line>, RecordsError> {
+    /// When SQLite cannot read.
+    pub fn all_key_lines(&self) -> Result<Vec<KeyLine>, RecordsError> {
         let connection = self.connection();
         let read = || {
             let mut statement = connection.prepare("SELECT lines FROM keys")?;
-            let rows = statement.query_map([], |row| parsed::<Vec<Line>>(row, 0))?;
+            let rows = statement.query_map([], |row| parsed::<Vec<KeyLine>>(row, 0))?;
             let all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
             Ok(all.into_iter().flatten().collect())
         };
         read().map_err(self.fault())
     }
 
-    /// A program has said this of itself, now.
+    /// Records what the tools of `subject` reported.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot write.
     pub fn record_tools(&self, subject: &str, tools: &ToolsRecord) -> Result<(), RecordsError> {
         self.connection()
             .execute(
@@ -203,11 +170,7 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// What was said when it was asked last.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn tools(&self, subject: &str) -> Result<Option<ToolsRecord>, RecordsError> {
+    fn tools(&self, subject: &str) -> Result<Option<ToolsRecord>, RecordsError> {
         self.connection()
             .query_row(
                 "SELECT version, digest, asked FROM tools WHERE subject = ?1",
@@ -225,7 +188,7 @@ impl Records {
     }
 }
 
-/// None of what is kept here can fail to become JSON.
+/// JSON of a value. The types recorded here always serialize.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -237,6 +200,7 @@ fn conversion(
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
+/// A column of JSON.
 pub(super) fn parsed<T: for<'de> Deserialize<'de>>(
     row: &Row<'_>,
     column: usize,
@@ -245,7 +209,8 @@ pub(super) fn parsed<T: for<'de> Deserialize<'de>>(
     serde_json::from_str(&text).map_err(|error| conversion(column, error))
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+/// A column with a time.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let text: String = row.get(column)?;
     text.parse()
         .map_err(|error: jiff::Error| conversion(column, error))

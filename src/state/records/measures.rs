@@ -1,40 +1,40 @@
-//! What builds took, of the machine and of the clock. Knows nothing of what follows from it.
+//! Records of build measures: memory, processor time and duration of past builds.
 
 use std::collections::HashMap;
 
 use rusqlite::params;
 
-use super::{BuildId, Records, RecordsError};
-use crate::model::matrix::VariantKey;
-use crate::model::need::Took;
-use crate::model::outcome::Outcome;
+use crate::event::outcome::Outcome;
+use crate::host::usage::ResourceUsage;
+use crate::matrix::VariantKey;
+use crate::state::records::{BuildId, Records, RecordsError};
 
-/// How many of the last good builds of a variant are looked at.
+/// The number of recent successful builds of a variant that an estimate uses.
 pub const RECENT: usize = 5;
 
-/// What was measured of one build; none where it could not be.
+/// The measures of one build; `None` for those that could not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measure {
-    /// What its container took.
-    pub took: Option<Took>,
-    /// After how many seconds what it shares with other variants was in the shared state cache.
+    /// What its container used.
+    pub took: Option<ResourceUsage>,
+    /// Seconds until the work that it shares with other variants was in the shared state cache.
     pub shared_seconds: Option<f64>,
 }
 
-/// A good build of the past.
+/// A past successful build.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Past {
-    /// How long it ran.
+    /// Its duration in seconds.
     pub seconds: f64,
-    /// What was measured.
+    /// Its measures.
     pub measure: Measure,
 }
 
 impl Records {
-    /// Keeps what was measured of a build.
+    /// Records the measures of a build.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_measure(&self, build: BuildId, measure: &Measure) -> Result<(), RecordsError> {
         let took = measure.took;
         self.connection()
@@ -54,11 +54,11 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// The last builds of each variant that ended well, the newest first: [`RECENT`] of them, and behind
-    /// these as many older ones as it takes to have so many that began with an image.
+    /// The last successful builds of each variant, the newest first: [`RECENT`] of them, followed by older ones until
+    /// there are [`RECENT`] with `shared_seconds`.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn past_builds(&self) -> Result<HashMap<VariantKey, Vec<Past>>, RecordsError> {
         let connection = self.connection();
         let read = || {
@@ -83,7 +83,7 @@ impl Records {
                 };
                 let memory: Option<i64> = row.get(3)?;
                 let (cpu_seconds, seconds) = (row.get(4)?, row.get(5)?);
-                let took = memory.map(|memory| Took {
+                let took = memory.map(|memory| ResourceUsage {
                     memory: memory.cast_unsigned(),
                     cpu_seconds: Option::unwrap_or(cpu_seconds, 0.0),
                     seconds: Option::unwrap_or(seconds, 0.0),

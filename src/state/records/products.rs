@@ -1,35 +1,19 @@
-//! What was made of registered artifacts. Knows nothing of how it is made.
+//! Records of products: compressed images and block maps made of registered artifacts.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension as _, params};
-use serde::{Deserialize, Serialize};
 
-use super::keys::{json, parsed};
-use super::{Records, RecordsError};
-use crate::model::matrix::VariantKey;
-use crate::store::copy::Stamp;
-
-/// A file in the output directory that was made of an artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProductRecord {
-    /// Its name.
-    pub unique_name: String,
-    /// How it was made, as the method is written.
-    pub method: String,
-    /// SHA-256 of the artifact that it was made of, in hexadecimal.
-    pub of: String,
-    /// Its own SHA-256, in hexadecimal.
-    pub sha256: String,
-    /// Its state.
-    pub stamp: Stamp,
-}
+use crate::inputs::record::ProductRecord;
+use crate::matrix::VariantKey;
+use crate::state::records::keys::{json, parsed};
+use crate::state::records::{Records, RecordsError};
 
 impl Records {
-    /// These are all products of a variant.
+    /// Records all products of a variant, in place of those recorded before.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot write.
     pub fn record_products(
         &self,
         variant: &VariantKey,
@@ -53,7 +37,7 @@ impl Records {
     /// The products of a variant.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read.
     pub fn products(&self, variant: &VariantKey) -> Result<Vec<ProductRecord>, RecordsError> {
         self.connection()
             .query_row(
@@ -66,10 +50,10 @@ impl Records {
             .map_err(self.fault())
     }
 
-    /// Those of every variant.
+    /// The products of every variant.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read.
     pub fn all_products(&self) -> Result<BTreeMap<VariantKey, Vec<ProductRecord>>, RecordsError> {
         let connection = self.connection();
         let read = || {

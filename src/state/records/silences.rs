@@ -1,20 +1,18 @@
-//! How long the tasks of each variant were silent in builds that ended well. Knows nothing of what is
-//! made of it.
+//! Records of silences: how long each task of a variant went without output in successful builds.
 
 use std::time::Duration;
 
 use rusqlite::{TransactionBehavior, params};
 
-use super::{Records, RecordsError};
-use crate::model::matrix::VariantKey;
-use crate::model::silence::History;
+use crate::bitbake::silence::History;
+use crate::matrix::VariantKey;
+use crate::state::records::{Records, RecordsError};
 
 impl Records {
-    /// A build of the variant has ended well, with these longest silences. Of each task the longest that
-    /// it ever had is kept.
+    /// Records the longest silences of a successful build. For each task, the longest of all builds is kept.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn record_silences(
         &self,
         variant: &VariantKey,
@@ -36,10 +34,10 @@ impl Records {
         insert().map_err(self.fault())
     }
 
-    /// The longest silences of the tasks of a variant.
+    /// The longest silences of a variant's tasks.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read or write.
     pub fn silences(&self, variant: &VariantKey) -> Result<History, RecordsError> {
         let connection = self.connection();
         let read = || {

@@ -1,18 +1,17 @@
-//! Which file was registered in which state: what saves reading one that has not changed since.
+//! Hashes of registered files by their stamps: a file that is unchanged since its registration is not read again.
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Records, RecordsError};
-use crate::model::store_path::unhex;
-use crate::store::copy::Stamp;
+use crate::base::hex;
+use crate::fs::stamp::Stamp;
+use crate::state::records::{Records, RecordsError};
 
 impl Records {
-    /// The hash of the file that was captured in this very state and registered under this name last.
-    /// Between capture and state no change can have gone unseen, since a capture waits until one would
-    /// show before it reads.
+    /// The hash of the file that was last registered under this name, if it was captured with this stamp. The stamp
+    /// proves the content: a capture reads a file only when a later change would show in its stamp.
     ///
     /// # Errors
-    /// SQLite's.
+    /// When SQLite cannot read.
     pub fn hash_of_unchanged(
         &self,
         unique_name: &str,
@@ -40,6 +39,6 @@ impl Records {
             )
             .optional()
             .map_err(self.fault())?;
-        Ok(found.and_then(|hex| unhex(&hex)))
+        Ok(found.and_then(|hex| hex::decode_sha256(&hex)))
     }
 }

@@ -1,5 +1,5 @@
-use super::*;
-use crate::store::copy::Stamp;
+use crate::fs::stamp::Stamp;
+use crate::state::records::*;
 
 fn key(id: &str) -> VariantKey {
     VariantKey {
@@ -35,7 +35,7 @@ fn build(records: &Records, id: &str, dir: &str, outcome: Option<Outcome>, secon
 }
 
 #[test]
-fn the_last_build_that_ended_well_owns_what_it_deployed() {
+fn the_last_successful_build_owns_the_files_that_it_deployed() {
     let dir = tempfile::tempdir().unwrap();
     let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
     let owner = |dir: &str, name: &str| records.owner_of_deploy(Path::new(dir), name).unwrap();
@@ -45,18 +45,18 @@ fn the_last_build_that_ended_well_owns_what_it_deployed() {
     assert_eq!(owner("/b", "image.wic"), Some(key("one")));
     assert_eq!(owner("/other", "image-vmlinuz"), Some(key("two")));
     assert_eq!(owner("/b", "unknown"), None);
-    // A build that failed may have deployed half of its files.
+    // A failed build may have deployed half of its files.
     build(&records, "three", "/b", Some(Outcome::Failed), 1.0);
     assert_eq!(owner("/b", "image.wic"), None);
     build(&records, "three", "/b", Some(Outcome::Succeeded), 1.0);
     assert_eq!(owner("/b", "image.wic"), Some(key("three")));
-    // As may one that has not ended, or was killed.
+    // So may a build that still runs or was killed.
     build(&records, "one", "/b", None, 0.0);
     assert_eq!(owner("/b", "image.wic"), None);
 }
 
 #[test]
-fn durations_are_those_of_the_last_good_builds() {
+fn durations_are_those_of_the_last_successful_builds() {
     let dir = tempfile::tempdir().unwrap();
     let records = Records::open(&dir.path().join("r.sqlite")).unwrap();
     build(&records, "one", "/b", Some(Outcome::Succeeded), 100.0);
@@ -70,7 +70,7 @@ fn durations_are_those_of_the_last_good_builds() {
 }
 
 #[test]
-fn registrations_are_found_again() {
+fn the_last_registration_of_a_name_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.sqlite");
     let captured = Captured {
@@ -127,7 +127,7 @@ fn registrations_are_found_again() {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_refused() {
+fn a_newer_corrupt_or_absent_database_is_refused_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.sqlite");
     drop(Records::open(&path).unwrap());
@@ -154,12 +154,12 @@ fn what_is_no_database_of_ours_is_refused() {
     DIR/text: file is not a database
     hint: Some("move it away; only history is lost: mv DIR/text DIR/text.broken")
     DIR/absent/r.sqlite: unable to open database file: DIR/absent/r.sqlite
-    hint: Some("see who may: namei -l DIR/absent/r.sqlite")
+    hint: Some("check the permissions: namei -l DIR/absent/r.sqlite")
     "#);
 }
 
 #[test]
-fn many_may_open_and_write_at_once() {
+fn eight_connections_write_at_once_without_errors() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.sqlite");
     std::thread::scope(|scope| {
@@ -190,18 +190,18 @@ fn many_may_open_and_write_at_once() {
 }
 
 #[test]
-fn what_the_last_good_builds_took_is_known_the_newest_first() {
-    use super::measures::{Measure, Past};
-    use crate::model::need::Took;
+fn measures_of_the_last_successful_builds_are_returned_newest_first() {
+    use crate::host::usage::ResourceUsage;
+    use crate::state::records::measures::{Measure, Past};
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.sqlite");
     assert!(Records::read(&path).unwrap().is_none());
-    assert!(!path.exists(), "reading makes nothing");
+    assert!(!path.exists(), "a read-only open creates no file");
     let records = Records::open(&path).unwrap();
     for number in 0..7u32 {
         let id = begin(&records, "one", "/b");
-        let took = (number == 6).then_some(Took {
+        let took = (number == 6).then_some(ResourceUsage {
             memory: 7 << 30,
             cpu_seconds: 9.5,
             seconds: 5.0,
@@ -226,7 +226,7 @@ fn what_the_last_good_builds_took_is_known_the_newest_first() {
         .unwrap()
         .past_builds()
         .unwrap();
-    assert_eq!(past.len(), 1, "a failed build tells nothing");
+    assert_eq!(past.len(), 1, "a failed build has no measures");
     let one = &past[&key("one")];
     let seconds: Vec<f64> = one.iter().map(|past| past.seconds).collect();
     assert_eq!(seconds, [6.0, 4.0, 3.0, 2.0, 1.0]);
@@ -235,7 +235,7 @@ fn what_the_last_good_builds_took_is_known_the_newest_first() {
         Past {
             seconds: 6.0,
             measure: Measure {
-                took: Some(Took {
+                took: Some(ResourceUsage {
                     memory: 7 << 30,
                     cpu_seconds: 9.5,
                     seconds: 5.0
@@ -248,8 +248,8 @@ fn what_the_last_good_builds_took_is_known_the_newest_first() {
 }
 
 #[test]
-fn a_build_that_began_with_its_image_is_known_behind_many_that_did_not() {
-    use super::measures::{Measure, RECENT};
+fn older_builds_with_shared_seconds_follow_the_recent_ones() {
+    use crate::state::records::measures::{Measure, RECENT};
 
     let dir = tempfile::tempdir().unwrap();
     let records = Records::open(&dir.path().join("r.sqlite")).unwrap();

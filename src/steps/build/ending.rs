@@ -1,32 +1,32 @@
-//! What the end of kas means: it worked, it failed and why, it was stopped by us or by somebody else.
+//! Judges how kas ended: good, failed and why, or stopped by this run or from outside.
 
 use std::path::Path;
 
-use crate::exec::{Ended, Finish};
-use crate::model::console::{Collector, Failure, Mounts};
-use crate::steps::StepResult;
+use crate::bitbake::console::{Collector, Failure, Mounts};
+use crate::exec::{ProcessEnd, ProcessOutcome};
+use crate::steps::result::StepResult;
 
-/// What is known when kas has ended, besides what it said.
-pub(super) struct Evidence<'a> {
-    pub(super) finish: Finish,
+/// The evidence when kas has ended, besides its output.
+pub(super) struct EndEvidence<'a> {
+    pub(super) finish: ProcessOutcome,
     /// `kas-container` or `kas`.
     pub(super) program: &'static str,
-    /// How many processes the kernel killed meanwhile for want of memory, on the whole host.
+    /// How many processes of the host the kernel killed meanwhile because it ran out of memory.
     pub(super) kernel_kills: u64,
     /// The log of the whole build.
     pub(super) log: &'a Path,
-    /// Where the container's paths are; none where there is no container.
+    /// Where the container's paths are on the host; absent without a container.
     pub(super) mounts: Option<Mounts>,
 }
 
-impl Evidence<'_> {
+impl EndEvidence<'_> {
     pub(super) fn result(&self, collector: &Collector) -> StepResult {
         if self.finish.stopped.is_some() {
             return self.stopped();
         }
         match self.finish.ended {
-            Ended::Exited(0) if !collector.ends_in_failure() => StepResult::succeeded(),
-            Ended::Exited(0) => {
+            ProcessEnd::Exited(0) if !collector.ends_in_failure() => StepResult::succeeded(),
+            ProcessEnd::Exited(0) => {
                 let failure = collector.failure();
                 let why = format!(
                     "{} ended with exit code 0 although its build failed: {}",
@@ -34,8 +34,8 @@ impl Evidence<'_> {
                 );
                 self.failed(why, &failure)
             }
-            Ended::Exited(code) => self.exited(code, collector),
-            Ended::Signalled(signal) => self.failed(
+            ProcessEnd::Exited(code) => self.exited(code, collector),
+            ProcessEnd::Signalled(signal) => self.failed(
                 format!(
                     "{} was ended from outside by {}",
                     self.program,
@@ -43,12 +43,12 @@ impl Evidence<'_> {
                 ),
                 &Failure::default(),
             ),
-            Ended::Unkillable => self.unkillable(),
+            ProcessEnd::Unkillable => self.unkillable(),
         }
     }
 
     fn stopped(&self) -> StepResult {
-        if self.finish.ended == Ended::Unkillable {
+        if self.finish.ended == ProcessEnd::Unkillable {
             return self.unkillable();
         }
         StepResult::cancelled()
@@ -56,7 +56,7 @@ impl Evidence<'_> {
 
     fn unkillable(&self) -> StepResult {
         StepResult::failed(format!(
-            "{} was killed and is still there: it hangs in the kernel",
+            "{} was killed and did not end: it hangs in the kernel",
             self.program
         ))
         .hint("see where: ps -eo pid,stat,wchan:32,args | grep ' D'")
@@ -64,7 +64,7 @@ impl Evidence<'_> {
 
     fn exited(&self, code: i32, collector: &Collector) -> StepResult {
         let failure = collector.failure();
-        // A task that failed explains more than the end of the container, which follows from it.
+        // The failed task is the cause; the end of the container follows from it.
         if !failure.tasks.is_empty() || collector.ends_in_failure() {
             let why = match self.kernel_kills {
                 0 => failure.reason.clone(),
@@ -120,8 +120,8 @@ fn signal_name(signal: i32) -> String {
     }
 }
 
-/// How many processes the kernel has killed for want of memory since it was started
-/// (`oom_kill` of /proc/vmstat, Linux 4.13 and later; else 0).
+/// How many processes the kernel has killed since boot because it ran out of memory: `oom_kill` in /proc/vmstat, Linux
+/// 4.13 and later; 0 where it is missing.
 pub(super) fn kernel_kills() -> u64 {
     std::fs::read_to_string("/proc/vmstat")
         .unwrap_or_default()

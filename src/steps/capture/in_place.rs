@@ -1,79 +1,87 @@
-//! Captures by leaving the files where they are: each is hashed by us and added by the store at the same
-//! time, straight from the deploy directory. Nobody builds there meanwhile: the step has the lane of the
-//! build directory until the store has the files.
+//! Captures in place: each file is hashed by this process and added by the store at the same time, straight from the
+//! deploy directory. No build writes there meanwhile: the step has the lane of the build directory until the store has
+//! the files.
 //!
-//! Everything that can be refused without the bytes is asked first, and what needs a look into the files
-//! while they are hashed; the store gets them when all of it has passed. A file that the store has, and
-//! that is in the state in which it was registered, is not read at all.
+//! Refusals that need no bytes come first, then the gates that look into the files while they are hashed; the store gets
+//! a file when all gates have passed. A file that the store has, with the stamp that it had at its registration, is not
+//! read.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::gate::{self, Judged};
-use super::{
-    Capture, Provenance, Source, StepContext, StepResult, Taken, all, blocking, fail, killed,
-    of_store,
-};
-use crate::model::event::How;
+use crate::event::ArtifactOrigin;
 use crate::state::journal::{Entry, StorePlace};
-use crate::steps::gates::{self, Subject};
-use crate::store::copy;
+use crate::steps::capture::job::{CaptureJob, SourceFile, TakenFile, for_each_source};
+use crate::steps::capture::policy::Provenance;
+use crate::steps::context::StepContext;
+use crate::steps::errors::of_store;
+use crate::steps::freshness;
+use crate::steps::gates::freshness_gate::{FreshnessEvidence, JudgedFile};
+use crate::steps::gates::inspection::InspectedFile;
+use crate::steps::gates::{freshness_gate, inspection};
+use crate::steps::result::StepResult;
 use crate::store::hashing::{Sums, Want};
-use crate::store::in_place::{self, Go};
-use crate::store::{Captured, Hold, NixStore, Store, StoreError};
+use crate::store::in_place::Go;
+use crate::store::{Captured, Hold, NixStore, Store, StoreError, copy, in_place};
 
 /// A source, and its hash where the store has it already.
-type Known = (Source, Option<[u8; 32]>);
+type KnownFile = (SourceFile, Option<[u8; 32]>);
 
-/// Takes all, or none; what is added of what fails later is nobody's root.
+/// Takes all sources, or none. Files that were added before another one failed have no GC root.
 pub(super) async fn take(
-    capture: &Capture,
-    sources: Vec<Source>,
+    job: &CaptureJob,
+    sources: Vec<SourceFile>,
     program: &Path,
-) -> Result<(Vec<Taken>, Arc<Hold>), StepResult> {
-    let Store::Nix(nix) = &*capture.store else {
+) -> Result<(Vec<TakenFile>, Arc<Hold>), StepResult> {
+    let Store::Nix(nix) = &*job.store else {
         return Err(StepResult::failed(
-            "internal fault: this store takes copies alone",
+            "internal fault: this store takes no files in place",
         ));
     };
+    let cx = &job.cx;
     let (known, hold) = {
-        let (capture, nix) = (capture.clone(), nix.clone());
-        blocking(move || begin(&capture, &nix, sources)).await??
+        let (job, nix) = (job.clone(), nix.clone());
+        cx.blocking(move || look_up(&job, &nix, sources)).await??
     };
-    let subjects: Vec<Subject> = known.iter().map(|(source, _)| subject(source)).collect();
-    let (unknown, known): (Vec<Known>, Vec<Known>) =
+    let files: Vec<InspectedFile> = known.iter().map(|(source, _)| inspected(source)).collect();
+    let (unknown, known): (Vec<KnownFile>, Vec<KnownFile>) =
         known.into_iter().partition(|(_, sha256)| sha256.is_none());
-    let unknown: Vec<Source> = unknown.into_iter().map(|(source, _)| source).collect();
-    let ctx = &capture.ctx;
-    ctx.intend(&Entry::Adding {
-        run: ctx.run.clone(),
-        variant: ctx.variant.key.clone(),
-        store: StorePlace::of(&capture.store),
-        // They are known when the files are hashed, and then the registration names them.
+    let unknown: Vec<SourceFile> = unknown.into_iter().map(|(source, _)| source).collect();
+    cx.intend(Entry::Adding {
+        run: cx.run.clone(),
+        variant: cx.variant.key.clone(),
+        store: StorePlace::of(&job.store),
+        // Unknown before the files are hashed; the registration names them.
         store_paths: Vec::new(),
-    })?;
+    })
+    .await?;
     let go = Arc::new(Go::default());
     let gates = {
-        let (ctx, go) = (ctx.clone(), Arc::clone(&go));
+        let (cx_, go) = (cx.clone(), Arc::clone(&go));
         async move {
-            let passed = blocking(move || gates::check(&ctx, &subjects))
+            let passed = cx
+                .blocking(move || inspection::check(&cx_, &files))
                 .await
                 .flatten();
             go.say(passed.is_ok());
             passed
         }
     };
-    let add = {
-        let (ctx, hold, nix) = (ctx.clone(), Arc::clone(&hold), nix.clone());
-        let program = program.to_owned();
-        move |source: Source| add_one(&ctx, &nix, &program, &hold, &source, &go)
+    let adder = Adder {
+        cx: cx.clone(),
+        nix: nix.clone(),
+        program: program.to_owned(),
+        hold: Arc::clone(&hold),
+        go,
     };
-    let (passed, (mut taken, added)) = tokio::join!(gates, all(ctx, unknown, add));
+    let adding = for_each_source(cx, unknown, move |source| adder.add(&source));
+    let (passed, (mut taken, added)) = tokio::join!(gates, adding);
     if let Err(failure) = passed.and(added) {
-        ctx.note(&Entry::Added {
-            run: ctx.run.clone(),
-            variant: ctx.variant.key.clone(),
-        });
+        cx.note(Entry::Added {
+            run: cx.run.clone(),
+            variant: cx.variant.key.clone(),
+        })
+        .await;
         return Err(failure);
     }
     taken.extend(known.into_iter().filter_map(|(source, sha256)| {
@@ -81,54 +89,58 @@ pub(super) async fn take(
             sha256: sha256?,
             nar_sha256: None,
         };
-        Some((captured(&source, sums, How::AlreadyValid), How::InPlace))
+        let captured = captured(&source, sums, ArtifactOrigin::AlreadyValid);
+        Some((captured, ArtifactOrigin::InPlace))
     }));
-    let place = |taken: &Taken| {
-        let mut artifacts = ctx.variant.artifacts.iter();
+    taken.sort_by_key(|taken| {
+        let mut artifacts = cx.variant.artifacts.iter();
         artifacts.position(|artifact| artifact.unique_name == taken.0.unique_name)
-    };
-    taken.sort_by_key(place);
+    });
     Ok((taken, hold))
 }
 
-/// What is known without reading a file that is new: its freshness, and its hash where it was registered in
-/// this very state and the store has it.
-fn begin(
-    capture: &Capture,
+/// Looks up what needs no read of new files: their freshness, and the hashes of files that the store has with the stamp
+/// of their registration. Blocking.
+fn look_up(
+    job: &CaptureJob,
     nix: &NixStore,
-    sources: Vec<Source>,
-) -> Result<(Vec<Known>, Arc<Hold>), StepResult> {
-    let ctx = &capture.ctx;
-    let hold = Arc::new(capture.store.hold_until(killed(ctx)).map_err(of_store)?);
+    sources: Vec<SourceFile>,
+) -> Result<(Vec<KnownFile>, Arc<Hold>), StepResult> {
+    let hold = Arc::new(job.store.hold_until(job.cx.killed()).map_err(of_store)?);
     let mut known = Vec::with_capacity(sources.len());
     for source in sources {
-        let sha256 = registered(capture, nix, &hold, &source)?;
+        let sha256 = registered(job, nix, &hold, &source)?;
         known.push((source, sha256));
     }
-    if let Provenance::Built(records) = &capture.provenance {
-        let judged = known
+    if let Provenance::Built(records) = &job.provenance {
+        let files = known
             .iter()
-            .map(|known| judged(ctx, known))
+            .map(|known| judged(job, known))
             .collect::<Result<Vec<_>, _>>()?;
-        gate::freshness(ctx, records, &capture.build_dir, &judged)?;
+        let evidence = FreshnessEvidence {
+            records,
+            build_dir: &job.build_dir,
+            snapshot: job.snapshot.as_deref(),
+        };
+        freshness_gate::check(&job.cx, &evidence, &files)?;
     }
     Ok((known, hold))
 }
 
-/// The hash of a file that was registered in the state in which it is, and that the store has.
+/// The hash of a file that was registered with this stamp and that the store has.
 fn registered(
-    capture: &Capture,
+    job: &CaptureJob,
     nix: &NixStore,
     hold: &Hold,
-    source: &Source,
+    source: &SourceFile,
 ) -> Result<Option<[u8; 32]>, StepResult> {
-    let Some(records) = capture.provenance.records() else {
+    let Some(records) = job.provenance.records() else {
         return Ok(None);
     };
     let name = &source.artifact.unique_name;
     let Some(sha256) = records
         .hash_of_unchanged(name, &source.stamp)
-        .map_err(|error| fail(&error, error.hint()))?
+        .map_err(|error| StepResult::error(&error, error.hint()))?
     else {
         return Ok(None);
     };
@@ -136,24 +148,28 @@ fn registered(
     Ok(is_there.map_err(of_store)?.then_some(sha256))
 }
 
-/// Read only where nothing but its bytes can prove whose it is.
-fn judged(ctx: &StepContext, (source, sha256): &Known) -> Result<Judged, StepResult> {
+/// The file for the freshness gate. It is read only where nothing but its bytes can prove its owner.
+fn judged(job: &CaptureJob, (source, sha256): &KnownFile) -> Result<JudgedFile, StepResult> {
     let mut sha256 = *sha256;
-    if sha256.is_none() && ctx.handover.needs_bytes(&ctx.variant.key, &source.stamp) {
-        let hashed = copy::hash(&source.path, Want::Flat, &killed(ctx))
-            .map_err(|error| gate::of_copy(ctx, &error))?;
+    let needs_bytes = job
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| freshness::needs_bytes(snapshot, &source.stamp));
+    if sha256.is_none() && needs_bytes {
+        let hashed = copy::hash(&source.path, Want::Flat, &job.cx.killed())
+            .map_err(|error| freshness_gate::of_copy(&job.cx, &error))?;
         sha256 = Some(hashed.sums.sha256);
     }
-    Ok(Judged {
+    Ok(JudgedFile {
         unique_name: source.artifact.unique_name.clone(),
         deploy_name: source.artifact.deploy_name.clone(),
-        source: source.stamp,
+        stamp: source.stamp,
         sha256,
     })
 }
 
-fn subject(source: &Source) -> Subject {
-    Subject {
+fn inspected(source: &SourceFile) -> InspectedFile {
+    InspectedFile {
         kind: source.artifact.kind.clone(),
         unique_name: source.artifact.unique_name.clone(),
         deploy_name: source.artifact.deploy_name.clone(),
@@ -161,28 +177,40 @@ fn subject(source: &Source) -> Subject {
     }
 }
 
-fn add_one(
-    ctx: &StepContext,
-    nix: &NixStore,
-    program: &Path,
-    hold: &Hold,
-    source: &Source,
-    go: &Go,
-) -> Result<Taken, StepResult> {
-    let Source {
-        artifact,
-        path,
-        stamp,
-    } = source;
-    match in_place::add(nix, program, hold, path, &artifact.unique_name, stamp, go) {
-        Ok((hashed, how)) => Ok((captured(source, hashed.sums, how), How::InPlace)),
-        Err(StoreError::Copy(error)) => Err(gate::of_copy(ctx, &error)),
-        Err(error) => Err(of_store(error)),
+/// Adds files to the store.
+#[derive(Clone)]
+struct Adder {
+    cx: StepContext,
+    nix: NixStore,
+    program: std::path::PathBuf,
+    hold: Arc<Hold>,
+    go: Arc<Go>,
+}
+
+impl Adder {
+    fn add(&self, source: &SourceFile) -> Result<TakenFile, StepResult> {
+        let added = in_place::add(
+            &self.nix,
+            &self.program,
+            &self.hold,
+            &source.path,
+            &source.artifact.unique_name,
+            &source.stamp,
+            &self.go,
+        );
+        match added {
+            Ok((hashed, how)) => {
+                let captured = captured(source, hashed.sums, how);
+                Ok((captured, ArtifactOrigin::InPlace))
+            }
+            Err(StoreError::Copy(error)) => Err(freshness_gate::of_copy(&self.cx, &error)),
+            Err(error) => Err(of_store(error)),
+        }
     }
 }
 
-fn captured(source: &Source, sums: Sums, how: How) -> Captured {
-    let Source {
+fn captured(source: &SourceFile, sums: Sums, how: ArtifactOrigin) -> Captured {
+    let SourceFile {
         artifact,
         path,
         stamp,

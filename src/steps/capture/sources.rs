@@ -1,119 +1,159 @@
-//! Finds the files that a capture takes, and looks at each before any is read. Blocks.
+//! Finds the files that a capture takes, and checks each before any is read. Blocking.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Provenance, Source, StepContext, StepResult, fail, gate};
-use crate::files::PathError;
-use crate::model::matrix::{Artifact, VariantKey};
-use crate::settings::Gate;
+use crate::fs::PathError;
+use crate::fs::stamp::Stamp;
+use crate::matrix::{Artifact, VariantKey};
+use crate::settings::GateChoice;
 use crate::state::records::{Records, RecordsError};
-use crate::steps::{deploy, freshness, gates};
-use crate::store::copy::{self, Stamp};
+use crate::steps::capture::job::{CaptureJob, SourceFile};
+use crate::steps::capture::policy::Provenance;
+use crate::steps::context::StepContext;
+use crate::steps::deploy_snapshot::until_a_change_shows;
+use crate::steps::gates::freshness_gate;
+use crate::steps::result::StepResult;
+use crate::steps::{deploy_dir, gates};
+use crate::store::copy;
 
-/// Similar names that a message about a missing file lists.
+/// How many similar names a message about a missing file lists.
 const SIMILAR: usize = 5;
 
-/// Finds the files and looks at each, so that everything that is wrong is said at once.
-pub(super) fn find(
-    ctx: &StepContext,
-    build_dir: &Path,
-    provenance: &Provenance,
-) -> Result<Vec<Source>, StepResult> {
-    let variant = &ctx.variant;
-    let names: Vec<&str> = variant
+/// Finds the sources of a capture. Reports all faults at once.
+pub(super) fn find(job: &CaptureJob) -> Result<Vec<SourceFile>, StepResult> {
+    let cx = &job.cx;
+    let names: Vec<&str> = cx
+        .variant
         .artifacts
         .iter()
         .map(|artifact| artifact.deploy_name.as_str())
         .collect();
-    let deploy_dir = deploy::find(build_dir, &variant.key.machine, &names)
-        .map_err(|error| fail(&error, Some(error.hint())))?;
-    let mut sources = Vec::new();
-    let mut faults = Vec::new();
-    let mut shapes = Vec::new();
-    let mut missing = Vec::new();
-    let mut hint = None;
-    for artifact in &variant.artifacts {
-        let path = deploy_dir.join(&artifact.deploy_name);
-        match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if artifact.optional {
-                    let message =
-                        format!("no {} in {}", artifact.deploy_name, deploy_dir.display());
-                    let hint =
-                        format!("it is optional; {} is not registered", artifact.unique_name);
-                    ctx.events.warn(Some(&ctx.node), message, Some(hint));
-                } else {
-                    missing.push(artifact.deploy_name.as_str());
-                }
-            }
-            Err(error) => faults.push(PathError::on("read", &path)(error).to_string()),
-            Ok(metadata) => match copy::regular(&path, &metadata) {
-                Err(error) => {
-                    shapes.push(error.to_string());
-                    hint = error.hint();
-                }
-                Ok(()) if metadata.len() == 0 => {
-                    shapes.push(format!("{} is empty", path.display()));
-                    hint = hint.or_else(|| Some("see in the log what wrote it".to_owned()));
-                }
-                Ok(()) => sources.push((artifact.clone(), path)),
-            },
-        }
+    let deploy_dir = deploy_dir::find(&job.build_dir, &cx.variant.key.machine, &names)
+        .map_err(|error| StepResult::error(&error, Some(error.hint())))?;
+    let mut search = Search::default();
+    for artifact in &cx.variant.artifacts {
+        search.look(cx, &deploy_dir, artifact);
     }
-    if !missing.is_empty() {
-        faults.insert(
-            0,
-            format!("{} has no {}", deploy_dir.display(), missing.join(", no ")),
-        );
-        let similar = similar(&deploy_dir, &missing, &names);
-        hint = Some(if similar.is_empty() {
-            "see in the log whether the image task ran".to_owned()
-        } else {
-            format!(
-                "there are {}; if one is meant, correct naming.deploy_name or the artifact's extension",
-                similar.join(", ")
-            )
-        });
-    }
-    if !shapes.is_empty() {
-        faults.extend(shapes);
-        return Err(gate::refuse(ctx, Gate::Shape, faults.join("; "), hint));
-    }
-    if !faults.is_empty() {
-        return Err(fail(faults.join("; "), hint));
-    }
+    let sources = search.found(cx, &deploy_dir, &names)?;
     let mut found = Vec::with_capacity(sources.len());
     for (artifact, path) in sources {
-        gate::wait_until_readable(ctx, &path)?;
-        found.push(settled(artifact, path).map_err(|error| fail(&error, error.hint()))?);
+        freshness_gate::wait_until_readable(cx, &path)?;
+        let settled = settled(artifact, path);
+        found.push(settled.map_err(|error| StepResult::error(&error, error.hint()))?);
     }
-    check_provenance(ctx, build_dir, &found, provenance)?;
+    if let Provenance::Recorded(records) = &job.provenance {
+        check_owners(cx, &job.build_dir, &found, records)?;
+    }
     Ok(found)
 }
 
-/// A source in a state from which any later change is sure to show.
-fn settled(artifact: Artifact, path: PathBuf) -> Result<Source, PathError> {
+#[derive(Default)]
+struct Search<'v> {
+    sources: Vec<(Artifact, PathBuf)>,
+    /// Why files cannot be read.
+    faults: Vec<String>,
+    /// Why files are refused by the gate Shape.
+    shapes: Vec<String>,
+    /// The deploy names of required artifacts that are missing.
+    missing: Vec<&'v str>,
+    hint: Option<String>,
+}
+
+impl<'v> Search<'v> {
+    fn look(&mut self, cx: &StepContext, deploy_dir: &Path, artifact: &'v Artifact) {
+        let path = deploy_dir.join(&artifact.deploy_name);
+        let metadata = match path.symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if artifact.optional {
+                    cx.warn(
+                        format!("no {} in {}", artifact.deploy_name, deploy_dir.display()),
+                        Some(format!(
+                            "it is optional; {} is not registered",
+                            artifact.unique_name
+                        )),
+                    );
+                } else {
+                    self.missing.push(&artifact.deploy_name);
+                }
+                return;
+            }
+            Err(error) => {
+                let fault = PathError::on("read", &path)(error);
+                self.faults.push(fault.to_string());
+                return;
+            }
+        };
+        match copy::regular(&path, &metadata) {
+            Err(error) => {
+                self.shapes.push(error.to_string());
+                self.hint = error.hint();
+            }
+            Ok(()) if metadata.len() == 0 => {
+                self.shapes.push(format!("{} is empty", path.display()));
+                let hint = || "see in the log which task wrote it".to_owned();
+                self.hint.get_or_insert_with(hint);
+            }
+            Ok(()) => self.sources.push((artifact.clone(), path)),
+        }
+    }
+
+    /// The files that were found, if there was no fault.
+    fn found(
+        mut self,
+        cx: &StepContext,
+        deploy_dir: &Path,
+        declared: &[&str],
+    ) -> Result<Vec<(Artifact, PathBuf)>, StepResult> {
+        if !self.missing.is_empty() {
+            let missing = self.missing.join(", no ");
+            self.faults
+                .insert(0, format!("{} has no {missing}", deploy_dir.display()));
+            let similar = similar(deploy_dir, &self.missing, declared);
+            self.hint = Some(if similar.is_empty() {
+                "see in the log whether the image task ran".to_owned()
+            } else {
+                format!(
+                    "there are {}; if one is meant, correct naming.deploy_name or the artifact's extension",
+                    similar.join(", ")
+                )
+            });
+        }
+        if !self.shapes.is_empty() {
+            self.faults.extend(self.shapes);
+            let why = self.faults.join("; ");
+            return Err(gates::refuse(cx, GateChoice::Shape, why, self.hint));
+        }
+        if !self.faults.is_empty() {
+            return Err(StepResult::failed(self.faults.join("; ")).hint_if(self.hint));
+        }
+        Ok(self.sources)
+    }
+}
+
+/// A source whose stamp any later change is certain to change.
+fn settled(artifact: Artifact, path: PathBuf) -> Result<SourceFile, PathError> {
     let look = || {
         path.symlink_metadata()
             .map(|metadata| Stamp::of(&metadata))
             .map_err(PathError::on("read", &path))
     };
     let mut stamp = look()?;
-    if let Some(wait) = freshness::until_a_change_shows([&stamp], SystemTime::now()) {
+    if let Some(wait) = until_a_change_shows([&stamp], SystemTime::now()) {
         std::thread::sleep(wait);
         stamp = look()?;
     }
-    Ok(Source {
+    Ok(SourceFile {
         artifact,
         path,
         stamp,
     })
 }
 
-/// Files that could have been meant: a name that begins alike, or nearly the same.
+/// Undeclared files in the deploy directory whose name is close to a missing one.
 fn similar(deploy_dir: &Path, missing: &[&str], declared: &[&str]) -> Vec<String> {
     let mut scored: Vec<(f64, String)> = fs::read_dir(deploy_dir)
         .into_iter()
@@ -138,55 +178,49 @@ fn similar(deploy_dir: &Path, missing: &[&str], declared: &[&str]) -> Vec<String
         .collect()
 }
 
-fn check_provenance(
-    ctx: &StepContext,
+/// Refuses sources that the records do not have as the variant's.
+fn check_owners(
+    cx: &StepContext,
     build_dir: &Path,
-    sources: &[Source],
-    provenance: &Provenance,
+    sources: &[SourceFile],
+    records: &Records,
 ) -> Result<(), StepResult> {
-    let Provenance::Recorded(records) = provenance else {
-        return Ok(());
-    };
-    if gates::skipped(ctx, Gate::Freshness) {
-        gates::warn_skipped(ctx, Gate::Freshness);
+    if gates::is_skipped(cx, GateChoice::Freshness) {
+        gates::warn_skipped(cx, GateChoice::Freshness);
         return Ok(());
     }
-    let key = &ctx.variant.key;
+    let key = &cx.variant.key;
     let mut faults = Vec::new();
-    for Source {
-        artifact,
-        path,
-        stamp,
-    } in sources
-    {
-        let owner = recorded_owner(records, build_dir, &artifact.deploy_name, stamp)
-            .map_err(|error| fail(&error, error.hint()))?;
+    for source in sources {
+        let path = source.path.display();
+        let owner = recorded_owner(records, build_dir, source)
+            .map_err(|error| StepResult::error(&error, error.hint()))?;
         match owner {
             Some(owner) if owner == *key => {}
-            Some(owner) => faults.push(format!("{} is {owner}'s", path.display())),
-            None => faults.push(format!("no record says whose {} is", path.display())),
+            Some(owner) => faults.push(format!("{path} is {owner}'s")),
+            None => faults.push(format!("no record says whose {path} is")),
         }
     }
     if faults.is_empty() {
         return Ok(());
     }
     let hint = format!(
-        "build it (isar-build-all --variant {key}), or say that the files are {key}'s: --adopt"
+        "build it (isar-build-all --variant {key}), or declare that the files are {key}'s: --adopt"
     );
     let why = faults.join("; ");
-    Err(gate::refuse(ctx, Gate::Freshness, why, Some(hint)))
+    Err(gates::refuse(cx, GateChoice::Freshness, why, Some(hint)))
 }
 
-/// Whose a file is: of the last build that may have deployed it, if that ended well and left it in
-/// this very state.
+/// The owner of a file: the variant of the last build that may have deployed it, if that build was good and left the
+/// file with this stamp.
 fn recorded_owner(
     records: &Records,
     build_dir: &Path,
-    deploy_name: &str,
-    stamp: &Stamp,
+    source: &SourceFile,
 ) -> Result<Option<VariantKey>, RecordsError> {
+    let deploy_name = &source.artifact.deploy_name;
     if records.owner_of_deploy(build_dir, deploy_name)?.is_none() {
         return Ok(None);
     }
-    records.owner_of_state(build_dir, deploy_name, stamp)
+    records.owner_of_state(build_dir, deploy_name, &source.stamp)
 }

@@ -1,26 +1,26 @@
-//! What a run publishes together (`--publish-if all`): registrations that are prepared wait here until
-//! the last of the run is. Knows nothing of how they are committed.
+//! The batch of `--publish-if all`: prepared registrations wait here until the last one of the run is prepared. How they
+//! are committed is elsewhere.
 
 use std::sync::{Mutex, PoisonError};
 
-use super::commit::Prepared;
+use crate::steps::register::prepared::PreparedVariant;
 
 /// The registrations of a run that are published as one.
 pub struct Batch {
-    /// How many there will be.
+    /// The number of registrations to come.
     expected: usize,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingVariants>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    /// How many have come, those without any artifact included.
+struct WaitingVariants {
+    /// How many have come, including variants without any artifact.
     come: usize,
-    prepared: Vec<Prepared>,
+    prepared: Vec<PreparedVariant>,
 }
 
 impl Batch {
-    /// Waits for so many registrations.
+    /// A batch of this many registrations.
     #[must_use]
     pub fn of(expected: usize) -> Batch {
         Batch {
@@ -29,16 +29,15 @@ impl Batch {
         }
     }
 
-    /// One more is prepared, with nothing where the variant has no artifact. Returns all of them with
-    /// the last.
-    pub(super) fn add(&self, prepared: Option<Prepared>) -> Option<Vec<Prepared>> {
+    /// Adds a prepared variant; `None` where it has no artifact. Returns all of them with the last one.
+    pub(super) fn add(&self, prepared: Option<PreparedVariant>) -> Option<Vec<PreparedVariant>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.come += 1;
         waiting.prepared.extend(prepared);
         (waiting.come == self.expected).then(|| std::mem::take(&mut waiting.prepared))
     }
 
-    /// Gives up what waits still, and says how many variants that were.
+    /// Gives up the waiting variants and returns how many there were.
     #[must_use]
     pub fn give_up(&self) -> usize {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

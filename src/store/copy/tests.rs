@@ -1,12 +1,14 @@
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::*;
-use crate::model::nar;
+use crate::store::chunk::CHUNK;
+use crate::store::copy::*;
+use crate::store::nar;
 
 const GO_ON: Stop<'static> = &|| false;
 
@@ -39,7 +41,10 @@ fn bytes_and_hashes_are_those_of_the_source() {
         let bytes = noise(length);
         fs::write(&source, &bytes).unwrap();
         let (hashed, how) = copy(&source, Dest::at(&dest), Want::FlatAndNar, GO_ON).unwrap();
-        assert!(matches!(how, How::Copied | How::Reflinked));
+        assert!(matches!(
+            how,
+            ArtifactOrigin::Copied | ArtifactOrigin::Reflinked
+        ));
         assert_eq!(fs::read(&dest).unwrap(), bytes);
         assert_eq!(hashed.sums, sums(&bytes));
         assert_eq!(hashed.stamp.bytes, length as u64);

@@ -2,9 +2,9 @@
 
 use sha2::block_api::compress256;
 
+use crate::store::chunk::zeros;
 #[cfg(target_arch = "x86_64")]
-use super::sha_ni::ShaNi;
-use super::zeros;
+use crate::store::hashing::sha_ni::ShaNi;
 
 /// What SHA-256 takes at a time.
 pub(super) type Block = [u8; BLOCK];

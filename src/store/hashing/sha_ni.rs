@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm_shuffle_epi8, _mm_shuffle_epi32,
 };
 
-use super::pair::Block;
+use crate::store::hashing::pair::Block;
 
 /// That this processor has the instructions.
 #[derive(Debug, Clone, Copy)]

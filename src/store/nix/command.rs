@@ -2,21 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
-use super::{NixStore, POLL};
-use crate::exec::lives;
+use crate::exec::{CommandError, ShortCommand, lives};
 use crate::store::Hold;
 use crate::store::copy::{CopyError, Stop};
 use crate::store::error::StoreError;
+use crate::store::nix::{NixStore, POLL};
 
 /// What the directories begin with, in the store, that Nix writes a file into before it knows its hash:
 /// `add-<process>-<number>` up to 2.8, `tmp-…` later.
@@ -58,52 +52,29 @@ impl NixStore {
         args: &[&OsStr],
         stop: Stop<'_>,
     ) -> Result<String, StoreError> {
-        let mut command = Command::new(program);
-        command.args(args);
+        let mut command = ShortCommand::new(program).args(args);
         if hold.lock.is_some() {
             // With `min-free` set, adding starts a collector and waits for it, and the collector would
             // wait for our lock.
-            command.args(["--option", "min-free", "0"]);
+            command = command.args(["--option", "min-free", "0"]);
         }
-        let start = |source| StoreError::Start {
-            program: program.to_owned(),
-            source,
-        };
-        tracing::debug!(?program, ?args, "start");
-        let child = command
+        let result = command
+            .in_current_dir()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            // Control-C at the terminal goes to the whole group, but a registration is to end well.
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
-        let group = Pid::from_child(&child);
-        let (say_ended, ended) = mpsc::channel();
-        let (output, stopped) = std::thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                let output = child.wait_with_output();
-                // The other side waits for it.
-                let _ = say_ended.send(());
-                output
-            });
-            let mut stopped = false;
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL) {
-                if !stopped && stop() {
-                    stopped = true;
-                    // One that has just ended is no loss.
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
+            .run_until(stop);
+        let output = match result {
+            Ok(output) => output,
+            Err(CommandError::Stopped { pid }) => {
+                self.remove_unfinished(pid);
+                return Err(CopyError::Stopped(program.to_owned()).into());
             }
-            let panicked = |_| Err(io::Error::other("waiting for it panicked"));
-            (waiting.join().unwrap_or_else(panicked), stopped)
-        });
-        let output = output.map_err(start)?;
-        if stopped && !output.status.success() {
-            self.remove_unfinished(group);
-            return Err(CopyError::Stopped(program.to_owned()).into());
-        }
+            Err(error) => {
+                return Err(StoreError::Start {
+                    program: program.to_owned(),
+                    source: error.into(),
+                });
+            }
+        };
         if !output.status.success() {
             return Err(StoreError::Command {
                 command: command_line(program, args),
@@ -152,8 +123,8 @@ impl NixStore {
     }
 
     /// Removes what a process of ours that was killed was writing: the collector would do it, some day.
-    fn remove_unfinished(&self, process: Pid) {
-        let names = UNFINISHED.map(|begin| format!("{begin}{}-", process.as_raw_nonzero()));
+    fn remove_unfinished(&self, process: i32) {
+        let names = UNFINISHED.map(|begin| format!("{begin}{process}-"));
         for entry in fs::read_dir(&self.store_dir)
             .into_iter()
             .flatten()

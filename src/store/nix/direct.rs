@@ -20,12 +20,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::{NixStore, POLL, open_lock, text};
-use crate::files::{PathError, remove, with_suffix};
-use crate::model::event::How;
-use crate::model::{nar, nix32, store_path::hex};
+use crate::base::hex;
+use crate::base::nix32;
+use crate::event::ArtifactOrigin;
+use crate::fs::{PathError, remove, with_suffix};
 use crate::store::copy::{CopyError, Stop};
 use crate::store::error::StoreError;
+use crate::store::nar;
+use crate::store::nix::{NixStore, POLL, open_lock, text};
 use crate::store::{Captured, Hold, STAGING};
 
 /// The version of the schema that is known here.
@@ -73,7 +75,7 @@ impl NixStore {
         hold: &Hold,
         captured: &Captured,
         store_path: &Path,
-    ) -> Result<How, StoreError> {
+    ) -> Result<ArtifactOrigin, StoreError> {
         let (Some(nar_sha256), Some(_)) = (&captured.nar_sha256, &hold.lock) else {
             return Err(StoreError::NotDirect(
                 "the collector is not held back, or the archive's hash is missing".to_owned(),
@@ -91,7 +93,7 @@ impl NixStore {
         };
         let name = text(store_path)?;
         let how = if is_valid(&database, name).map_err(of_database)? {
-            How::AlreadyValid
+            ArtifactOrigin::AlreadyValid
         } else {
             canonical(&captured.path)?;
             if store_path
@@ -102,7 +104,7 @@ impl NixStore {
             }
             fs::rename(&captured.path, store_path).map_err(PathError::on("move to", store_path))?;
             register(&mut database, name, captured, nar_sha256).map_err(of_database)?;
-            How::Added
+            ArtifactOrigin::Added
         };
         lock.remove()?;
         Ok(how)
@@ -165,7 +167,7 @@ fn register(
          VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
             path,
-            format!("sha256:{}", hex(nar_sha256)),
+            format!("sha256:{}", hex::encode(nar_sha256)),
             now.cast_signed(),
             (bytes + frame as u64).cast_signed(),
             format!("fixed:sha256:{}", nix32::encode(&captured.sha256)),

@@ -7,12 +7,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{NixStore, text};
-use crate::files::PathError;
-use crate::model::{nix32, store_path};
+use crate::base::nix32;
+use crate::fs::PathError;
 use crate::store::Hold;
 use crate::store::copy::Stop;
 use crate::store::error::StoreError;
+use crate::store::nix::{NixStore, text};
+use crate::store::path;
 
 /// A function, so that no path or name has to be quoted.
 const EXPRESSION: &str = "{ path, name, sha256 ? null }: builtins.path ({ inherit path name; recursive = false; } \
@@ -30,7 +31,7 @@ impl NixStore {
         sha256: Option<&[u8; 32]>,
         stop: Stop<'_>,
     ) -> Result<PathBuf, StoreError> {
-        store_path::check_name(name)?;
+        path::check_name(name)?;
         // Later versions refuse a path with links in it.
         let source = fs::canonicalize(source).map_err(PathError::on("read", source))?;
         let sha256 = sha256.map(|sha256| nix32::encode(sha256));

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::super::copy::{Stamp, data_of};
-use super::*;
+use crate::fs::stamp::Stamp;
+use crate::store::copy::data_of;
+use crate::store::products::*;
 
 const SIZE: u64 = 9 * 1024 * 1024 + 700;
 
@@ -147,7 +148,7 @@ fn a_block_map_is_what_bmaptool_makes_and_takes() {
 fn where_a_file_is_in_another_state_all_of_it_is_data() {
     let dir = tempfile::tempdir().unwrap();
     let sparse = image(&dir, true);
-    let known = super::super::copy::Stamp::of(&sparse.metadata().unwrap());
+    let known = crate::fs::stamp::Stamp::of(&sparse.metadata().unwrap());
     let data = data_of(&sparse, Some(&known), BLOCK).unwrap();
     let edges: Vec<(u64, u64)> = data.iter().map(|range| (range.start, range.end)).collect();
     let last = SIZE / BLOCK * BLOCK;

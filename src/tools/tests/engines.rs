@@ -1,12 +1,13 @@
-//! Docker, podman and sudo in every state.
+//! Probing Docker, podman and sudo in every state.
 
-use super::made::*;
+use crate::host::identity::Host;
 use crate::settings::{CommandLine, EngineChoice};
 use crate::tools::probe::Prober;
-use crate::tools::{Engine, EngineKind, Host, Runner, ToolError};
+use crate::tools::tests::made::*;
+use crate::tools::{Engine, EngineKind, Runner, ToolError};
 
 #[test]
-fn docker_is_taken_first_and_podman_behind_sudo_second() {
+fn auto_prefers_docker_to_podman_behind_sudo() {
     let all = [
         ("docker", DOCKER),
         ("podman", PODMAN),
@@ -45,7 +46,7 @@ fn docker_is_taken_first_and_podman_behind_sudo_second() {
 }
 
 #[test]
-fn rootless_takes_podman_first_and_needs_no_sudo() {
+fn rootless_mode_prefers_podman_and_needs_no_sudo() {
     let bin = Bin::new(&[
         ("docker", DOCKER),
         ("podman", PODMAN),
@@ -60,7 +61,7 @@ fn rootless_takes_podman_first_and_needs_no_sudo() {
 }
 
 #[test]
-fn a_docker_that_does_not_work_is_passed_over_and_said() {
+fn a_broken_docker_is_passed_over_with_a_note() {
     for (name, docker) in [
         ("stopped", DOCKER_STOPPED),
         ("nerdctl", "echo nerdctl version 2.2.1"),
@@ -85,7 +86,7 @@ fn a_docker_that_does_not_work_is_passed_over_and_said() {
 }
 
 #[test]
-fn podman_under_dockers_name_is_not_worth_a_word() {
+fn docker_that_is_podman_is_passed_over_without_a_note() {
     let bin = Bin::new(&[
         ("docker", "echo podman version 4.3.1"),
         ("podman", PODMAN),
@@ -218,7 +219,7 @@ fn every_refusal_of_rootless_podman_has_its_message_and_hint() {
 }
 
 #[test]
-fn podman_of_a_nix_store_is_refused_behind_sudo_alone() {
+fn podman_from_the_nix_store_is_refused_only_behind_sudo() {
     let bin = Bin::new(&[
         ("sudo", SUDO_WITHOUT_PODMAN),
         ("kas-container", KAS_CONTAINER),
@@ -228,12 +229,12 @@ fn podman_of_a_nix_store_is_refused_behind_sudo_alone() {
     bin.add("podman", PODMAN);
     let in_store = store.join("podman");
     std::fs::rename(bin.path("bin/podman"), &in_store).unwrap();
-    // As a profile has it: a link into the store.
+    // A Nix profile has links into the store.
     std::os::unix::fs::symlink(&in_store, bin.path("bin/podman")).unwrap();
     insta::assert_snapshot!(bin.refusal(nothing));
     assert_eq!(bin.engine(rootless).kind, EngineKind::Podman);
 
-    // Where sudo finds one it may be another: said, not refused.
+    // A podman that sudo finds may be another one: a note, and no refusal.
     bin.add("sudo", SUDO);
     let notes = bin.engine(nothing).notes;
     assert_eq!(notes.len(), 1);
@@ -254,7 +255,7 @@ fn podman_of_a_nix_store_is_refused_behind_sudo_alone() {
 }
 
 #[test]
-fn crun_with_the_first_cgroups_is_warned_of() {
+fn crun_with_cgroups_v1_gets_a_note() {
     let bin = Bin::new(&[
         ("podman", &PODMAN.replace("runc", "crun")),
         ("sudo", SUDO),
@@ -268,7 +269,7 @@ fn crun_with_the_first_cgroups_is_warned_of() {
 }
 
 #[test]
-fn an_engine_that_is_asked_for_is_taken_or_refused() {
+fn a_configured_engine_is_used_or_refused() {
     let bin = Bin::new(&[
         ("docker", DOCKER),
         ("podman", PODMAN),
@@ -286,7 +287,7 @@ fn an_engine_that_is_asked_for_is_taken_or_refused() {
         none.refusal(ask_for(EngineChoice::Docker)),
         none.refusal(ask_for(EngineChoice::Podman))
     ));
-    // No falling through to the other one.
+    // A configured engine has no fallback.
     bin.add("docker", DOCKER_STOPPED);
     assert!(matches!(
         bin.probe(ask_for(EngineChoice::Docker)),
@@ -295,7 +296,7 @@ fn an_engine_that_is_asked_for_is_taken_or_refused() {
 }
 
 #[test]
-fn docker_desktop_is_named_in_wsl() {
+fn on_wsl_the_hint_names_docker_desktop() {
     let bin = Bin::new(&[("docker", DOCKER_STOPPED), ("kas-container", KAS_CONTAINER)]);
     let wsl = Host {
         wsl: Some("Debian".into()),
@@ -305,7 +306,7 @@ fn docker_desktop_is_named_in_wsl() {
 }
 
 #[test]
-fn a_rootless_docker_context_is_left_for_the_systems_daemon() {
+fn privileged_mode_uses_the_system_daemon_from_a_rootless_context() {
     let docker = r#"case "$*" in
 -v) echo "Docker version 28.2.2, build e6534b4" ;;
 info*) echo 28.2.2 ;;
@@ -334,7 +335,7 @@ esac"#;
 }
 
 #[test]
-fn kas_sudo_cmd_is_obeyed() {
+fn kas_sudo_cmd_chooses_the_elevation() {
     let programs = [
         ("podman", PODMAN),
         ("sudo", SUDO),
@@ -352,7 +353,7 @@ fn kas_sudo_cmd_is_obeyed() {
 }
 
 #[test]
-fn a_program_that_hangs_is_said_and_not_waited_for() {
+fn an_engine_that_hangs_is_refused_after_the_limit() {
     let bin = Bin::new(&[
         (
             "docker",

@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::arch::Arch;
+use crate::base::arch::Arch;
+use crate::host::identity::Host;
 use crate::settings::{CommandLine, Environment, IsarMode, LayerInput, Settings};
-use crate::tools::{Engine, Host, Runner, ToolError, Toolchain};
+use crate::tools::{Engine, Runner, ToolError, Toolchain};
 
 /// A directory that is the whole of PATH.
 pub(crate) struct Bin {
@@ -41,7 +42,7 @@ echo "sudo: $1: command not found" >&2; exit 1"#;
 
 pub(crate) const KAS_CONTAINER: &str = r#"echo "kas-container 5.5""#;
 
-/// Says its version and, to a question, that the path is not valid.
+/// Prints its version and, for a query, that the path is not valid.
 pub(crate) const NIX_STORE: &str = r#"case "$1" in
 --version) echo "nix-store (Nix) 2.8.0" ;;
 *) echo "error: path '$2' is not valid" >&2; exit 1 ;;
@@ -52,7 +53,7 @@ impl Bin {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bin");
         std::fs::create_dir(&path).unwrap();
-        // A store of its own: the real one is not to be found through this host.
+        // A store of its own, so that the host's Nix store is not found.
         let store = dir.path().join("store").display().to_string();
         let state = dir.path().join("state").display().to_string();
         let bin = Self {
@@ -158,8 +159,8 @@ pub(crate) fn nothing(_: &mut CommandLine) {}
 
 /// Writes a program in sh.
 ///
-/// By another process: a file that this one has open for writing cannot be run, and a sibling test that
-/// forks at that moment inherits the open file.
+/// Another process writes it: a file that is open for writing cannot be run, and a test that forks
+/// meanwhile inherits the open file.
 pub(crate) fn program(path: &Path, script: &str) {
     let write = "printf '#!/bin/sh\n%s\n' \"$1\" > \"$2\"";
     let made = std::process::Command::new("/bin/sh")

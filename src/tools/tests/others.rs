@@ -1,13 +1,14 @@
-//! kas-container, kas, Nix, and who we are.
+//! Probing kas-container, kas, Nix and the user.
 
 use std::path::PathBuf;
 
-use super::made::*;
-use crate::settings::{CommandLine, Executor, StoreChoice};
-use crate::tools::{Host, NixAccess, Runner, Store, Version};
+use crate::host::identity::Host;
+use crate::settings::{CommandLine, ExecutorChoice, StoreChoice};
+use crate::tools::tests::made::*;
+use crate::tools::{FoundStore, NixAccess, Runner, Version};
 
 #[test]
-fn the_mode_flag_is_that_of_the_version() {
+fn the_mode_flag_depends_on_the_version() {
     let bin = Bin::new(&[
         ("docker", DOCKER),
         ("kas-container", "echo kas-container 5.1"),
@@ -21,7 +22,7 @@ fn the_mode_flag_is_that_of_the_version() {
 }
 
 #[test]
-fn kas_container_that_cannot_be_used_is_said() {
+fn an_unusable_kas_container_is_refused_with_a_hint() {
     let mut said = String::new();
     let named = |path: &str| {
         let path = PathBuf::from(path);
@@ -43,8 +44,8 @@ fn kas_container_that_cannot_be_used_is_said() {
 }
 
 #[test]
-fn inside_a_kas_image_neither_engine_nor_kas_container_is_asked_for() {
-    let executor = |line: &mut CommandLine| line.executor = Some(Executor::Kas);
+fn inside_a_kas_image_neither_engine_nor_kas_container_is_needed() {
+    let executor = |line: &mut CommandLine| line.executor = Some(ExecutorChoice::Kas);
     let bin = Bin::new(&[(
         "kas",
         "echo 'kas 5.5 (configuration format version 23, earliest compatible version 1)'",
@@ -60,18 +61,20 @@ fn inside_a_kas_image_neither_engine_nor_kas_container_is_asked_for() {
 }
 
 #[test]
-fn root_is_refused_before_anything_is_asked() {
+fn root_is_refused_before_any_probe() {
     let root = Host { uid: 0, ..host() };
     insta::assert_snapshot!(message(&Bin::new(&[]).probe_as(root, nothing).unwrap_err()));
 }
 
 #[test]
-fn nix_is_taken_where_it_is_usable() {
+fn a_usable_nix_is_chosen() {
     let bin = Bin::new(&[("nix-store", NIX_STORE)]);
     for dir in ["store", "state/db"] {
         std::fs::create_dir_all(bin.path(dir)).unwrap();
     }
-    let Store::Nix(nix) = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap() else {
+    let FoundStore::Nix(nix) =
+        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
+    else {
         panic!("no Nix")
     };
     assert_eq!(nix.access, NixAccess::SingleUser);
@@ -79,26 +82,30 @@ fn nix_is_taken_where_it_is_usable() {
     assert_eq!(nix.version.to_string(), "2.8");
     let local = bin.settings(|line| line.store = Some(StoreChoice::Local));
     assert_eq!(
-        Store::probe(&local, &bin.environment()),
-        Ok(Store::Local { instead_of: None })
+        FoundStore::probe(&local, &bin.environment()),
+        Ok(FoundStore::Local { instead_of: None })
     );
 
-    // Empty is unset, as Nix has it.
+    // Nix treats an empty variable as unset.
     let bin = bin.with("NIX_REMOTE", "");
-    let Store::Nix(nix) = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap() else {
+    let FoundStore::Nix(nix) =
+        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
+    else {
         panic!("no Nix")
     };
     assert_eq!(nix.access, NixAccess::SingleUser);
 
     let bin = bin.with("NIX_REMOTE", "daemon");
-    let Store::Nix(nix) = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap() else {
+    let FoundStore::Nix(nix) =
+        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
+    else {
         panic!("no Nix")
     };
     assert_eq!(nix.access, NixAccess::Daemon);
 }
 
 #[test]
-fn without_a_usable_nix_the_local_store_is_taken_unless_nix_is_asked_for() {
+fn the_local_store_replaces_an_unusable_nix_unless_nix_is_configured() {
     let unconnected = r#"case "$1" in
 --version) echo "nix-store (Nix) 2.8.0" ;;
 *) echo "error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory" >&2; exit 1 ;;
@@ -111,15 +118,15 @@ esac"#;
         ("no version", &[("nix-store", "echo hello")]),
     ] {
         let bin = Bin::new(programs);
-        let automatic = Store::probe(&bin.settings(nothing), &bin.environment()).unwrap();
-        let Store::Local {
+        let automatic = FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap();
+        let FoundStore::Local {
             instead_of: Some(why),
         } = automatic
         else {
             panic!("{automatic:?}")
         };
         let forced = bin.settings(|line| line.store = Some(StoreChoice::Nix));
-        let error = Store::probe(&forced, &bin.environment()).unwrap_err();
+        let error = FoundStore::probe(&forced, &bin.environment()).unwrap_err();
         said += &bin.neutral(&format!("# {name}\n{why}\n{}\n\n", message(&error)));
     }
     insta::assert_snapshot!(said);

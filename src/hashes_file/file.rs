@@ -1,0 +1,235 @@
+//! The hashes file on the disk: one lock, one atomic replacement. What its text may look like is
+//! [`crate::hashes_file`]'s.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::fs::lock::{Holder, LockError, LockFile};
+use crate::fs::{PathError, create_dir, parent};
+use crate::hashes_file;
+use crate::hashes_file::{HashesError, VariantHashes};
+
+/// How long to wait for others that write the file. Each holds it for moments; a dead one not at all.
+pub const WAIT: Duration = Duration::from_secs(600);
+
+/// Why the hashes file was not read or written.
+#[derive(Debug, Error)]
+pub enum HashesFileError {
+    /// Its text is not of the shape that can be edited safely.
+    #[error("{} is left as it is; {source}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HashesError,
+    },
+    /// It is not text.
+    #[error("{} is left as it is; line {line}: not valid UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first such line, counted from 1.
+        line: usize,
+    },
+    /// Another process writes it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The system's answer.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl HashesFileError {
+    /// What to do about it, where we know.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            HashesFileError::Text { source, .. } => source.hint(),
+            HashesFileError::NotUtf8 { .. } => Some("write the line's comment in UTF-8".to_owned()),
+            HashesFileError::Lock(error) => error.hint(),
+            HashesFileError::Path(error) => error.hint(),
+        }
+    }
+}
+
+/// The hashes file, locked against others that go through here.
+#[derive(Debug)]
+pub struct HashesFile {
+    /// As it was named, for messages.
+    path: PathBuf,
+    /// Where its bytes are: what the path names when links are followed.
+    target: PathBuf,
+    _lock: LockFile,
+}
+
+impl HashesFile {
+    /// Locks it. The lock file lies beside it, so that two state directories lock each other out too.
+    ///
+    /// # Errors
+    /// When another process still writes it after `wait`, or its directory cannot be written.
+    pub fn lock(
+        path: &Path,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<HashesFile, HashesFileError> {
+        Self::lock_unless(path, holder, wait, &|| false)
+    }
+
+    /// The same, given up when `stop` says true.
+    ///
+    /// # Errors
+    /// As [`HashesFile::lock`], and [`LockError::Stopped`].
+    pub fn lock_unless(
+        path: &Path,
+        holder: &Holder,
+        wait: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<HashesFile, HashesFileError> {
+        let target = follow(path)?;
+        create_dir(parent(&target))?;
+        let lock = lock_beside(&target);
+        Ok(HashesFile {
+            path: path.to_owned(),
+            _lock: LockFile::acquire_unless(&lock, holder, wait, stop)?,
+            target,
+        })
+    }
+
+    /// The lock file of the hashes file at `path`, whether or not it is there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn lock_path(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(lock_beside(&follow(path)?))
+    }
+
+    /// Where its bytes are when links are followed, whether or not they are there.
+    ///
+    /// # Errors
+    /// When its links cannot be followed.
+    pub fn target(path: &Path) -> Result<PathBuf, HashesFileError> {
+        Ok(follow(path)?)
+    }
+
+    /// The text that the file would have with these hashes; nothing is written.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not of its shape.
+    pub fn with(&self, variants: &[VariantHashes]) -> Result<Replacement, HashesFileError> {
+        let old = read(&self.target, &self.path)?;
+        let new = hashes_file::update(&old, variants).map_err(|source| HashesFileError::Text {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(Replacement {
+            changed: new != old,
+            text: new,
+        })
+    }
+
+    /// Replaces the file in one instant, keeping its mode; where nothing changed it is not touched.
+    ///
+    /// # Errors
+    /// What the system answers; the file is then as it was.
+    pub fn write(&self, replacement: &Replacement) -> Result<(), HashesFileError> {
+        if !replacement.changed {
+            return Ok(());
+        }
+        let mode = fs::metadata(&self.target)
+            .ok()
+            .map(|there| there.mode() & 0o7777);
+        Ok(crate::fs::replace(
+            &self.target,
+            replacement.text.as_bytes(),
+            mode,
+        )?)
+    }
+}
+
+fn lock_beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or(target.as_os_str());
+    parent(target).join(format!(".{}.lock", name.to_string_lossy()))
+}
+
+/// A text that is to take the place of the file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    changed: bool,
+    text: String,
+}
+
+impl Replacement {
+    /// The text that the file will have.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Reads a hashes file without locking it, which is safe because it is only ever replaced whole. An
+/// absent file is an empty text.
+///
+/// # Errors
+/// When it cannot be read or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, HashesFileError> {
+    read(path, path)
+}
+
+/// Whether a hashes file could be edited as it is now; nothing is locked or written.
+///
+/// # Errors
+/// When it cannot be read or is not of its shape.
+pub fn check(path: &Path) -> Result<(), HashesFileError> {
+    let old = read(path, path)?;
+    hashes_file::update(&old, &[])
+        .map(drop)
+        .map_err(|source| HashesFileError::Text {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn read(target: &Path, path: &Path) -> Result<String, HashesFileError> {
+    match fs::read(target) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let before = &error.as_bytes()[..good];
+            HashesFileError::NotUtf8 {
+                path: path.to_owned(),
+                line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            }
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(PathError::on("read", path)(error).into()),
+    }
+}
+
+/// What a path names when links are followed, whether or not there is a file.
+fn follow(path: &Path) -> Result<PathBuf, PathError> {
+    /// The kernel's limit, see path_resolution(7).
+    const MOST: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..MOST {
+        match fs::read_link(&target) {
+            Ok(next) => target = parent(&target).join(next),
+            // EINVAL is no link, NotFound no file.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(target);
+            }
+            Err(error) => return Err(PathError::on("read", path)(error)),
+        }
+    }
+    Err(PathError::on("read", path)(io::Error::from(
+        rustix::io::Errno::LOOP,
+    )))
+}

@@ -1,0 +1,24 @@
+//! kas files: which files a chain reads, and what they say about repositories, layers and variables.
+//!
+//! [`read`] follows all chains of a matrix and returns plain data ([`tree::KasTree`]) with every fault. [`config`] reads
+//! one chain exactly as kas does: its files in order, merged, and the repositories that come of it; [`yaml`] reads one
+//! file. Nothing here knows variants.
+
+pub mod apt_snapshot;
+pub mod config;
+mod content;
+mod cycles;
+mod paths;
+mod reader;
+pub mod tree;
+pub mod yaml;
+
+pub use crate::kas::paths::{relative, repository_root};
+pub use crate::kas::reader::read;
+
+/// The directories that a kas file uses as layers of its own repository, relative to that repository's root. The
+/// root itself is the empty string.
+#[must_use]
+pub fn own_layers(source: &str) -> Vec<String> {
+    content::own_layers(source)
+}

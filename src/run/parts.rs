@@ -1,0 +1,34 @@
+//! What a run is assembled from: steps and reporters.
+//!
+//! The tool passes [`Parts::standard`]; a test adds a part of its own to the list.
+
+use crate::plan::StepInfo;
+use crate::report::{REPORTERS, ReporterEntry};
+use crate::steps::STEPS;
+use crate::steps::step::Step;
+
+/// The parts of a run, each list in the order in which its entries count.
+#[derive(Clone)]
+pub struct Parts {
+    /// The steps, in the order in which they run for a variant.
+    pub steps: Vec<&'static dyn Step>,
+    /// The reporters to choose from.
+    pub reporters: Vec<ReporterEntry>,
+}
+
+impl Parts {
+    /// The parts of the tool as it is installed.
+    #[must_use]
+    pub fn standard() -> Parts {
+        Parts {
+            steps: STEPS.to_vec(),
+            reporters: REPORTERS.to_vec(),
+        }
+    }
+
+    /// What plans know of the steps.
+    #[must_use]
+    pub fn step_infos(&self) -> Vec<&'static StepInfo> {
+        self.steps.iter().map(|step| step.info()).collect()
+    }
+}

@@ -1,0 +1,13 @@
+//! The stores, Nix's through its real programs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod bytes;
+mod stores;
