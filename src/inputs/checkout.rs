@@ -3,6 +3,25 @@
 use std::fs;
 use std::path::Path;
 
+use crate::kas::config::{KasPin, KasRepo};
+
+/// Whether the directory at `path` holds the files of a repository that a chain means now: at the pinned commit,
+/// also with patches on it, or whatever is there where the pin can move.
+#[must_use]
+pub fn is_usable(repo: &KasRepo, path: &Path) -> bool {
+    let is_at_pin = match repo.fixed_commit() {
+        Some(commit) if repo.pin != KasPin::Local => {
+            // kas commits patches to a branch that is named after the pin.
+            head(path).is_some_and(|head| head == commit)
+                || !repo.patches.is_empty()
+                    && branch(path)
+                        .is_some_and(|branch| branch.strip_prefix("patched-") == Some(commit))
+        }
+        _ => true,
+    };
+    is_at_pin && path.is_dir()
+}
+
 /// The commit at HEAD; `None` when HEAD or the reference that it names cannot be read.
 pub(super) fn head(work_tree: &Path) -> Option<String> {
     let git = work_tree.join(".git");

@@ -20,7 +20,7 @@ use crate::inputs::tree;
 use crate::inputs::tree::FileTree;
 use crate::kas;
 use crate::kas::apt_snapshot;
-use crate::kas::config::{self, ChainFault, KasConfig, KasPin, KasPlaces, KasRepo, KasSource};
+use crate::kas::config::{self, ChainFault, KasConfig, KasPlaces, KasRepo, KasSource};
 use crate::kas::tree::KasTree;
 use crate::kas::yaml::YamlNode;
 use crate::matrix::{FILE_NAME, Variant};
@@ -267,6 +267,7 @@ impl<'a> Gatherer<'a> {
         let places = KasPlaces {
             root: locations.root.clone(),
             work_dir: locations.dirs.work.clone(),
+            in_container: self.settings.executor.value == ExecutorChoice::KasContainer,
         };
         let mut source = GatherSource {
             files: &mut self.kas_files,
@@ -562,17 +563,7 @@ impl KasSource for GatherSource<'_> {
 
     fn checkout(&self, repo: &KasRepo) -> Option<PathBuf> {
         let path = self.locations.host(&repo.path);
-        let is_at_pin = match repo.fixed_commit() {
-            Some(commit) if repo.pin != KasPin::Local => {
-                // kas commits patches to a branch that is named after the pin.
-                checkout::head(&path).is_some_and(|head| head == commit)
-                    || !repo.patches.is_empty()
-                        && checkout::branch(&path)
-                            .is_some_and(|branch| branch.strip_prefix("patched-") == Some(commit))
-            }
-            _ => true,
-        };
-        (is_at_pin && path.is_dir()).then_some(path)
+        checkout::is_usable(repo, &path).then_some(path)
     }
 }
 

@@ -6,7 +6,7 @@
 //! database: callers load and store the [`record`]s.
 
 pub mod cache;
-mod checkout;
+pub mod checkout;
 mod gather;
 mod gc_roots;
 pub mod key;

@@ -137,7 +137,9 @@ impl InputObserver {
         )
     }
 
-    fn tools(&self) -> ToolIdentity {
+    /// What the tools have reported so far.
+    #[must_use]
+    pub fn tools(&self) -> ToolIdentity {
         let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         tools.clone()
     }

@@ -2,14 +2,16 @@
 //!
 //! [`read`] follows all chains of a matrix and returns plain data ([`tree::KasTree`]) with every fault. [`config`] reads
 //! one chain exactly as kas does: its files in order, merged, and the repositories that come of it; [`yaml`] reads one
-//! file. Nothing here knows variants.
+//! file. [`chain_check`] reports what kas would refuse in a chain, by kas's own [`schema`] and its rules. Nothing here knows variants.
 
 pub mod apt_snapshot;
+pub mod chain_check;
 pub mod config;
 mod content;
 mod cycles;
 mod paths;
 mod reader;
+pub mod schema;
 pub mod tree;
 pub mod yaml;
 

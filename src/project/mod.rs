@@ -1,6 +1,7 @@
 //! A loaded project: the selected part of the matrix, the kas files and the settings, all of them checked.
 
 pub mod arguments;
+pub mod chains;
 pub mod context;
 pub mod load;
 

@@ -12,6 +12,7 @@ pub mod executor;
 mod finish;
 pub mod forced;
 pub(crate) mod forecast;
+pub(crate) mod kas_schema;
 pub(crate) mod lock;
 mod no_op;
 pub mod parts;

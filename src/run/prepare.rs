@@ -8,13 +8,15 @@ use std::sync::Arc;
 use crate::base::failure::Failure;
 use crate::caches::InUse;
 use crate::fs::PathError;
+use crate::inputs::ToolIdentity;
 use crate::inputs::observer::InputObserver;
 use crate::inputs::record::KeyRecord;
 use crate::plan::skip::Skips;
-use crate::plan::{Scope, order};
+use crate::plan::{Scope, VariantIx, order};
 use crate::recovery;
 use crate::recovery::{Place, Report};
 use crate::run::caches;
+use crate::run::kas_schema::{self, LoadedSchema};
 use crate::run::lock::RunLock;
 use crate::run::no_op::NoOp;
 use crate::run::planned::PlannedRun;
@@ -95,6 +97,7 @@ pub(super) fn prepare(mut planned: PlannedRun<'_>) -> Result<Preparation<'_>, Fa
                 let store = tools.store.kind().to_owned();
                 return Ok(nothing_to_do(planned, lock, store, skips));
             }
+            check_chains(&mut planned, runner, &observer.tools(), &skips)?;
             (Some(observer), skips)
         }
     };
@@ -200,6 +203,31 @@ fn check_words(runner: &Runner, planned: &PlannedRun<'_>) -> Result<(), Failure>
         )
         .map_err(|word| Failure::environment(&word).hint(Some(word.hint())))?;
     }
+    Ok(())
+}
+
+/// Refuses chains of variants to be built that kas would refuse. A skipped variant's chain was built before.
+fn check_chains(
+    planned: &mut PlannedRun<'_>,
+    runner: &Runner,
+    identity: &ToolIdentity,
+    skips: &Skips,
+) -> Result<(), Failure> {
+    let context = planned.context;
+    let state = &planned.identity.state;
+    let schema = kas_schema::of_runner(runner, identity, state, &context.environment);
+    if let Err(why) = &schema {
+        tracing::debug!("kas files are not checked against kas's schema: {why}");
+    }
+    let schema = schema.ok();
+    let known = schema.as_ref().map(LoadedSchema::known);
+    let variants = planned.plan.variants.iter().enumerate();
+    let built = variants
+        .filter(|(index, _)| !skips.contains(VariantIx(*index)))
+        .map(|(_, variant)| variant);
+    let color = context.colors_stderr();
+    let warnings = planned.project.check_chains(built, known, color)?;
+    planned.project.warnings.push_str(&warnings);
     Ok(())
 }
 

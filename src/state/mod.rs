@@ -95,6 +95,12 @@ impl StateDir {
         self.root.join("trees")
     }
 
+    /// The schemas of kas that checks have read.
+    #[must_use]
+    pub fn schemas(&self) -> PathBuf {
+        self.root.join("kas-schemas")
+    }
+
     /// The directory of run directories.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

@@ -10,6 +10,7 @@ mod engine;
 pub mod error;
 mod kas;
 mod kas_container;
+mod kas_schema;
 mod nix;
 mod podman;
 mod probe;
@@ -24,6 +25,7 @@ pub use crate::tools::engine::{Engine, EngineCandidate, EngineKind};
 pub use crate::tools::error::{EXIT_CODE, ToolError};
 pub use crate::tools::kas::Kas;
 pub use crate::tools::kas_container::KasContainer;
+pub use crate::tools::kas_schema::{FoundKasSchema, KasOfSchema};
 pub use crate::tools::nix::{Nix, NixAccess, NoNix};
 pub use crate::tools::probe::{LIMIT, ProbeError};
 pub use crate::tools::refusal::EngineRefusal;
@@ -59,6 +61,25 @@ pub enum Runner {
 }
 
 impl Runner {
+    /// Finds and probes the program that runs builds.
+    ///
+    /// # Errors
+    /// The first fault that makes building impossible.
+    pub fn probe(
+        settings: &Settings,
+        environment: &Environment,
+        host: &Host,
+    ) -> Result<Runner, ToolError> {
+        let prober = Prober::new(environment);
+        Ok(match settings.executor.value {
+            ExecutorChoice::Kas => Runner::Kas(Kas::probe(settings, prober)?),
+            ExecutorChoice::KasContainer => Runner::Container {
+                kas_container: KasContainer::probe(settings, prober)?,
+                engine: Box::new(Engine::probe(settings, prober, host)?),
+            },
+        })
+    }
+
     /// The engine; none for kas itself.
     #[must_use]
     pub fn engine(&self) -> Option<&Engine> {
@@ -112,14 +133,7 @@ impl Toolchain {
         environment: &Environment,
     ) -> Result<Self, ToolError> {
         host.refuse_root()?;
-        let prober = Prober::new(environment);
-        let runner = match settings.executor.value {
-            ExecutorChoice::Kas => Runner::Kas(Kas::probe(settings, prober)?),
-            ExecutorChoice::KasContainer => Runner::Container {
-                kas_container: KasContainer::probe(settings, prober)?,
-                engine: Box::new(Engine::probe(settings, prober, &host)?),
-            },
-        };
+        let runner = Runner::probe(settings, environment, &host)?;
         let store = FoundStore::probe(settings, environment)?;
         Ok(Self {
             host,

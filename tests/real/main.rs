@@ -20,6 +20,7 @@ mod lanes;
 mod matrix;
 mod misbehaviour;
 mod project;
+mod schema;
 mod stopping;
 mod storm;
 mod wsl;

@@ -136,10 +136,12 @@ still() {
 	while is_frozen; do sleep 0.02; done
 	[ -e "$W/container.$name" ] || exit 137
 }
-# As long as a real image task takes until its sgdisk: the guard has had its time.
+# As long as a real image task takes until its sgdisk: the guard has had its time. A pause that ends while the
+# drives are still there was only the guard's trial.
 attend() {
 	tries=0
-	while [ $tries -lt 1500 ] && ! is_frozen && grep -q ' - 9p ' "$W/proc/self/mountinfo"; do
+	while [ $tries -lt 1500 ] && grep -q ' - 9p ' "$W/proc/self/mountinfo"; do
+		still
 		sleep 0.02
 		tries=$((tries + 1))
 	done

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::base::fault::Fault;
 use crate::kas::config::{
-    ChainFault, ChainFile, KasConfig, KasPlaces, KasRepo, lock_path, merge, repo,
+    CONTAINER_ROOT, ChainFault, ChainFile, KasConfig, KasPlaces, KasRepo, lock_path, merge, repo,
 };
 use crate::kas::yaml::{KasFileFormat, YamlNode, YamlValue};
 
@@ -220,7 +220,8 @@ impl Walk<'_> {
                 )));
             }
             if let Some(dir) = source_dir.text().filter(|dir| !dir.is_empty()) {
-                own.root = PathBuf::from(dir);
+                let span = source_dir.span.clone();
+                own.root = self.source_root(dir, span).map_err(refuse)?;
             }
         }
         let real = self.source.real(path);
@@ -263,6 +264,28 @@ impl Walk<'_> {
             node,
         });
         Ok(())
+    }
+
+    /// The root that `_source_dir` sets, as a path of this host.
+    fn source_root(&self, dir: &str, span: Range<usize>) -> Result<PathBuf, Fault> {
+        let wrong = |message: String, label: &str| {
+            Err(Fault::at(span.clone(), message, label)
+                .hint("remove the key: `kas menu` writes it into its own .config.yaml"))
+        };
+        match self.places.in_container {
+            true if Path::new(dir) == Path::new(CONTAINER_ROOT) => Ok(self.places.root.clone()),
+            true => wrong(
+                format!(
+                    "`_source_dir` is not `{CONTAINER_ROOT}`, where kas-container mounts the repository"
+                ),
+                "not there in the container",
+            ),
+            false if self.source.exists(Path::new(dir)) => Ok(PathBuf::from(dir)),
+            false => wrong(
+                "`_source_dir` names a directory that does not exist".to_owned(),
+                "no such directory",
+            ),
+        }
     }
 
     /// Reads a file of a named repository, once that repository is there.

@@ -31,7 +31,12 @@ pub struct KasPlaces {
     pub root: PathBuf,
     /// KAS_WORK_DIR.
     pub work_dir: PathBuf,
+    /// Whether kas runs in a container of kas-container, which mounts `root` at [`CONTAINER_ROOT`].
+    pub in_container: bool,
 }
+
+/// Where kas-container mounts the repository of the first file.
+pub const CONTAINER_ROOT: &str = "/repo";
 
 /// A file of a chain, at one of the places where it is included.
 #[derive(Debug, Clone)]
@@ -70,11 +75,17 @@ pub struct ChainFault {
 }
 
 impl ChainFault {
-    fn new(file: &Path, fault: Fault) -> Box<ChainFault> {
-        Box::new(ChainFault {
+    /// A fault of a file.
+    #[must_use]
+    pub fn of(file: &Path, fault: Fault) -> ChainFault {
+        ChainFault {
             file: file.to_owned(),
             fault,
-        })
+        }
+    }
+
+    fn new(file: &Path, fault: Fault) -> Box<ChainFault> {
+        Box::new(ChainFault::of(file, fault))
     }
 }
 
@@ -147,6 +158,14 @@ impl KasConfig {
             .iter()
             .map(|entry| repo::resolve(&self.merged, &entry.key, &self.places))
             .collect()
+    }
+
+    /// The repository with this key.
+    ///
+    /// # Errors
+    /// When kas refuses its entry.
+    pub fn repo(&self, key: &str) -> Result<KasRepo, RepoFault> {
+        repo::resolve(&self.merged, key, &self.places)
     }
 
     /// Where kas runs.

@@ -232,7 +232,7 @@ fn signers(entry: &RepoEntryView<'_>) -> Result<Option<Vec<String>>, String> {
         .filter_map(|signer| signer.text().map(str::to_owned))
         .collect();
     match names.is_empty() {
-        true => Err("it must be signed, and `allowed_signers` names nobody".to_owned()),
+        true => Err("it must be signed, and `allowed_signers` is empty".to_owned()),
         false => Ok(Some(names)),
     }
 }

@@ -41,6 +41,7 @@ fn config(top: &[&str], files: &[(&str, &'static str)]) -> Result<KasConfig, Box
     let places = KasPlaces {
         root: "/p".into(),
         work_dir: "/p/work".into(),
+        in_container: false,
     };
     let top: Vec<PathBuf> = top.iter().map(|name| Path::new("/p").join(name)).collect();
     load(&top, &places, &mut Files(files.collect()))
@@ -281,7 +282,7 @@ fn refused_repositories_say_why() {
         ),
         (
             "{url: u, commit: c, signed: true}",
-            "it must be signed, and `allowed_signers` names nobody",
+            "it must be signed, and `allowed_signers` is empty",
         ),
     ] {
         let text = format!("header: {{version: 14}}\nrepos: {{x: {entry}}}\n").leak();

@@ -78,6 +78,16 @@ fn refuse(span: Range<usize>, why: impl Into<String>) -> Fault {
     Fault::at(span, "kas cannot read this as YAML", why)
 }
 
+/// The first character that YAML 1.1 does not allow in a text (`c-printable`).
+fn unprintable(text: &str) -> Option<Range<usize>> {
+    let allowed = |c: char| {
+        matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+            || c >= '\u{10000}'
+    };
+    let (at, c) = text.char_indices().find(|(_, c)| !allowed(*c))?;
+    Some(at..at + c.len_utf8())
+}
+
 impl<'t> Composer<'t> {
     fn new(source: &'t str) -> Composer<'t> {
         Composer {
@@ -108,6 +118,10 @@ impl<'t> Composer<'t> {
         let mut documents = 0;
         loop {
             let event = parser.parse().map_err(|error| {
+                // The port finds a character that YAML forbids before it counts places.
+                if let Some(span) = unprintable(self.source) {
+                    return refuse(span, error.problem()).hint("remove this character");
+                }
                 let mark = error.problem_mark().unwrap_or_default();
                 let at = self.byte(mark.index);
                 let hint = "check indentation, quotes and brackets around here";
