@@ -137,7 +137,7 @@ impl InputObserver {
         )
     }
 
-    /// What the tools have reported so far.
+    /// The reports of the tools so far.
     #[must_use]
     pub fn tools(&self) -> ToolIdentity {
         let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);

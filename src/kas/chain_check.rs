@@ -1,4 +1,4 @@
-//! What kas would refuse in a chain, before kas is started: text that does not parse, files against kas's schema,
+//! Faults of a chain that kas would refuse, found before kas is started: text that does not parse, files against kas's schema,
 //! includes that lead nowhere, and repositories that contradict themselves.
 //!
 //! One [`ChainChecker`] serves all chains of a matrix, so that each file is read and validated once.
@@ -117,7 +117,7 @@ impl<'s> ChainChecker<'s> {
     }
 }
 
-/// What kas would refuse of the repositories of a merged chain.
+/// The faults of the repositories of a merged chain.
 fn repository_faults(config: &KasConfig) -> Vec<ChainFault> {
     let repos = config.merged.get("repos");
     let entries = repos.map_or(&[][..], |repos| repos.entries());

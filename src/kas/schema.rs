@@ -44,7 +44,7 @@ impl KasSchema {
         })
     }
 
-    /// What kas refuses in one file, in the order of the text. No message has a value of the file in it: values
+    /// The violations of one file, in the order of the text. No message has a value of the file in it: values
     /// may be secrets.
     #[must_use]
     pub fn faults(&self, file: &YamlNode) -> Vec<Fault> {
@@ -71,7 +71,7 @@ impl KasSchema {
 
     fn explain(&self, file: &YamlNode, error: &ValidationError<'_>, faults: &mut Vec<Fault>) {
         let path = pointer(&error.instance_path().to_string());
-        let place = Place::find(file, &path);
+        let place = KeyPlace::find(file, &path);
         let subject = match place.name.is_empty() {
             true => "the file".to_owned(),
             false => format!("`{}`", place.name),
@@ -164,7 +164,7 @@ impl KasSchema {
         (of("minimum").unwrap_or(1), of("maximum").unwrap_or(1))
     }
 
-    fn wrong_version(&self, place: &Place<'_>) -> Fault {
+    fn wrong_version(&self, place: &KeyPlace<'_>) -> Fault {
         let (lowest, highest) = self.versions();
         let kas = &self.kas_version;
         match &place.node.value {
@@ -196,16 +196,16 @@ impl KasSchema {
 }
 
 /// A value of a file: its node, its key's bytes in the text and its name in messages.
-struct Place<'f> {
+struct KeyPlace<'f> {
     node: &'f YamlNode,
     key_span: Option<Range<usize>>,
     name: String,
 }
 
-impl<'f> Place<'f> {
+impl<'f> KeyPlace<'f> {
     /// The place at a path, or the innermost one on the way that is there.
-    fn find(file: &'f YamlNode, path: &[String]) -> Place<'f> {
-        let mut place = Place {
+    fn find(file: &'f YamlNode, path: &[String]) -> KeyPlace<'f> {
+        let mut place = KeyPlace {
             node: file,
             key_span: None,
             name: path.join("."),
@@ -239,7 +239,7 @@ impl<'f> Place<'f> {
     }
 }
 
-fn unknown_key(kas: &str, place: &Place<'_>, key: &str, known: &[String]) -> Fault {
+fn unknown_key(kas: &str, place: &KeyPlace<'_>, key: &str, known: &[String]) -> Fault {
     let within = match place.name.is_empty() {
         true => "at the top of a file".to_owned(),
         false => format!("in `{}`", place.name),
