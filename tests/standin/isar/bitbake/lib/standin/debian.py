@@ -7,6 +7,7 @@ that is), with the suites of the target's distribution, and DISTRO_APT_PREMIRROR
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from .tools import TaskError, output, run, shell
@@ -38,6 +39,17 @@ def container_codename():
     return re.search(r"^VERSION_CODENAME=(\w+)", text, re.MULTILINE).group(1)
 
 
+def patiently(command, tries=5, seconds=90):
+    """Runs a command that needs the network, again where it fails or does not end in time."""
+    for left in reversed(range(tries)):
+        try:
+            return run(["timeout", seconds, *command])
+        except TaskError:
+            if not left:
+                raise
+            time.sleep(1)
+
+
 class Apt:
     """apt for one architecture and distribution, with all its state in one directory.
 
@@ -65,7 +77,9 @@ class Apt:
             "Dir::Etc::Preferences": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
             "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
+            # apt 2.6 can wait for ever for the retry of one index beside another; `patiently` tries again instead.
+            "Acquire::Retries": "0",
+            "APT::Update::Error-Mode": "any",
             # A proxy that loses one of several requests on a connection would be waited for for minutes.
             "Acquire::http::Pipeline-Depth": "0",
             "Acquire::http::Timeout": "15",
@@ -85,7 +99,7 @@ class Apt:
             sources = [(re.sub(pattern, replacement, uri), suite) for uri, suite in sources]
         text = "".join(f"deb {uri} {suite} main\n" for uri, suite in sources)
         (self.directory / "sources.list").write_text(text)
-        run(["apt-get", *self.options(), "-q", "update"])
+        patiently(["apt-get", *self.options(), "-q", "update"])
 
     def depends(self, package):
         """Names that a package depends on directly."""
@@ -113,7 +127,8 @@ class Apt:
             path = self.cache / entry["file"]
             if not path.exists() or path.stat().st_size != entry["size"]:
                 temporary = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
-                run(["/usr/lib/apt/apt-helper", "download-file", entry["uri"], temporary, entry["hash"]])
+                download = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=15"]
+                patiently([*download, "download-file", entry["uri"], temporary, entry["hash"]])
                 os.replace(temporary, path)
             paths.append(path)
         return paths
