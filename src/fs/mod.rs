@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all: `.part` files, atomic replacement of files and links, syncs.
 //! Knows nothing of what is in them.
 
+pub mod checked_replace;
 pub mod holes;
 pub mod lock;
 pub mod stamp;
@@ -198,10 +199,7 @@ impl PartFile {
     /// # Errors
     /// What the system answers; the `.part` is then gone and the place is as it was.
     pub fn commit(mut self, mode: Option<u32>) -> Result<(), PathError> {
-        self.set_mode(mode)?;
-        self.file
-            .sync_all()
-            .map_err(PathError::on("sync", &self.part))?;
+        self.sync(mode)?;
         self.put()?;
         sync_dir(parent(&self.dest))
     }
@@ -213,6 +211,31 @@ impl PartFile {
     pub fn commit_unsynced(mut self, mode: Option<u32>) -> Result<(), PathError> {
         self.set_mode(mode)?;
         self.put()
+    }
+
+    /// Gives it a mode and syncs it, without putting it in its place.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn sync(&self, mode: Option<u32>) -> Result<(), PathError> {
+        self.set_mode(mode)?;
+        self.file
+            .sync_all()
+            .map_err(PathError::on("sync", &self.part))
+    }
+
+    /// The caller has renamed it: nothing is left to remove.
+    pub fn renamed(mut self) {
+        self.done = true;
+    }
+
+    /// Removes the file that has its temporary name, which the caller has exchanged with this one.
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub fn discard(mut self) -> Result<(), PathError> {
+        self.done = true;
+        remove(&self.part)
     }
 
     fn set_mode(&self, mode: Option<u32>) -> Result<(), PathError> {

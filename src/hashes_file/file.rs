@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::fs::checked_replace::{FileContent, Replaced, replace_unedited};
 use crate::fs::lock::{Holder, LockError, LockFile};
 use crate::fs::{PathError, create_dir, parent};
 use crate::hashes_file;
@@ -16,6 +16,9 @@ use crate::hashes_file::{HashesError, VariantHashes};
 
 /// How long to wait for others that write the file. Each holds it for moments; a dead one not at all.
 pub const WAIT: Duration = Duration::from_secs(600);
+
+/// How often a replacement is made again after an edit of another program.
+const MOST_EDITS: usize = 1_000;
 
 /// Why the hashes file was not read or written.
 #[derive(Debug, Error)]
@@ -36,6 +39,12 @@ pub enum HashesFileError {
         /// The first such line, counted from 1.
         line: usize,
     },
+    /// Another program edits it without a pause.
+    #[error("{} is left as it is; another program changes it again and again", path.display())]
+    Edited {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process writes it.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -51,6 +60,9 @@ impl HashesFileError {
         match self {
             HashesFileError::Text { source, .. } => source.hint(),
             HashesFileError::NotUtf8 { .. } => Some("write the line's comment in UTF-8".to_owned()),
+            HashesFileError::Edited { .. } => {
+                Some("end that program, and register again: --rename-existing".to_owned())
+            }
             HashesFileError::Lock(error) => error.hint(),
             HashesFileError::Path(error) => error.hint(),
         }
@@ -121,7 +133,10 @@ impl HashesFile {
     /// # Errors
     /// When the file cannot be read or is not of its shape.
     pub fn with(&self, variants: &[VariantHashes]) -> Result<Replacement, HashesFileError> {
-        let old = read(&self.target, &self.path)?;
+        let read = FileContent::read(&self.target)?;
+        let old = read.as_ref().map_or(Ok(String::new()), |read| {
+            text(read.bytes.clone(), &self.path)
+        })?;
         let new = hashes_file::update(&old, variants).map_err(|source| HashesFileError::Text {
             path: self.path.clone(),
             source,
@@ -129,25 +144,35 @@ impl HashesFile {
         Ok(Replacement {
             changed: new != old,
             text: new,
+            read,
         })
     }
 
-    /// Replaces the file in one instant, keeping its mode; where nothing changed it is not touched.
+    /// Puts these hashes into the file in one instant; where that changes nothing, the file is not touched. Its mode
+    /// stays. `replacement` is the result of [`HashesFile::with`] for the same hashes: where another program has edited
+    /// the file since, it is read and changed again, so that both edits are in it.
     ///
     /// # Errors
-    /// What the system answers; the file is then as it was.
-    pub fn write(&self, replacement: &Replacement) -> Result<(), HashesFileError> {
-        if !replacement.changed {
-            return Ok(());
+    /// The system's answer, or an edit after which the file is no longer of its shape; it is then as that edit left it.
+    pub fn write(
+        &self,
+        replacement: Replacement,
+        variants: &[VariantHashes],
+    ) -> Result<(), HashesFileError> {
+        let mut replacement = replacement;
+        for _ in 0..MOST_EDITS {
+            if !replacement.changed {
+                return Ok(());
+            }
+            let new = replacement.text.as_bytes();
+            match replace_unedited(&self.target, replacement.read.as_ref(), new)? {
+                Replaced::Done => return Ok(()),
+                Replaced::Edited => replacement = self.with(variants)?,
+            }
         }
-        let mode = fs::metadata(&self.target)
-            .ok()
-            .map(|there| there.mode() & 0o7777);
-        Ok(crate::fs::replace(
-            &self.target,
-            replacement.text.as_bytes(),
-            mode,
-        )?)
+        Err(HashesFileError::Edited {
+            path: self.path.clone(),
+        })
     }
 }
 
@@ -161,6 +186,8 @@ fn lock_beside(target: &Path) -> PathBuf {
 pub struct Replacement {
     changed: bool,
     text: String,
+    /// The file as it was read.
+    read: Option<FileContent>,
 }
 
 impl Replacement {
@@ -195,18 +222,21 @@ pub fn check(path: &Path) -> Result<(), HashesFileError> {
 }
 
 fn read(target: &Path, path: &Path) -> Result<String, HashesFileError> {
-    match fs::read(target) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
-            let good = error.utf8_error().valid_up_to();
-            let before = &error.as_bytes()[..good];
-            HashesFileError::NotUtf8 {
-                path: path.to_owned(),
-                line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-            }
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(PathError::on("read", path)(error).into()),
+    match FileContent::read(target)? {
+        Some(read) => text(read.bytes, path),
+        None => Ok(String::new()),
     }
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, HashesFileError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..good];
+        HashesFileError::NotUtf8 {
+            path: path.to_owned(),
+            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+        }
+    })
 }
 
 /// What a path names when links are followed, whether or not there is a file.

@@ -151,7 +151,7 @@ fn settle_one(place: &Place<'_>, registration: &Registration) -> Result<Settled,
             .iter()
             .map(hashes_of)
             .collect::<Result<Vec<_>, _>>()?;
-        file.write(&file.with(&hashes)?)?;
+        file.write(file.with(&hashes)?, &hashes)?;
     }
     for artifact in registration.artifacts() {
         entries::settle(&artifact.link)?;

@@ -138,7 +138,9 @@ fn check_hashes_file(settings: &Settings) -> Result<(), Failure> {
             HashesFileError::Text { .. } | HashesFileError::NotUtf8 { .. } => {
                 FailureKind::Configuration
             }
-            HashesFileError::Lock(_) | HashesFileError::Path(_) => FailureKind::Environment,
+            HashesFileError::Edited { .. }
+            | HashesFileError::Lock(_)
+            | HashesFileError::Path(_) => FailureKind::Environment,
         };
         Failure::new(kind, &error).hint(error.hint())
     })

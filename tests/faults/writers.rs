@@ -47,7 +47,8 @@ fn write_rounds(writer: u64) {
                 (format!("last-{writer}.wic"), hash(writer, round)),
             ],
         };
-        file.write(&file.with(&[update]).unwrap()).unwrap();
+        let updates = [update];
+        file.write(file.with(&updates).unwrap(), &updates).unwrap();
     }
 }
 

@@ -29,7 +29,8 @@ fn variant(id: &str, entries: &[(String, [u8; 32])]) -> VariantHashes {
 
 fn set(path: &Path, id: &str, entries: &[(String, [u8; 32])]) -> Result<(), HashesFileError> {
     let file = HashesFile::lock(path, &holder(), WAIT)?;
-    file.write(&file.with(&[variant(id, entries)])?)
+    let variants = [variant(id, entries)];
+    file.write(file.with(&variants)?, &variants)
 }
 
 const ROUNDS: u8 = 25;
@@ -189,7 +190,63 @@ fn what_cannot_be_edited_is_left() {
     hint: write the line's comment in UTF-8
     DIR/.hashes.nix.lock is held by process 1 on elsewhere for 0 s: isar-build-all --hash-only
     hint: wait for its end, or stop it: ssh elsewhere kill 1
-    cannot read DIR/hashes.nix: Is a directory (os error 21)
+    cannot read DIR/hashes.nix: it is not a regular file
     hint:
     "#);
+}
+
+#[test]
+fn edits_of_a_program_that_takes_no_lock_are_kept() {
+    const EDITS: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("artifact-hashes.nix");
+    fs::write(&path, "{\n}\n").unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for edit in 0..EDITS {
+                let text = fs::read_to_string(&path).unwrap();
+                let edited = text.replacen("{\n", &format!("{{\n  # edit {edit}\n"), 1);
+                let new = dir.path().join("new");
+                fs::write(&new, edited).unwrap();
+                fs::rename(&new, &path).unwrap();
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut round = 0;
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            round += 1;
+            let entries = [(format!("own-{round}"), [7; 32])];
+            set(&path, "w", &entries).unwrap();
+        }
+    });
+
+    let text = fs::read_to_string(&path).unwrap();
+    let lost: Vec<usize> = (0..EDITS)
+        .filter(|edit| !text.contains(&format!("# edit {edit}\n")))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {EDITS} edits lost: {lost:?}",
+        lost.len()
+    );
+    assert!(parse(&text).is_ok());
+}
+
+#[test]
+fn a_hashes_file_that_is_no_regular_file_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("artifact-hashes.nix");
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+
+    for error in [
+        isar_build_all::hashes_file::file::check(&path).unwrap_err(),
+        set(&path, "w", &[]).unwrap_err(),
+        read_text(&path).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
 }

@@ -14,6 +14,7 @@ mod hashes_file;
 mod hashes_nix;
 mod in_place;
 mod nix_library;
+mod nothing_captured;
 mod products;
 mod stale;
 mod steps;

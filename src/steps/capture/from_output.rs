@@ -151,6 +151,11 @@ fn find(cx: &StepContext) -> Result<Vec<(&Artifact, PathBuf)>, StepResult> {
         let hint = format!("build it: isar-build-all --variant {}", cx.variant.key);
         return Err(StepResult::failed(faults.join("; ")).hint(hint));
     }
+    if found.is_empty() && !cx.variant.artifacts.is_empty() {
+        let why = format!("{} has none of the variant's files", dir.display());
+        let hint = format!("build it: isar-build-all --variant {}", cx.variant.key);
+        return Err(StepResult::failed(why).hint(hint));
+    }
     Ok(found)
 }
 

@@ -112,15 +112,7 @@ impl<'v> Search<'v> {
             let missing = self.missing.join(", no ");
             self.faults
                 .insert(0, format!("{} has no {missing}", deploy_dir.display()));
-            let similar = similar(deploy_dir, &self.missing, declared);
-            self.hint = Some(if similar.is_empty() {
-                "see in the log whether the image task ran".to_owned()
-            } else {
-                format!(
-                    "there are {}; if one is meant, correct naming.deploy_name or the artifact's extension",
-                    similar.join(", ")
-                )
-            });
+            self.hint = Some(near(deploy_dir, &self.missing, declared));
         }
         if !self.shapes.is_empty() {
             self.faults.extend(self.shapes);
@@ -129,6 +121,14 @@ impl<'v> Search<'v> {
         }
         if !self.faults.is_empty() {
             return Err(StepResult::failed(self.faults.join("; ")).hint_if(self.hint));
+        }
+        if self.sources.is_empty() && !declared.is_empty() {
+            let why = format!(
+                "{} has none of the declared files: {}",
+                deploy_dir.display(),
+                declared.join(", ")
+            );
+            return Err(StepResult::failed(why).hint_if(Some(near(deploy_dir, declared, declared))));
         }
         Ok(self.sources)
     }
@@ -151,6 +151,18 @@ fn settled(artifact: Artifact, path: PathBuf) -> Result<SourceFile, PathError> {
         path,
         stamp,
     })
+}
+
+/// The hint for files that are not there: those of the deploy directory that may be meant.
+fn near(deploy_dir: &Path, missing: &[&str], declared: &[&str]) -> String {
+    let similar = similar(deploy_dir, missing, declared);
+    match similar.is_empty() {
+        true => "see in the log whether the image task ran".to_owned(),
+        false => format!(
+            "there are {}; if one is meant, correct naming.deploy_name or the artifact's extension",
+            similar.join(", ")
+        ),
+    }
 }
 
 /// Undeclared files in the deploy directory whose name is close to a missing one.

@@ -63,13 +63,13 @@ impl Transaction<'_> {
         self.journal
             .intend(&Entry::Registering(registration.clone()))
             .map_err(|error| StepResult::error(&error, error.hint()))?;
-        let changed =
-            self.turn(prepared, &registration)
-                .and_then(|()| match file.write(&replacement) {
-                    // If only the sync of the directory failed, the file is replaced all the same.
-                    Err(error) if !self.is_written(&hashes) => Err(of_file(error)),
-                    _ => Ok(()),
-                });
+        let changed = self.turn(prepared, &registration).and_then(|()| {
+            match file.write(replacement, &hashes) {
+                // If only the sync of the directory failed, the file is replaced all the same.
+                Err(error) if !self.is_written(&hashes) => Err(of_file(error)),
+                _ => Ok(()),
+            }
+        });
         if let Err(failure) = changed {
             self.take_back(prepared, &registration);
             return Err(failure);
