@@ -12,7 +12,7 @@ impl KasSource for Files {
         Some(yaml::load(self.0.get(path)?, format))
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn has_file(&self, path: &Path) -> bool {
         self.0.contains_key(path)
     }
 
@@ -281,7 +281,7 @@ fn refused_repositories_say_why() {
         ),
         (
             "{url: u, commit: c, signed: true}",
-            "it must be signed, and `allowed_signers` names nobody",
+            "it must be signed, and `allowed_signers` is empty",
         ),
     ] {
         let text = format!("header: {{version: 14}}\nrepos: {{x: {entry}}}\n").leak();
