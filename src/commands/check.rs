@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::base::failure::Failure;
 use crate::commands::output::print;
 use crate::commands::{Invocation, Subcommand};
+use crate::event::numbers;
 use crate::project::Project;
 
 pub(super) struct CheckCommand;
@@ -19,9 +20,10 @@ impl Subcommand for CheckCommand {
         let variants = &project.matrix.variants;
         let artifacts: usize = variants.iter().map(|one| one.artifacts.len()).sum();
         print(&format!(
-            "{}{} variants with {artifacts} artifacts: no faults\n",
+            "{}{} with {}: no faults\n",
             project.warnings,
-            variants.len()
+            numbers::count(variants.len(), "variant"),
+            numbers::count(artifacts, "artifact")
         ))
     }
 }
