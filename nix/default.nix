@@ -6,9 +6,9 @@
 #     hashes = import ./artifact-hashes.nix;
 #   }; in artifacts.qemuamd64.server.static."server-1".wic
 #
-# Each attribute is a `requireFile` of the artifact's unique name and hash: what it yields is exactly the
-# file that was registered, or an error that says how to build it. The expansion of the matrix is not
-# repeated here; the plan holds it.
+# Each attribute is a `requireFile` of the artifact's unique name and hash: its value is exactly the registered
+# file, or an error with the command that builds it. The expansion of the matrix is not repeated here; it comes
+# from the plan.
 { requireFile }:
 { plan, matrix, hashes }:
 
@@ -18,7 +18,7 @@ let
     if path == [ ] then value
     else { ${builtins.head path} = atPath (builtins.tail path) value; };
 
-  # Sets merged to any depth; two values at one place cannot be, since unique names are unique.
+  # Merges sets at every depth. Two values never have the same attribute path, because the plan has refused that.
   merge = left: right:
     left // builtins.mapAttrs
       (name: value:

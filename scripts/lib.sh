@@ -53,11 +53,11 @@ build_env() {
 	export KAS_CONTAINER_ENGINE="${KAS_CONTAINER_ENGINE:-podman}"
 }
 
-# Where cargo puts what it builds, and cargo itself where rustup installed it for this user.
+# Cargo's target directory, and cargo itself if rustup installed it for this user.
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 PATH=$PATH:$HOME/.cargo/bin
 
-# Brings the build user's copy of this checkout up to date and prints where it is.
+# Updates the build user's copy of this checkout and prints its path.
 # That user may not be able to read root's own checkout, for example in root's home.
 sync_checkout() {
 	local copy
@@ -66,7 +66,7 @@ sync_checkout() {
 	rsync -a --delete --chown="$BUILD_USER:$BUILD_USER" \
 		--exclude=/target --exclude=/.isar-build-all --exclude=/artifacts --exclude=/artifact-hashes.nix \
 		--exclude=/.git/index.lock "$ROOT/" "$copy/"
-	# kas-container mounts the repository that holds the kas files.
+	# kas-container mounts the repository that contains the kas files.
 	if [ ! -d "$copy/.git" ]; then
 		rm -f "$copy/.git"
 		as_build_user git -C "$copy" init --quiet
@@ -89,7 +89,7 @@ release_tree() {
 	echo "$tree"
 }
 
-# Builds at the same time: most of a build is serial, memory and disk are not free.
+# The number of parallel builds: most of a build is serial, and each needs memory and disk space.
 builds_at_once() {
 	local cores
 	cores=$(nproc)
@@ -98,7 +98,7 @@ builds_at_once() {
 
 # Makes the stand-in repository below the state directory of a tree and points kas at
 # it; its commit is pinned by an overlay of its own. Its builds have caches, a state
-# directory and outputs of their own: nothing of them must meet those of real builds.
+# directory and outputs of their own, which must not mix with those of real builds.
 standin_env() {
 	local tree=$1 place
 	place=$tree/.isar-build-all/standin
@@ -126,7 +126,7 @@ run_tests() {
 	as_build_user mkdir -p "$tree/.isar-build-all"
 	cargo nextest archive --locked --archive-file "$archive" || return
 	chmod 644 "$archive"
-	# insta looks for its snapshots where it was compiled, unless it is told.
+	# By default insta looks for its snapshots in the directory of compilation.
 	as_build_user /usr/bin/env -C "$tree" INSTA_WORKSPACE_ROOT="$tree" cargo-nextest nextest run \
 		--archive-file "$archive" --workspace-remap "$tree" --color never --no-fail-fast "$@" || status=$?
 	rm -f "$archive"

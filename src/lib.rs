@@ -80,5 +80,5 @@ pub mod fs;
 /// The table of settings, its layers and places.
 pub mod settings;
 
-/// What every room uses: architectures, base-32, source spans, suggestions, patterns.
+/// Vocabulary of every room: architectures, base-32, source spans, suggestions, patterns.
 pub mod base;

@@ -1,6 +1,6 @@
 //! The console of a build: nothing that is said there can harm, and what is made of it fits on a screen.
 
-use isar_build_all::bitbake::console::{Collector, Line, Mounts, Said};
+use isar_build_all::bitbake::console::{Collector, ConsoleLine, Mounts, Said};
 
 /// Listens to any bytes.
 pub fn console(data: &[u8]) {
@@ -11,7 +11,7 @@ pub fn console(data: &[u8]) {
     ]);
     let mut collector = Collector::default();
     for raw in text.split('\n') {
-        let line = Line::new(raw);
+        let line = ConsoleLine::new(raw);
         assert!(line.text.len() <= raw.len() && !line.text.contains("\u{1b}["));
         let said = Said::read(&line);
         if let Some(Said::FailureLog(path)) = &said

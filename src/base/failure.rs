@@ -33,9 +33,9 @@ impl FailureKind {
 pub struct Failure {
     /// The kind of the failure.
     pub kind: FailureKind,
-    /// What failed and why, or a whole rendered report.
+    /// The failure and its cause, or a whole rendered report.
     pub message: String,
-    /// What to do about it, as a command where there is one.
+    /// The remedy, as a command if there is one.
     pub hint: Option<String>,
     /// Whether `message` is a rendered report, which is printed without `error:` and hint.
     pub rendered: bool,

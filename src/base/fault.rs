@@ -19,7 +19,7 @@ pub struct Fault {
     pub label: String,
     /// Further spans that belong to the fault, each with its label.
     pub also: Vec<(Range<usize>, String)>,
-    /// What to do.
+    /// The remedy.
     pub hint: Option<String>,
 }
 

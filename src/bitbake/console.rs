@@ -1,9 +1,8 @@
-//! What kas and BitBake say on a console that is no terminal: how far a build is, which tasks run, what
-//! failed and why.
+//! Parser of the console output of kas and BitBake: progress, running tasks, failures and their reasons.
 //!
-//! The forms are those of BitBake's `knotty` and of kas' logger, and they are meant for people: numbers
-//! skip, messages span lines, errors are repeated. So whatever is not recognised is let pass, nothing
-//! here fails, and nobody decides success by it alone. Knows nothing of processes and files.
+//! The formats are those of BitBake's `knotty` on a pipe and of kas' logger. They are meant for people: numbers
+//! skip, messages span several lines, errors repeat. So unknown lines are ignored, nothing here fails, and
+//! callers must not judge success by the console alone.
 
 pub mod failure;
 pub mod image_tasks;
@@ -13,47 +12,47 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use crate::bitbake::console::failure::{Collector, Failure};
+pub use crate::bitbake::console::failure::{BuildFailure, Collector};
 pub use crate::bitbake::console::image_tasks::ImageTasks;
 pub use crate::bitbake::console::paths::Mounts;
 
-/// The severity that kas gives a line.
+/// The severity of a line in kas' log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Debugging.
     Debug,
-    /// What BitBake writes to its standard output, errors of a task's log included.
+    /// BitBake's standard output, including errors in a task's log.
     Info,
     /// A warning of kas itself.
     Warning,
-    /// What BitBake writes to its standard error, and errors of kas itself.
+    /// BitBake's standard error, and errors of kas itself.
     Error,
 }
 
-/// A line without what kas and terminals put around it.
+/// A console line without escape sequences and without the prefix of kas' logger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// Unset where the line does not come from kas' logger: kas-container, the engine, or the further
-    /// lines of a message.
+pub struct ConsoleLine<'a> {
+    /// `None` if the line is not from kas' logger: kas-container, the engine, or the further lines of a
+    /// message.
     pub level: Option<Level>,
     /// The text.
     pub text: Cow<'a, str>,
 }
 
-impl<'a> Line<'a> {
-    /// Takes off escape sequences and kas' `YYYY-MM-DD HH:MM:SS - LEVEL    - `.
+impl<'a> ConsoleLine<'a> {
+    /// Removes escape sequences and kas' `YYYY-MM-DD HH:MM:SS - LEVEL    - `.
     #[must_use]
-    pub fn new(raw: &'a str) -> Line<'a> {
+    pub fn new(raw: &'a str) -> ConsoleLine<'a> {
         if raw.contains('\u{1b}') {
             let plain = without_escapes(raw);
             let (level, text) = without_prefix(&plain);
-            return Line {
+            return ConsoleLine {
                 level,
                 text: Cow::Owned(text.to_owned()),
             };
         }
         let (level, text) = without_prefix(raw);
-        Line {
+        ConsoleLine {
             level,
             text: Cow::Borrowed(text),
         }
@@ -109,9 +108,9 @@ fn without_prefix(raw: &str) -> (Option<Level>, &str) {
 /// A task of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The recipe's name, without version where it was taken from a file name.
+    /// The recipe's name; without version if it comes from a file name.
     pub recipe: String,
-    /// The task with its `do_`.
+    /// The task, with its `do_`.
     pub task: String,
 }
 
@@ -122,8 +121,8 @@ impl std::fmt::Display for Task {
 }
 
 impl Task {
-    /// Whether with this task a recipe begins to make its image, which no other variant can use: what
-    /// goes into it is made. The root file systems of the build environment are made by the same task.
+    /// Whether a recipe begins to make its image with this task. Everything before it can be shared by other
+    /// variants. The root file systems of the build environment have the same task and do not count.
     #[must_use]
     pub fn begins_image(&self) -> bool {
         let of_environment = [
@@ -141,36 +140,36 @@ impl Task {
     }
 }
 
-/// How a task that has started goes on.
+/// The state of a task that has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
     /// It runs.
     Started,
-    /// It ended well.
+    /// It succeeded.
     Succeeded,
-    /// It did not.
+    /// It failed.
     Failed,
 }
 
-/// What a line says.
+/// The meaning of a console line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said<'a> {
-    /// Task `done` of `total` is started. Both are BitBake's own count, which may skip.
+    /// Task `done` of `total` starts. Both are BitBake's own count, which may skip numbers.
     Progress {
         /// The number of the task.
         done: u32,
-        /// Tasks in all.
+        /// The number of all tasks.
         total: u32,
         /// The task.
         task: Task,
-        /// Whether it restores from the shared state cache; these are counted apart.
+        /// Whether the task restores from the shared state cache; BitBake counts these separately.
         setscene: bool,
     },
-    /// A task has changed its state. `recipe` is name, version and revision here.
+    /// A task has changed its state. Here `recipe` is name, version and revision.
     Task {
         /// The task.
         task: Task,
-        /// What became of it.
+        /// The new state.
         state: TaskState,
     },
     /// A task has failed for good.
@@ -184,33 +183,33 @@ pub enum Said<'a> {
     FailureLog(&'a str),
     /// A line of that log.
     LogLine(&'a str),
-    /// What the shared state cache can give.
+    /// The tasks that the shared state cache can restore.
     Sstate {
-        /// Tasks that could be restored.
+        /// Tasks that need a result.
         wanted: u32,
         /// Found in the local cache.
         local: u32,
         /// Found on mirrors.
         mirrors: u32,
-        /// Found nowhere.
+        /// Not found.
         missed: u32,
-        /// Done before in this build directory.
+        /// Already done in this build directory.
         current: u32,
     },
     /// The end of the task queue.
     Tasks {
-        /// Tasks that were looked at.
+        /// Tasks that were checked.
         attempted: u32,
-        /// Of these, those that were done before.
+        /// Tasks that were already done.
         skipped: u32,
-        /// Of these, those that failed.
+        /// Tasks that failed.
         failed: u32,
     },
-    /// BitBake's last words say that it failed.
+    /// BitBake's last message reports a failure.
     EndsInFailure,
-    /// No task has changed its state for so many seconds.
+    /// No task has changed its state for some time.
     StillAlive {
-        /// How long.
+        /// That time in seconds.
         seconds: u32,
     },
     /// A warning.
@@ -224,9 +223,9 @@ pub enum Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// What a line says, where it is one of these.
+    /// Parses a line; `None` for every other kind of line.
     #[must_use]
-    pub fn read(line: &'a Line<'_>) -> Option<Said<'a>> {
+    pub fn read(line: &'a ConsoleLine<'_>) -> Option<Said<'a>> {
         let text = line.text.as_ref();
         if let Some(logged) = log_line(text) {
             return Some(Said::LogLine(logged));
@@ -243,7 +242,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// A line of a task's log has a bar before it.
+/// The text of a line in a task's log, which has a bar before it.
 fn log_line(text: &str) -> Option<&str> {
     let rest = text.strip_prefix('|').or_else(|| text.strip_prefix(" |"))?;
     match rest.strip_prefix(' ') {
@@ -363,7 +362,7 @@ fn tasks(rest: &str) -> Option<Said<'_>> {
     })
 }
 
-/// The errors of those who are around kas. sudo and run0 speak only where they refuse.
+/// Errors of the programs around kas. sudo and run0 print only when they refuse.
 fn container(text: &str) -> Option<Said<'_>> {
     let is_error = text.starts_with("Error: ")
         || text.starts_with("docker: ")

@@ -1,4 +1,4 @@
-//! BitBake's words: its console, the failing task, silences, what recipes fetch.
+//! BitBake's output and recipes: its console, the failing task, silences, the downloads of recipes.
 
 pub mod console;
 pub mod silence;

@@ -1,21 +1,21 @@
-//! How long the tasks of a build are silent, and for how long they may be before somebody looks.
+//! Silences of a build: how long each task prints nothing, and when that is too long.
 //!
-//! BitBake says when a task begins and when it ends, and little between. Where no task runs, as while
-//! repositories are cloned and recipes parsed, the console itself is what speaks or is silent. Times are
-//! since the build began; knows nothing of clocks.
+//! BitBake reports when a task begins and ends, and little in between. While no task runs, as during cloning
+//! and parsing, the console itself counts as the speaker. Times are since the start of the build; the caller
+//! has the clock.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::bitbake::console::{Line, Said, TaskState};
+use crate::bitbake::console::{ConsoleLine, Said, TaskState};
 
-/// How many times as long as ever before a task may be silent.
-const FACTOR: u32 = 3;
+/// A task is silent for too long after this multiple of its longest recorded silence.
+const SILENCE_MULTIPLE: u32 = 3;
 
-/// Silences that are worth remembering, at least.
-const WORTH: Duration = Duration::from_secs(10);
+/// Shorter silences are not recorded.
+const SHORTEST_RECORDED: Duration = Duration::from_secs(10);
 
-/// What is silent: a task as `recipe-version:do_task`, or the console where none runs.
+/// The source of output: a task as `recipe-version:do_task`, or the console while no task runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Speaker {
     /// The console.
@@ -25,7 +25,7 @@ pub enum Speaker {
 }
 
 impl Speaker {
-    /// As it is kept in the records: empty for the console.
+    /// The name in the records: empty for the console.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -44,10 +44,10 @@ impl std::fmt::Display for Speaker {
     }
 }
 
-/// The longest silence of each, by [`Speaker::as_str`], in builds that ended well.
+/// The longest silence of each speaker, by [`Speaker::as_str`], in builds that ended well.
 pub type History = BTreeMap<String, Duration>;
 
-/// Listens to a build.
+/// The silences of a running build.
 #[derive(Debug, Default)]
 pub struct Silences {
     limit: Duration,
@@ -58,7 +58,7 @@ pub struct Silences {
 }
 
 impl Silences {
-    /// Nobody is silent for less than `limit`, and nobody for less than some times of its own longest.
+    /// No speaker's limit is below `limit`, or below three times its longest silence in `history`.
     #[must_use]
     pub fn new(limit: Duration, history: History) -> Silences {
         Silences {
@@ -68,9 +68,9 @@ impl Silences {
         }
     }
 
-    /// Takes note of a line.
-    pub fn hear(&mut self, line: &Line<'_>, said: Option<&Said<'_>>, now: Duration) {
-        // BitBake says itself that it hears nothing.
+    /// Records a line that was printed at `now`.
+    pub fn hear(&mut self, line: &ConsoleLine<'_>, said: Option<&Said<'_>>, now: Duration) {
+        // BitBake itself reports the silence; this is no output of a task.
         if matches!(said, Some(Said::StillAlive { .. })) {
             return;
         }
@@ -105,7 +105,7 @@ impl Silences {
     }
 
     fn remember(&mut self, speaker: &str, silent: Duration) {
-        if silent >= WORTH {
+        if silent >= SHORTEST_RECORDED {
             let longest = self.longest.entry(speaker.to_owned()).or_default();
             *longest = silent.max(*longest);
         }
@@ -114,11 +114,13 @@ impl Silences {
     fn allowed(&self, speaker: &str) -> Duration {
         self.history
             .get(speaker)
-            .map_or(Duration::ZERO, |longest| longest.saturating_mul(FACTOR))
+            .map_or(Duration::ZERO, |longest| {
+                longest.saturating_mul(SILENCE_MULTIPLE)
+            })
             .max(self.limit)
     }
 
-    /// Who is silent, since when, and when it is for too long.
+    /// Every speaker, with the start of its silence and the time at which that becomes too long.
     fn silent(&self) -> impl Iterator<Item = (&str, Duration, Duration)> {
         let console = self.running.is_empty().then_some(("", self.console));
         let tasks = self
@@ -131,7 +133,7 @@ impl Silences {
             .map(|(speaker, since)| (speaker, since, since.saturating_add(self.allowed(speaker))))
     }
 
-    /// Who has been silent for too long, and for how long; the longest first.
+    /// The speakers that have been silent for too long, with the length of the silence; the longest first.
     #[must_use]
     pub fn overdue(&self, now: Duration) -> Vec<(Speaker, Duration)> {
         let mut overdue: Vec<_> = self
@@ -149,7 +151,7 @@ impl Silences {
         overdue
     }
 
-    /// When somebody will have been silent for too long, if nobody says anything until then.
+    /// The time at which the next speaker will be overdue if none prints anything until then.
     #[must_use]
     pub fn due(&self) -> Duration {
         let due = self.silent().map(|(_, _, due)| due).min();
@@ -163,7 +165,7 @@ impl Silences {
     }
 }
 
-/// The task that a message is of: `WARNING: mc:NAME:RECIPE-VERSION do_task: text`.
+/// The task of a message: `WARNING: mc:NAME:RECIPE-VERSION do_task: text`.
 fn speaker(text: &str) -> Option<String> {
     let (_, message) = text.split_once(": ")?;
     let (head, _) = message.split_once(": ")?;
@@ -179,7 +181,7 @@ mod tests {
     const S: fn(u64) -> Duration = Duration::from_secs;
 
     fn hear(silences: &mut Silences, at: u64, raw: &str) {
-        let line = Line::new(raw);
+        let line = ConsoleLine::new(raw);
         let said = Said::read(&line);
         silences.hear(&line, said.as_ref(), S(at));
     }
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(silences.overdue(S(604)), []);
         hear(&mut silences, 300, "WARNING: mc:q:a-1.0-r0 do_x: slow");
         assert_eq!(silences.due(), S(700));
-        // Other lines are of nobody who runs.
+        // Other lines belong to no running task.
         hear(&mut silences, 400, "WARNING: mc:q:c-1.0-r0 do_x: slow");
         let overdue = silences.overdue(S(1000));
         assert_eq!(
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(silences.due(), S(1500));
         assert_eq!(silences.overdue(S(1499)), []);
         hear(&mut silences, 10, &task("b", "do_y", "Started"));
-        // A short history makes nobody's limit shorter.
+        // A short history does not lower the limit.
         assert_eq!(silences.due(), S(610));
     }
 }

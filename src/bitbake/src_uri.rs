@@ -1,9 +1,7 @@
-//! The downloads that a BitBake recipe names, and the ones among them whose file name does not tell the
-//! architecture while their address does. Two architectures then take each other's file for their own
-//! where they share a DL_DIR.
+//! Ambiguous downloads of a BitBake recipe: the URL differs between architectures and the file name does not.
+//! Two architectures that share a DL_DIR would then use each other's file.
 //!
-//! A reading of assignments by their text alone (the syntax is that of the BitBake User Manual, "Syntax
-//! and Operators"); nothing is evaluated. Knows nothing of files.
+//! Assignments are read as text (syntax: BitBake User Manual, "Syntax and Operators"); nothing is evaluated.
 
 #[cfg(test)]
 mod tests;
@@ -26,10 +24,10 @@ const OF_ARCH: &[&str] = &[
 /// The variable whose value differs between machines.
 const OF_MACHINE: &str = "MACHINE";
 
-/// What the name to use instead tells the architecture by, where the address does not.
+/// The variable for a suggested name if the URL itself contains none.
 const DISTRO_ARCH: &str = "DISTRO_ARCH";
 
-/// The fetchers whose download is one file under its own name.
+/// The fetchers that store a download as one file under its own name.
 const SCHEMES: &[&str] = &["http://", "https://", "ftp://", "sftp://", "s3://", "gs://"];
 
 /// An assignment of a recipe.
@@ -37,34 +35,34 @@ const SCHEMES: &[&str] = &["http://", "https://", "ftp://", "sftp://", "s3://", 
 struct Assignment {
     line: usize,
     variable: String,
-    /// Architectures, machines and the like for which alone it counts.
+    /// The overrides (architectures, machines and the like) under which it applies.
     overrides: Vec<String>,
     value: String,
 }
 
-/// One recipe file, read.
+/// A parsed recipe file.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     file: String,
     assignments: Vec<Assignment>,
 }
 
-/// A download whose name is not its own.
+/// A download with an ambiguous name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Collision {
-    /// The recipe file, as it was named.
+    /// The recipe file, as passed in.
     pub file: String,
     /// The line in it, from 1.
     pub line: usize,
-    /// The address without parameters, as it stands there.
+    /// The URL as written, without parameters.
     pub url: String,
-    /// The name that it gets.
+    /// The ambiguous name.
     pub name: String,
-    /// The name that tells the architecture.
+    /// The suggested name, which contains the architecture.
     pub instead: String,
 }
 
-/// What differs among the variants.
+/// The properties that differ among the variants.
 #[derive(Debug, Clone, Copy)]
 pub struct Differs {
     /// There is more than one architecture.
@@ -74,7 +72,7 @@ pub struct Differs {
 }
 
 impl Recipe {
-    /// Reads a recipe, an append file or an include.
+    /// Parses a recipe, an append file or an include.
     #[must_use]
     pub fn read(file: &str, text: &str) -> Recipe {
         Recipe {
@@ -87,7 +85,7 @@ impl Recipe {
     }
 }
 
-/// The collisions of files that belong to one recipe, or lie in one directory: they share variables.
+/// The ambiguous downloads of files that share variables: those of one recipe or one directory.
 #[must_use]
 pub fn collisions(recipes: &[Recipe], differs: Differs) -> Vec<Collision> {
     if !differs.archs && !differs.machines {
@@ -162,7 +160,7 @@ fn entries(file: &str, assignment: &Assignment) -> Vec<Download> {
         .collect()
 }
 
-/// Words with the number of line ends before each; white space within `${…}` parts none.
+/// Words with the number of line ends before each. White space within `${…}` does not separate words.
 fn words(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let (mut depth, mut start, mut lines, mut lines_at_start) = (0_usize, None, 0, 0);
@@ -188,7 +186,8 @@ fn words(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Lines with what continues them, and the number of the first. A line end stays where a backslash was.
+/// Lines joined with their continuation lines, each with its first line number. The line end at a backslash is
+/// kept.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut goes_on = false;
@@ -241,8 +240,8 @@ fn assignment(line: usize, text: &str) -> Option<Assignment> {
     })
 }
 
-/// The variable and the overrides in a name, in today's syntax and, for SRC_URI, in that before
-/// BitBake 1.52. None for what takes away.
+/// The variable and the overrides in a name, in today's syntax and, for SRC_URI, in that before BitBake 1.52.
+/// `None` for an operator that removes values.
 fn split_name(name: &str) -> Option<(String, Vec<String>)> {
     let (variable, rest) = match name.split_once(':') {
         Some((variable, rest)) => (variable, rest.split(':').collect::<Vec<_>>()),
@@ -262,7 +261,7 @@ fn split_name(name: &str) -> Option<(String, Vec<String>)> {
     Some((variable.to_owned(), overrides))
 }
 
-/// What is known of variables: by which variable of an architecture or machine each differs.
+/// The variables that differ, each with the variable of an architecture or machine that it depends on.
 struct Variables {
     base: Vec<&'static str>,
     values: BTreeMap<String, Vec<String>>,
@@ -294,7 +293,7 @@ impl Variables {
         variables
     }
 
-    /// The variable by which a text differs; none where it does not.
+    /// The variable by which a text differs; `None` if it does not differ.
     fn varies(&self, text: &str) -> Option<String> {
         self.varies_within(text, &mut BTreeSet::new())
     }
@@ -324,12 +323,12 @@ impl Variables {
     }
 }
 
-/// Whether an override is an architecture's or a machine's rather than, say, a class or a distribution.
+/// Whether an override is an architecture or a machine, and not, for example, a class or a distribution.
 fn is_condition(word: &str) -> bool {
     word.parse::<crate::base::arch::Arch>().is_ok() || word.starts_with("qemu")
 }
 
-/// What stands in `${…}`.
+/// The names in `${…}`.
 fn references(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -342,7 +341,7 @@ fn references(text: &str) -> Vec<&str> {
     found
 }
 
-/// Whether a name stands in a text as a whole word.
+/// Whether a text contains a name as a whole word.
 fn mentions(text: &str, name: &str) -> bool {
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
     text.match_indices(name).any(|(at, _)| {
@@ -350,7 +349,7 @@ fn mentions(text: &str, name: &str) -> bool {
     })
 }
 
-/// A name with a variable before its extension.
+/// The name with a variable inserted before its extension.
 fn with_variable(name: &str, variable: &str) -> String {
     let at = name.find(".tar").or_else(|| {
         let dot = name.rfind('.').filter(|dot| *dot > 0)?;
@@ -363,7 +362,7 @@ fn with_variable(name: &str, variable: &str) -> String {
     format!("{stem}-${{{variable}}}{extension}")
 }
 
-/// A name with `${DISTRO_ARCH}` before its extension: what to call a download that differs.
+/// The name with `${DISTRO_ARCH}` before its extension: the suggested name of an ambiguous download.
 #[must_use]
 pub fn with_arch(name: &str) -> String {
     with_variable(name, DISTRO_ARCH)

@@ -1,4 +1,4 @@
-//! What is wrong in a download cache. Knows nothing of where it is said.
+//! Faults of a download cache: foreign programs and packages, ambiguous names, incomplete downloads.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::caches::files;
 use crate::caches::files::{CLONES, CacheFile, PACKAGES};
 use crate::fs::PathError;
 use crate::inspect::executable;
-use crate::inspect::executable::{HEAD, Machine};
+use crate::inspect::executable::{HEAD, HeaderMachine};
 
-/// Something in a cache that is for another architecture.
+/// A file of a cache that is for another architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Foreign {
     /// Relative to the cache.
     pub file: PathBuf,
     /// `ELF`, `PE` or `deb`.
     pub format: &'static str,
-    /// For which architecture it is.
+    /// Its architecture.
     pub arch: Arch,
 }
 
@@ -37,14 +37,13 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// The programs in a download cache that are for another architecture than the cache. Clones and packages
-/// of the archive are not looked into: they cannot be mistaken for another architecture's. Only the first
-/// bytes of each file are read.
+/// The programs in a download cache for another architecture than the cache's, `arch`. Clones and packages of
+/// the archive are skipped: BitBake cannot confuse them. Reads only the first bytes of each file.
 ///
 /// `allowed` are globs over file names.
 ///
 /// # Errors
-/// What the system answers.
+/// When a file or directory cannot be read.
 pub fn foreign(dir: &Path, arch: Arch, allowed: &[Pattern]) -> Result<Vec<Foreign>, PathError> {
     let mut found = Vec::new();
     for file in downloads(dir)? {
@@ -54,7 +53,7 @@ pub fn foreign(dir: &Path, arch: Arch, allowed: &[Pattern]) -> Result<Vec<Foreig
         let path = dir.join(&file.name);
         let head = files::head(&path, HEAD).map_err(PathError::on("read", &path))?;
         match head.as_deref().and_then(executable::machine) {
-            Some((format, Machine::Of(other))) if other != arch => found.push(Foreign {
+            Some((format, HeaderMachine::Of(other))) if other != arch => found.push(Foreign {
                 file: file.name,
                 format: format.as_str(),
                 arch: other,
@@ -65,10 +64,10 @@ pub fn foreign(dir: &Path, arch: Arch, allowed: &[Pattern]) -> Result<Vec<Foreig
     Ok(found)
 }
 
-/// Packages, by their names, that are for another architecture and were not taken from the archive.
+/// Packages for another architecture, by their names, outside of the archive's directories.
 ///
 /// # Errors
-/// What the system answers.
+/// When a directory cannot be read.
 pub fn foreign_packages(
     dir: &Path,
     arch: Arch,
@@ -91,7 +90,7 @@ pub fn foreign_packages(
     Ok(downloads(dir)?.into_iter().filter_map(of_another).collect())
 }
 
-/// What BitBake downloaded as files.
+/// The files that BitBake downloaded; without clones.
 fn downloads(dir: &Path) -> Result<Vec<CacheFile>, PathError> {
     files::list_without(dir, &[CLONES, PACKAGES].concat())
 }
@@ -109,7 +108,7 @@ fn extension(file: &CacheFile) -> Option<&str> {
     file.name.extension()?.to_str()
 }
 
-/// A file that is there under one name in several caches, and is not the same.
+/// A name with different contents in several caches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ambiguous {
     /// Relative to each cache.
@@ -118,11 +117,10 @@ pub struct Ambiguous {
     pub archs: Vec<Arch>,
 }
 
-/// The names under which several download caches hold different contents. Files of equal size are read
-/// whole.
+/// The names with different contents in several download caches. Reads files of equal size completely.
 ///
 /// # Errors
-/// What the system answers.
+/// When a file or directory cannot be read.
 pub fn ambiguous(caches: &[(Arch, &Path)]) -> Result<Vec<Ambiguous>, PathError> {
     let mut by_name: BTreeMap<PathBuf, Vec<(Arch, PathBuf)>> = BTreeMap::new();
     for (arch, dir) in caches {
@@ -144,7 +142,7 @@ pub fn ambiguous(caches: &[(Arch, &Path)]) -> Result<Vec<Ambiguous>, PathError> 
     Ok(found)
 }
 
-/// A bundle of a clone, which BitBake packs itself: its bytes are never the same.
+/// Whether a file is a bundle of a clone. BitBake packs it itself, so its bytes always differ.
 fn is_bundle(file: &CacheFile) -> bool {
     let name = file.text();
     name.starts_with("git2_") || name.starts_with("gitshallow_")
@@ -178,7 +176,7 @@ fn length(path: &Path) -> Result<u64, PathError> {
     }
 }
 
-/// The SHA-256 of a file; that of nothing where it is gone.
+/// The SHA-256 of a file; that of an empty file if it does not exist.
 fn digest(path: &Path) -> Result<[u8; 32], PathError> {
     let mut hasher = Sha256::new();
     if let Some(mut file) = files::open(path).map_err(PathError::on("open", path))? {
@@ -195,22 +193,22 @@ fn digest(path: &Path) -> Result<[u8; 32], PathError> {
     Ok(hasher.finalize().into())
 }
 
-/// A download that did not come to its end.
+/// An incomplete download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unfinished {
+pub struct UnfinishedDownload {
     /// Relative to the cache.
     pub file: PathBuf,
-    /// By what it is told.
+    /// The sign of incompleteness.
     pub sign: &'static str,
 }
 
-/// Downloads that did not come to their end. While somebody builds, some are merely not there yet.
+/// The incomplete downloads of a cache. During a build, some are only not finished yet.
 ///
-/// BitBake writes `<name>.done` into the top directory when a download is complete and was checked.
+/// BitBake writes `<name>.done` into the top directory when a download is complete and verified.
 ///
 /// # Errors
-/// What the system answers.
-pub fn unfinished(dir: &Path) -> Result<Vec<Unfinished>, PathError> {
+/// When a directory cannot be read.
+pub fn unfinished(dir: &Path) -> Result<Vec<UnfinishedDownload>, PathError> {
     let found = files::list_without(dir, CLONES)?;
     let is_there = |name: &Path| {
         found
@@ -219,7 +217,7 @@ pub fn unfinished(dir: &Path) -> Result<Vec<Unfinished>, PathError> {
     };
     let sign = |file: &CacheFile| -> Option<&'static str> {
         if is_unfinished(file) {
-            return Some("its name is that of a part");
+            return Some("its name is that of a partial download");
         }
         if file.is_below(PACKAGES) {
             return None;
@@ -245,7 +243,7 @@ pub fn unfinished(dir: &Path) -> Result<Vec<Unfinished>, PathError> {
     Ok(found
         .iter()
         .filter_map(|file| {
-            Some(Unfinished {
+            Some(UnfinishedDownload {
                 sign: sign(file)?,
                 file: file.name.clone(),
             })

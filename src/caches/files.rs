@@ -1,6 +1,6 @@
-//! What lies in a cache: files with their sizes and times of last use, read without leaving a trace.
+//! Files of a cache, with sizes and times of last use. Reading leaves access times unchanged.
 //!
-//! Knows BitBake's layout of DL_DIR, nothing of what the files are for.
+//! Follows BitBake's layout of DL_DIR.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -14,13 +14,13 @@ use rustix::fs::OFlags;
 use crate::caches::OURS;
 use crate::fs::PathError;
 
-/// Directories of DL_DIR that hold one clone each below them: a clone is used as a whole.
+/// Directories of DL_DIR that contain one clone in each subdirectory. BitBake uses a clone as a whole.
 pub(super) const CLONES: &[&str] = &[
     "git", "git2", "hg", "svn", "bzr", "osc", "p4", "repo", "npm2",
 ];
 
-/// Directories of DL_DIR that hold packages of the archive. Their names tell their architectures, and
-/// packages for the build host belong there when one builds for another.
+/// Directories of DL_DIR that contain packages of the archive. Their names contain the architecture, and
+/// packages for the build host belong there in a cross build.
 pub(super) const PACKAGES: &[&str] = &["deb", "deb-src"];
 
 /// A file of a cache.
@@ -28,24 +28,25 @@ pub(super) const PACKAGES: &[&str] = &["deb", "deb-src"];
 pub struct CacheFile {
     /// Relative to the cache.
     pub name: PathBuf,
-    /// Its own metadata, not that of what a link points to.
+    /// Its own metadata; for a link, that of the link.
     pub metadata: Metadata,
 }
 
 impl CacheFile {
-    /// What it occupies, in bytes; less than its length where it has holes.
+    /// Its allocated bytes; less than its length if it has holes.
     #[must_use]
     pub fn allocated(&self) -> u64 {
         self.metadata.blocks().saturating_mul(512)
     }
 
-    /// What is equal for two names of one file.
+    /// The identity of the file; equal for all of its names.
     #[must_use]
     pub fn identity(&self) -> (u64, u64) {
         (self.metadata.dev(), self.metadata.ino())
     }
 
-    /// When it was last written or, where the file system tells, read. BitBake touches what it uses.
+    /// The time of its last use: the later of modification and, if the file system records it, access. BitBake
+    /// touches files that it uses.
     #[must_use]
     pub fn last_use(&self) -> Timestamp {
         let at = |seconds, nanoseconds: i64| {
@@ -55,7 +56,7 @@ impl CacheFile {
         at(metadata.mtime(), metadata.mtime_nsec()).max(at(metadata.atime(), metadata.atime_nsec()))
     }
 
-    /// Whether it lies directly in one of these directories of the cache, or below.
+    /// Whether it is in or below one of these top-level directories of the cache.
     pub(super) fn is_below(&self, directories: &[&str]) -> bool {
         let mut parts = self.name.iter();
         let first = parts.next();
@@ -71,19 +72,19 @@ impl CacheFile {
     }
 }
 
-/// All files and links below a directory, ours excepted, in the order of their names. What vanishes
-/// meanwhile is left out.
+/// All files and links below a directory, sorted by name, without the tool's own. Skips files that vanish
+/// meanwhile.
 ///
 /// # Errors
-/// What the system answers of a directory.
+/// When a directory cannot be read.
 pub fn list(root: &Path) -> Result<Vec<CacheFile>, PathError> {
     list_without(root, &[])
 }
 
-/// The same without what lies below some directories of the cache.
+/// As [`list`], without the files below some directories of the cache.
 ///
 /// # Errors
-/// The same.
+/// As [`list`].
 pub(super) fn list_without(root: &Path, skipped: &[&str]) -> Result<Vec<CacheFile>, PathError> {
     let mut found = Vec::new();
     let mut waiting = vec![PathBuf::new()];
@@ -116,7 +117,7 @@ pub(super) fn list_without(root: &Path, skipped: &[&str]) -> Result<Vec<CacheFil
     Ok(found)
 }
 
-/// What files occupy together, in bytes; several names of one file count once.
+/// The allocated bytes of files together; several names of one file count once.
 #[must_use]
 pub fn occupied<'f>(files: impl IntoIterator<Item = &'f CacheFile>) -> u64 {
     let mut seen = HashSet::new();
@@ -127,11 +128,11 @@ pub fn occupied<'f>(files: impl IntoIterator<Item = &'f CacheFile>) -> u64 {
         .sum()
 }
 
-/// Opens a regular file, or one that a link points to, for reading; none where it is neither. The time
-/// of its last reading stays, where the file is ours: looking is no use.
+/// Opens a regular file, or the target of a link, for reading; `None` if it is missing or not regular. The
+/// access time stays unchanged if the file belongs to this user, because an inspection is not a use.
 ///
 /// # Errors
-/// What the system answers; that it is not there is none.
+/// When the file exists and cannot be opened.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
@@ -150,10 +151,10 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// The first bytes of a file, at most `length`; none where there is no regular file.
+/// The first bytes of a file, at most `length`; `None` without a regular file.
 ///
 /// # Errors
-/// What the system answers.
+/// When the file cannot be read.
 pub(super) fn head(path: &Path, length: usize) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = open(path)? else {
         return Ok(None);

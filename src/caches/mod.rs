@@ -1,6 +1,6 @@
-//! Download and shared state caches: whose they are, who uses them, what is in them, what can go.
+//! Download and shared-state caches: stamps, locks, audit, pruning.
 //!
-//! Knows nothing of variants, plans or builds: an architecture and a directory are all it is told.
+//! A cache is a directory, with an architecture for downloads. This room has no variants, plans or builds.
 
 pub mod audit;
 pub mod files;
@@ -26,30 +26,30 @@ use crate::settings::Settings;
 use crate::caches::audit::Foreign;
 use crate::caches::stamp::StampError;
 
-/// How long a user of a cache waits for a prune, which takes seconds.
+/// How long a run waits for a prune of its cache; a prune lasts seconds.
 pub const PRUNE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The globs of the setting `foreign-downloads`, which the settings have checked.
+/// The globs of the setting `foreign-downloads`; the settings have validated them.
 #[must_use]
 pub fn foreign_downloads(settings: &Settings) -> Vec<Pattern> {
     let globs = settings.foreign_downloads.value.iter();
     globs.filter_map(|glob| Pattern::new(glob).ok()).collect()
 }
 
-/// What the names of our own files in a cache begin with.
+/// The prefix of the tool's own files in a cache.
 const OURS: &str = ".isar-build-all.";
 
-/// What a cache is for.
+/// The purpose of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// What builds for one architecture download.
+    /// Downloads of builds for one architecture.
     Downloads(Arch),
-    /// The shared state of all.
+    /// Shared state of all builds.
     Sstate,
 }
 
 impl Purpose {
-    /// As lists write it.
+    /// The name in lists.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Purpose {
         }
     }
 
-    /// The architecture, where it has one.
+    /// The architecture; `None` for shared state.
     #[must_use]
     pub fn arch(&self) -> Option<Arch> {
         match self {
@@ -71,15 +71,15 @@ impl Purpose {
 /// A cache and its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// Where it is.
+    /// Its directory.
     pub path: PathBuf,
 }
 
 impl Cache {
-    /// The caches below a root of downloads that are there, and the shared state cache if it is. Two
-    /// names of one directory are one cache.
+    /// The existing caches: those below the downloads root, and the shared-state cache. Two names of one
+    /// directory are one cache.
     #[must_use]
     pub fn present(downloads: &Path, sstate: &Path) -> Vec<Cache> {
         let of_archs = Arch::ALL.map(|arch| Cache {
@@ -105,16 +105,16 @@ impl Cache {
             .collect()
     }
 
-    /// The lock that every build holds on it with others, and who removes from it alone.
+    /// The path of its lock: shared by builds, exclusive for pruning.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.path.join(format!("{OURS}lock"))
     }
 
-    /// Takes that lock, waiting for it up to `wait`.
+    /// Acquires the lock, waiting up to `wait`.
     ///
     /// # Errors
-    /// Who holds it, or what the system answers.
+    /// [`LockError::Held`] with the present holder, or an error of the file system.
     pub fn hold(
         &self,
         sharing: Sharing,
@@ -125,19 +125,19 @@ impl Cache {
     }
 }
 
-/// Why a cache is not used.
+/// Why a cache cannot be used.
 #[derive(Debug, Error)]
 pub enum CacheError {
-    /// Somebody removes from it.
+    /// A prune has the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The system's answer.
+    /// An error of the file system.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// It is another architecture's.
+    /// Its stamp does not allow it.
     #[error(transparent)]
     Stamp(#[from] StampError),
-    /// A program for another architecture lies in it.
+    /// It contains programs for another architecture.
     #[error("{}", foreign_message(dir, *arch, foreign))]
     Foreign {
         /// The cache.
@@ -150,7 +150,7 @@ pub enum CacheError {
 }
 
 fn foreign_message(dir: &Path, arch: Arch, foreign: &[Foreign]) -> String {
-    let mut message = format!("the download cache {} is that of {arch}", dir.display());
+    let mut message = format!("the download cache {} is for {arch}", dir.display());
     for (number, one) in foreign.iter().take(3).enumerate() {
         let joint = if number == 0 { ", but " } else { "; " };
         message += &format!("{joint}{one}");
@@ -162,7 +162,7 @@ fn foreign_message(dir: &Path, arch: Arch, foreign: &[Foreign]) -> String {
 }
 
 impl CacheError {
-    /// What to do about it.
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -177,23 +177,23 @@ impl CacheError {
                 ];
                 let quoted = shlex::try_join(words.iter().map(String::as_str)).ok()?;
                 Some(format!(
-                    "remove it, so that it is downloaded anew: rm -f {quoted}; where it belongs there, name it in the setting `foreign-downloads`; isar-build-all cache audit shows the recipes that share a name"
+                    "remove it, and it is downloaded again: rm -f {quoted}; if it belongs there, name it in the setting `foreign-downloads`; isar-build-all cache audit shows the recipes that share a name"
                 ))
             }
         }
     }
 }
 
-/// Caches that are in use as long as this lives: nobody removes anything from them.
+/// Caches in use. Until this is dropped, no prune removes anything from them.
 #[derive(Debug)]
 pub struct InUse {
     _locks: Vec<UseLock>,
 }
 
-/// Makes the caches that a run is going to use where they are not there, keeps others from removing
-/// things from them, and checks that the downloads are for the architecture that they are said to be.
+/// Prepares the caches of a run: creates missing ones, locks them against pruning, and checks that the
+/// downloads are for their architecture.
 ///
-/// `foreign` are globs over the names of downloads that may be for any machine.
+/// `foreign` are globs over the names of downloads for any machine.
 ///
 /// # Errors
 /// The first cache that cannot be used, and why.
@@ -210,7 +210,7 @@ pub fn enter(
         let Purpose::Downloads(arch) = cache.purpose else {
             continue;
         };
-        // First the stamp, then the content: what is another's is not worth reading.
+        // The stamp comes first: the content of another architecture's cache need not be read.
         let stamped = stamp::check(&cache.path, arch)?;
         let found = audit::foreign(&cache.path, arch, foreign)?;
         if !found.is_empty() {

@@ -1,7 +1,6 @@
-//! Removing from caches what was not used for the longest time.
+//! Pruning: removes the least recently used files from caches.
 //!
-//! The caller holds the caches' locks alone; what others than our builds have open or locked is left
-//! alone, too. Knows nothing of who asks.
+//! The caller has the caches' exclusive locks. Files that other programs have open or locked stay.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -20,19 +19,19 @@ use crate::fs::{PathError, try_lock};
 
 type Identity = (u64, u64);
 
-/// What follows [`OURS`] in the name of a clone that is being removed.
+/// Follows [`OURS`] in the name of a clone that is being removed.
 const DOOMED: &str = "removed.";
 
-/// What is to go. Both limits hold, where both are given.
+/// The limits of a prune. If both are set, both hold.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// What was last used before this goes.
+    /// Files last used before this time are removed.
     pub before: Option<Timestamp>,
-    /// The longest unused go until the caches together occupy at most so many bytes.
+    /// The least recently used files are removed until the caches together have at most this many bytes.
     pub max_bytes: Option<u64>,
 }
 
-/// What BitBake uses as one: a file with its stamps and signatures, or a clone.
+/// Files that BitBake uses together: a file with its stamps and signatures, or a clone.
 #[derive(Debug)]
 struct Unit {
     cache: usize,
@@ -42,47 +41,47 @@ struct Unit {
     last_use: Timestamp,
 }
 
-/// Something that was removed, or would be.
+/// A removed file or clone; in a dry run, one that would be removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// The file or clone.
     pub path: PathBuf,
-    /// What it occupied with its stamps, in bytes.
+    /// Allocated bytes, with its stamps.
     pub bytes: u64,
-    /// When it was last used.
+    /// The time of its last use.
     pub last_use: Timestamp,
 }
 
-/// Something that was to go and stayed.
+/// A file or clone that should be removed and stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// The file or clone.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// Whether that is a failure, and not merely somebody who uses it.
+    /// Whether this is a failure; otherwise the file is in use.
     pub failed: bool,
 }
 
-/// What came of it.
+/// The result of a prune.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// What was removed, or would be, the longest unused first.
+    /// The removed files, the least recently used first.
     pub removed: Vec<Removed>,
-    /// What stayed.
+    /// The files that stayed.
     pub kept: Vec<Kept>,
-    /// What the caches occupied together before, in bytes; several names of one file count once.
+    /// Allocated bytes of the caches before; several names of one file count once.
     pub bytes_before: u64,
-    /// What they occupy now, or would.
+    /// Allocated bytes after it.
     pub bytes_after: u64,
-    /// What the disk got back: files that have further names outside of the caches give nothing.
+    /// Bytes freed on the disk: a file with further names outside of the caches frees nothing.
     pub bytes_freed: u64,
 }
 
-/// Prunes the caches, or says what would be done where `dry`.
+/// Prunes the caches; with `dry`, only computes the result.
 ///
 /// # Errors
-/// What the system answers when a cache is listed; what cannot be removed is in the answer.
+/// When a cache cannot be listed. Failed removals are in [`Pruned::kept`].
 pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, PathError> {
     let mut units = Vec::new();
     for (number, cache) in caches.iter().enumerate() {
@@ -91,7 +90,7 @@ pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, Path
         }
         let mut files = files::list(&cache.path)?;
         if cache.purpose == Purpose::Sstate {
-            // A directory that was named by mistake holds no such files, and loses none.
+            // If the setting names another directory by mistake, it has no such files and loses none.
             files.retain(is_shared_state);
         }
         units.extend(group(number, files));
@@ -107,7 +106,7 @@ pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, Path
         let old = limits.before.is_some_and(|before| unit.last_use < before);
         let too_much = limits.max_bytes.is_some_and(|most| account.bytes > most);
         if !old && !too_much {
-            // Those that follow were used later still.
+            // The following ones were used later still.
             break;
         }
         let root = &caches[unit.cache].path;
@@ -170,16 +169,16 @@ pub fn prune(caches: &[Cache], limits: Limits, dry: bool) -> Result<Pruned, Path
     Ok(pruned)
 }
 
-/// What the names of one file have in common.
+/// The names of one file.
 struct Links {
     bytes: u64,
-    /// Names in the caches that are still there.
+    /// Names in the caches that still exist.
     inside: u64,
     /// Names outside of the caches.
     outside: u64,
 }
 
-/// What the caches occupy.
+/// The space that the caches occupy.
 struct Account {
     links: HashMap<Identity, Links>,
     bytes: u64,
@@ -219,14 +218,14 @@ impl Account {
     }
 }
 
-/// Whether a file is an archive of shared state, or belongs to one: `sstate:<recipe>:…`.
+/// Whether a file is an archive of shared state or belongs to one: `sstate:<recipe>:…`.
 fn is_shared_state(file: &CacheFile) -> bool {
     let name = file.name.file_name().unwrap_or_default();
     name.to_string_lossy().starts_with("sstate:")
 }
 
-/// Clears what one who was killed left: clones half removed, stamps half made. Nothing else here needs
-/// them, so that what stays does no harm.
+/// Removes leftovers of a killed process: half-removed clones and unfinished stamps. A failure does no harm,
+/// because no code depends on them.
 fn sweep(root: &Path) {
     let places = CLONES.iter().map(|clones| root.join(clones));
     for place in places.chain([root.to_owned()]) {
@@ -244,7 +243,7 @@ fn sweep(root: &Path) {
     }
 }
 
-/// Puts together what BitBake uses as one.
+/// Groups files that BitBake uses together.
 fn group(cache: usize, files: Vec<CacheFile>) -> Vec<Unit> {
     let mut units: BTreeMap<PathBuf, Unit> = BTreeMap::new();
     for file in files {
@@ -261,7 +260,7 @@ fn group(cache: usize, files: Vec<CacheFile>) -> Vec<Unit> {
         unit.files.push(file);
     }
     let mut units: Vec<Unit> = units.into_values().collect();
-    // The lock of ISAR's packages stands for itself, and is nothing to remove.
+    // The lock of ISAR's packages protects a directory and is not removed.
     units.retain(|unit| {
         unit.files
             .iter()
@@ -274,7 +273,7 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension() == Some(OsStr::new(extension))
 }
 
-/// The file or clone that a file belongs to, and whether it is a clone.
+/// The file or clone that `file` belongs to, and whether it is a clone.
 fn unit_name(file: &Path) -> (PathBuf, bool) {
     let mut parts = file.iter();
     if let (Some(first), Some(second), Some(_)) = (parts.next(), parts.next(), parts.next())
@@ -292,7 +291,7 @@ fn unit_name(file: &Path) -> (PathBuf, bool) {
     (name, false)
 }
 
-/// The locks of a unit, taken; none where another has one.
+/// Acquires the locks of a unit; `None` if another process has one.
 fn locks(root: &Path, unit: &Unit) -> Option<Vec<fs::File>> {
     let mut held = Vec::new();
     for file in &unit.files {
@@ -302,7 +301,7 @@ fn locks(root: &Path, unit: &Unit) -> Option<Vec<fs::File>> {
             match try_lock(&file) {
                 Ok(true) => held.push(file),
                 Ok(false) => return None,
-                // Where it cannot be told, the run's own lock must be enough.
+                // If the lock cannot be checked, the cache's own lock is enough.
                 Err(_) => {}
             }
         }
@@ -310,7 +309,7 @@ fn locks(root: &Path, unit: &Unit) -> Option<Vec<fs::File>> {
     Some(held)
 }
 
-/// Removes a unit file by file, stamps first: a stamp without its file would be a lie.
+/// Removes a unit file by file, stamps first: a stamp without its file would claim a complete download.
 fn remove(root: &Path, unit: &Unit) -> Result<(), (PathBuf, io::Error)> {
     if unit.is_clone {
         return remove_clone(&root.join(&unit.name));
@@ -332,7 +331,7 @@ fn remove(root: &Path, unit: &Unit) -> Result<(), (PathBuf, io::Error)> {
     Ok(())
 }
 
-/// A clone is no longer one before the first of its files goes.
+/// Renames a clone before removing its files, so that BitBake never sees an incomplete one.
 fn remove_clone(path: &Path) -> Result<(), (PathBuf, io::Error)> {
     let failed = |error| (path.to_owned(), error);
     let parent = crate::fs::parent(path);
@@ -347,7 +346,7 @@ fn remove_clone(path: &Path) -> Result<(), (PathBuf, io::Error)> {
     clear(&doomed)
 }
 
-/// The files that processes have open, as far as we may know.
+/// The files that processes have open, as far as this user may see them.
 fn open_files() -> HashSet<Identity> {
     let mut found = HashSet::new();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,6 +1,4 @@
-//! The recipes of a project's own layers, read from disk for [`crate::bitbake::src_uri`].
-//!
-//! Knows nothing of what a collision is.
+//! Recipes of the project's own layers, read from the disk for [`crate::bitbake::src_uri`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,20 +8,20 @@ use std::path::{Path, PathBuf};
 use crate::bitbake::src_uri::{Collision, Differs, Recipe, collisions};
 use crate::fs::PathError;
 
-/// What the layers hold.
+/// The result of a scan.
 #[derive(Debug, Default)]
 pub struct Scanned {
-    /// How many recipes, append files and includes were read.
+    /// The number of recipes, append files and includes that were read.
     pub files: usize,
-    /// What is ambiguous in them, by file and line.
+    /// The ambiguous downloads, sorted by file and line.
     pub collisions: Vec<Collision>,
 }
 
-/// Reads every `.bb`, `.bbappend` and `.inc` below the layers. Names in what is found are relative to
-/// `base`, where they lie below it. A directory that is a repository of its own is passed over.
+/// Reads every `.bb`, `.bbappend` and `.inc` below the layers. File names in the result are relative to `base`
+/// if they are below it. Skips directories that are repositories of their own.
 ///
 /// # Errors
-/// What the system answers; a layer that is not there is empty.
+/// When a file or directory cannot be read. A missing layer counts as empty.
 pub fn scan(layers: &[PathBuf], base: &Path, differs: Differs) -> Result<Scanned, PathError> {
     let mut directories: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for layer in layers {
@@ -46,7 +44,7 @@ pub fn scan(layers: &[PathBuf], base: &Path, differs: Differs) -> Result<Scanned
     Ok(scanned)
 }
 
-/// Recipes by the directory that they lie in.
+/// Collects recipes by their directory.
 fn collect(layer: &Path, into: &mut BTreeMap<PathBuf, Vec<PathBuf>>) -> Result<(), PathError> {
     let mut waiting = vec![layer.to_owned()];
     while let Some(directory) = waiting.pop() {

@@ -1,4 +1,4 @@
-//! The file in a download cache that says for which architecture it is. Knows nothing of its content.
+//! The stamp of a download cache: a file that names its architecture.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -11,32 +11,32 @@ use crate::base::arch::Arch;
 use crate::caches::OURS;
 use crate::fs::PathError;
 
-/// Why a stamp does not let us in.
+/// Why a stamp does not allow the use of a cache.
 #[derive(Debug, Error)]
 pub enum StampError {
     /// It names another architecture.
-    #[error("the download cache {} is that of {stamped}, not of {wanted}", dir.display())]
+    #[error("the download cache {} is for {stamped}, not for {wanted}", dir.display())]
     Another {
         /// The cache.
         dir: PathBuf,
-        /// What its stamp says.
+        /// The architecture in the stamp.
         stamped: Arch,
-        /// What was to be built.
+        /// The architecture to build for.
         wanted: Arch,
     },
-    /// It names none.
+    /// It names no architecture.
     #[error("{} names no architecture", path.display())]
     Wild {
         /// The stamp.
         path: PathBuf,
     },
-    /// The system's answer.
+    /// An error of the file system.
     #[error(transparent)]
     Path(#[from] PathError),
 }
 
 impl StampError {
-    /// What to do about it.
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -45,7 +45,7 @@ impl StampError {
                 dir.display()
             )),
             StampError::Wild { path } => Some(format!(
-                "remove it; the cache is then looked through and stamped anew: rm {}",
+                "remove it, and the next run checks the cache and stamps it again: rm {}",
                 path.display()
             )),
             StampError::Path(error) => error.hint(),
@@ -57,7 +57,7 @@ fn place(dir: &Path) -> PathBuf {
     dir.join(format!("{OURS}arch"))
 }
 
-/// The architecture in the stamp of a cache; none where it has no stamp.
+/// The architecture in the stamp of a cache; `None` without a stamp.
 ///
 /// # Errors
 /// When the stamp cannot be read or names no architecture.
@@ -78,10 +78,10 @@ pub fn read(dir: &Path) -> Result<Option<Arch>, StampError> {
     }
 }
 
-/// Whether a cache is stamped for this architecture; one without a stamp is not.
+/// Whether a cache has a stamp for this architecture; false without a stamp.
 ///
 /// # Errors
-/// When it is another's, or the stamp cannot be read.
+/// When the stamp names another architecture or cannot be read.
 pub fn check(dir: &Path, wanted: Arch) -> Result<bool, StampError> {
     match read(dir)? {
         None => Ok(false),
@@ -94,11 +94,11 @@ pub fn check(dir: &Path, wanted: Arch) -> Result<bool, StampError> {
     }
 }
 
-/// Stamps a cache. Of several who want to, one does, and the others see what it said: the stamp
-/// appears with its content, and only where there is none.
+/// Stamps a cache. If several processes try at once, one succeeds and the others read its stamp: the file
+/// appears together with its content, and is never replaced.
 ///
 /// # Errors
-/// When another was faster with another architecture, and what the system answers.
+/// When another process was faster with another architecture, or the stamp cannot be written.
 pub fn take(dir: &Path, arch: Arch) -> Result<(), StampError> {
     let path = place(dir);
     let failed = || PathError::on("make", &path);

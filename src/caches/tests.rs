@@ -45,7 +45,7 @@ fn a_new_cache_is_stamped_and_then_its_architectures() {
     assert_eq!(stamp::read(&cache).unwrap(), Some(Arch::Amd64));
     let error = enter_one(&cache, Arch::Arm64, &[]).unwrap_err();
     let text = error.to_string();
-    assert!(text.ends_with("is that of amd64, not of arm64"), "{text}");
+    assert!(text.ends_with("is for amd64, not for arm64"), "{text}");
     assert!(error.hint().unwrap().contains("directory of its own"));
     drop(first);
 }
@@ -61,7 +61,7 @@ fn an_old_cache_is_taken_over_unless_something_in_it_is_foreign() {
     let error = enter_one(cache, Arch::Amd64, &[]).unwrap_err();
     let text = error.to_string();
     assert!(
-        text.ends_with("is that of amd64, but k3s is a program for arm64 (ELF)"),
+        text.ends_with("is for amd64, but k3s is a program for arm64 (ELF)"),
         "{text}"
     );
     assert!(error.hint().unwrap().contains("k3s.done"));
@@ -145,10 +145,10 @@ fn downloads_without_an_end_are_told() {
     assert_eq!(
         text,
         [
-            "deb/bookworm/y.deb.host.1.tmp: its name is that of a part",
+            "deb/bookworm/y.deb.host.1.tmp: its name is that of a partial download",
             "gone.lock: a lock without a download",
             "half: it has no .done stamp",
-            "x.part: its name is that of a part",
+            "x.part: its name is that of a partial download",
         ]
     );
 }

@@ -1,9 +1,9 @@
-//! Marks in a shared state cache: what good builds have left in it, by what their variants share.
+//! Warm marks: files in a shared-state cache that record which shared parts of variants good builds have left
+//! in it.
 //!
-//! A mark is a file in the cache itself, so it goes where the cache goes. It says that some time a build
-//! left its state here, and no more: whoever removes from the cache has to [`forget`], and where nothing
-//! but marks is left, they say nothing. A wrong mark costs time: builds that could follow each other make
-//! the same things beside each other.
+//! A mark is in the cache itself, so it disappears with the cache. It only says that a build once left its
+//! state here: code that removes from the cache must call [`forget`], and marks in an otherwise empty cache do
+//! not count. A wrong mark only costs time: builds make the same packages at the same time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,23 @@ use std::path::{Path, PathBuf};
 use crate::caches::OURS;
 use crate::fs::{PathError, replace};
 
-/// What follows [`OURS`] in the name of a mark.
+/// Follows [`OURS`] in the name of a mark.
 const MARK: &str = "warm.";
 
 fn place(cache: &Path, digest: &str) -> PathBuf {
     cache.join(format!("{OURS}{MARK}{digest}"))
 }
 
-/// Whether a build that ended well has left what variants share that have this digest.
+/// Whether a good build has left the shared part with this digest.
 #[must_use]
 pub fn is_warm(cache: &Path, digest: &str) -> bool {
     place(cache, digest).is_file() && holds_state(cache)
 }
 
-/// Says that it has; `name` is for people. Nothing is written where it was said before.
+/// Records that a good build has left it; `name` is for people. Writes nothing if the mark exists.
 ///
 /// # Errors
-/// The system's.
+/// When the mark cannot be written.
 pub fn mark(cache: &Path, digest: &str, name: &str) -> Result<(), PathError> {
     let place = place(cache, digest);
     match place.is_file() {
@@ -36,18 +36,18 @@ pub fn mark(cache: &Path, digest: &str, name: &str) -> Result<(), PathError> {
     }
 }
 
-/// Takes all marks back. What cannot be removed stays.
+/// Removes all marks, as far as possible.
 pub fn forget(cache: &Path) {
     let prefix = format!("{OURS}{MARK}");
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            // A mark that stays makes builds slower, nothing else.
+            // A mark that stays only makes builds slower.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether anything lies in the cache beside what is hidden, ours included, and empty directories.
+/// Whether the cache contains anything except hidden files, such as the tool's own, and empty directories.
 fn holds_state(cache: &Path) -> bool {
     fs::read_dir(cache)
         .into_iter()

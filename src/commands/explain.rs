@@ -61,7 +61,7 @@ struct Explained {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<LastBuild>,
+    last: Option<ExplainedBuild>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpinned: Vec<Unpinned>,
     max_age: String,
@@ -82,7 +82,7 @@ struct Because {
 
 /// The last complete build.
 #[derive(Debug, Serialize)]
-struct LastBuild {
+struct ExplainedBuild {
     run: String,
     started: Timestamp,
     key: String,
@@ -200,8 +200,8 @@ fn because(reason: BuildReason, variant: &Variant) -> Because {
     }
 }
 
-fn last(record: KeyRecord) -> LastBuild {
-    LastBuild {
+fn last(record: KeyRecord) -> ExplainedBuild {
+    ExplainedBuild {
         run: record.run,
         started: record.started,
         key: record.key,

@@ -12,9 +12,9 @@ const LEAST: usize = 20;
 /// The least distance between marks of the axis, in columns.
 const MARK: usize = 12;
 
-/// The chart, in so many columns, with a line that explains it. A build is `=`, the part of a leader's
-/// build for which others wait `>`, a capture `c`, a registration `r`. What is shorter than a column
-/// still has one, where the next does not need it.
+/// The chart, in this number of columns, with a legend. A build is `=`, the part of a leader's build for which
+/// others wait `>`, a capture `c`, a registration `r`. A step shorter than a column still has one, unless the
+/// next step needs it.
 pub(super) fn chart(plan: &Plan, schedule: &Schedule, columns: usize, paint: Paint) -> String {
     let mut rows: Vec<(u64, usize)> = Vec::new();
     let mut spans: Vec<Vec<(&Node, NodeSpan)>> = vec![Vec::new(); plan.variants.len()];
@@ -53,7 +53,7 @@ pub(super) fn chart(plan: &Plan, schedule: &Schedule, columns: usize, paint: Pai
     text + "\n\n"
 }
 
-/// What the marks of the chart mean, in the order of the steps.
+/// The legend, in the order of the steps.
 fn legend(plan: &Plan) -> String {
     let drawn = |step: &&&'static StepInfo| plan.nodes.iter().any(|node| node.step == **step);
     let meaning = |step: &&'static StepInfo| {

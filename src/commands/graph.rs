@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::commands::output::{json, print};
 use crate::commands::{Invocation, Subcommand};
+use crate::event::numbers;
 use crate::plan::collide;
 use crate::plan::{NodeId, Plan, StepKind};
 
@@ -137,8 +138,10 @@ fn text(graph: &PlanGraph<'_>) -> String {
         .iter()
         .filter(|edge| edge.kind == GraphEdgeKind::Collision)
         .count();
-    let (nodes, edges) = (graph.nodes.len(), graph.edges.len());
-    text + &format!("\nTotal: {nodes} steps, {edges} edges, {collisions} of them collisions\n")
+    let steps = numbers::count(graph.nodes.len(), "step");
+    let edges = numbers::count(graph.edges.len(), "edge");
+    let collisions = numbers::count(collisions, "collision");
+    text + &format!("\nTotal: {steps}, {edges} ({collisions})\n")
 }
 
 fn dot(graph: &PlanGraph<'_>) -> String {

@@ -12,10 +12,10 @@ use crate::exec::watcher;
 use crate::watchdog;
 use crate::wsl::drive_users;
 
-/// What the starting process hands over.
+/// The words that the starting process passes.
 #[derive(Debug, Args)]
 struct InternalArgs {
-    /// What the process that starts this one hands over
+    /// The words that the starting process passes
     #[arg(allow_hyphen_values = true)]
     words: Vec<String>,
 }

@@ -4,6 +4,7 @@ use comfy_table::{Table, presets};
 
 use crate::base::failure::Failure;
 use crate::commands::output::json;
+use crate::event::numbers;
 use crate::matrix::Matrix;
 use crate::plan::json::variants;
 use crate::project::Project;
@@ -44,8 +45,8 @@ fn text(matrix: &Matrix) -> String {
         row
     });
     let count = matrix.variants.len();
-    let noun = if count == 1 { "variant" } else { "variants" };
-    format!("{}\nTotal: {count} {noun}\n", columns(header, rows))
+    let total = numbers::count(count, "variant");
+    format!("{}\nTotal: {total}\n", columns(header, rows))
 }
 
 /// Columns two spaces apart, without borders or trailing blanks.

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::base::arch::{Arch, UnknownArch};
 use crate::commands::output::{print, print_json};
 use crate::commands::{Invocation, Subcommand, simulate};
+use crate::event::numbers;
 use crate::plan::json;
 use crate::plan::skip::Skips;
 use crate::plan::{Plan, Scope, VariantIx};
@@ -149,10 +150,11 @@ fn text(plan: &Plan, skips: &Skips) -> String {
         }
         lines += "\n";
     }
-    let (variants, nodes) = (plan.variants.len(), plan.nodes.len());
+    let variants = numbers::count(plan.variants.len(), "variant");
+    let steps = numbers::count(plan.nodes.len(), "step");
     let unchanged = match skips.len() {
         0 => String::new(),
-        count => format!(", {count} of {variants} variants unchanged"),
+        count => format!(" ({count} unchanged)"),
     };
-    lines + &format!("\nTotal: {variants} variants, {nodes} steps{unchanged}\n")
+    lines + &format!("\nTotal: {variants}{unchanged}, {steps}\n")
 }

@@ -215,8 +215,8 @@ impl Simulation<'_> {
         );
         line("One by one", duration(serial(self.plan, self.skips)));
         for group in &self.plan.groups {
-            let members = group.members.len();
-            line("Leader first", format!("{}: {members} builds", group.name));
+            let builds = numbers::count(group.members.len(), "build");
+            line("Leader first", format!("{}: {builds}", group.name));
         }
         if !self.skips.is_empty() {
             line("Skipped", numbers::count(self.skips.len(), "variant"));

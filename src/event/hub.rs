@@ -1,8 +1,8 @@
 //! The hub: gives events their number and time, and hands each event to every reporter.
 //!
-//! Each reporter has a thread of its own, so a reporter that blocks (a terminal stopped by Ctrl-S, a full
-//! pipe) delays neither the run nor the record of it. A reporter that fails or panics is switched off, and
-//! a warning says so in the others. Knows nothing of what a reporter draws.
+//! Each reporter has a thread of its own, so a reporter that blocks (a terminal stopped by Ctrl-S, a full pipe)
+//! delays neither the run nor the record of it. A reporter that fails or panics is switched off, and the other
+//! reporters get a warning.
 
 use std::any::Any;
 use std::fmt;

@@ -61,7 +61,7 @@ pub struct PlannedNode {
     pub after: Vec<String>,
 }
 
-/// What reporters call a step, so that they need no list of steps.
+/// The words of a step for reporters, so that they need no list of steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeWords {
     /// The infinitive: `build`.

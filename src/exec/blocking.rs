@@ -1,8 +1,8 @@
-//! Blocking calls from async code: one helper that moves a call to the blocking pool and stops waiting for it
-//! when the run is to stop.
+//! Blocking calls from async code: moves a call to the blocking pool, and stops waiting for it when the run is
+//! to stop.
 //!
-//! A call to a disk that does not answer cannot be cancelled, only left: its thread stays in the pool until the
-//! kernel returns. Whoever shuts a runtime down must therefore not wait for its blocking pool.
+//! A call to a disk that does not answer cannot be cancelled. Its thread stays in the pool until the kernel
+//! returns, so the shutdown of a runtime must not wait for its blocking pool.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub enum BlockingError {
 
 /// Runs `work` on the blocking pool and waits for its result, or until the run is stopped at `give_up` or above.
 ///
-/// With [`StopLevel::Kill`] the call is waited for through a graceful stop: for work that a graceful stop lets
-/// finish. With [`StopLevel::Graceful`] the first stop ends the wait: for work before something is started.
+/// With [`StopLevel::Kill`] the wait goes on through a graceful stop: for work that such a stop lets finish.
+/// With [`StopLevel::Graceful`] the first stop ends it: for work before something is started.
 ///
 /// # Errors
 /// See [`BlockingError`].
@@ -49,7 +49,7 @@ pub async fn blocking_within<T: Send + 'static>(
 ) -> Result<T, BlockingError> {
     let mut stop = stop.clone();
     let stopped = async {
-        // Without a sender nothing can stop the run any more.
+        // Without a sender no stop can come any more.
         if stop.wait_for(|level| *level >= give_up).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -57,7 +57,7 @@ pub async fn blocking_within<T: Send + 'static>(
     };
     let result = tokio::task::spawn_blocking(work);
     tokio::select! {
-        // A result that is ready counts, also when the stop came at the same time.
+        // A result that is ready counts, even if the stop came at the same time.
         biased;
         result = result => result.map_err(|error| BlockingError::Panicked(error.to_string())),
         () = stopped => Err(BlockingError::Stopped),

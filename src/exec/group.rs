@@ -10,14 +10,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 
 use crate::base::proc_stat::ProcStat;
 
-/// What a signal met.
+/// The processes that a signal reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignalReach {
-    /// The process is gone.
+    /// None: the process is gone.
     Nothing,
-    /// At least one process took it; others of another user may not have.
+    /// At least one process of this user. Others in the group may belong to another user.
     Own,
-    /// Only processes of another user are there (behind sudo).
+    /// Only processes of another user (behind sudo), which cannot be signalled.
     Foreign,
 }
 
@@ -30,18 +30,18 @@ fn met(result: Result<(), Errno>) -> SignalReach {
 }
 
 fn pid(number: i32) -> Option<Pid> {
-    // 0 and 1 would mean our own group and every process there is.
+    // 0 would mean this process's own group, and 1 every process.
     (number > 1).then(|| Pid::from_raw(number)).flatten()
 }
 
-/// Signals a group.
+/// Sends a signal to a group.
 pub(super) fn signal_group(pgid: i32, signal: Signal) -> SignalReach {
     pid(pgid).map_or(SignalReach::Nothing, |pgid| {
         met(kill_process_group(pgid, signal))
     })
 }
 
-/// Who is in a group.
+/// Checks which processes are in a group, without a signal.
 pub(super) fn look_at_group(pgid: i32) -> SignalReach {
     pid(pgid).map_or(SignalReach::Nothing, |pgid| {
         met(test_kill_process_group(pgid))
@@ -55,15 +55,15 @@ pub(super) fn kill_one(number: i32) -> SignalReach {
     })
 }
 
-/// Whether one process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn lives(number: i32) -> bool {
     parent_of(Path::new(&format!("/proc/{number}"))).is_some()
 }
 
-/// Every process that was started with one of `marks` as an argument or (`NAME=value`) in its
-/// environment, and all its descendants, ourselves excepted. kas and BitBake put what they start into
-/// groups and sessions of its own, where no signal to a group finds it. The environment of another
-/// user's process cannot be read; such a process is found where it descends from one of ours.
+/// Every process that was started with one of `marks` as an argument or (as `NAME=value`) in its environment,
+/// and all its descendants, except this process. kas and BitBake put children into groups and sessions of their
+/// own, which no signal to a group reaches. The environment of another user's process cannot be read; such a
+/// process is found as a descendant.
 pub(crate) fn marked(marks: &[String]) -> Vec<i32> {
     if marks.is_empty() {
         return Vec::new();
@@ -71,7 +71,7 @@ pub(crate) fn marked(marks: &[String]) -> Vec<i32> {
     family(|process| is_marked(process, marks))
 }
 
-/// Kills every process that was started with this mark, and waits until none lives, at most so long. Blocking.
+/// Kills every process that was started with this mark, and waits up to `limit` until none lives. Blocking.
 pub(crate) fn end_marked(mark: &str, limit: Duration) {
     let marks = [mark.to_owned()];
     let until = Instant::now() + limit;
@@ -88,9 +88,9 @@ pub(crate) fn end_marked(mark: &str, limit: Duration) {
     }
 }
 
-/// Every process that runs a container of this name, as its command line says (`--name NAME` of the
-/// engine's client, `-n NAME` of podman's conmon), and all its descendants, which are the container's.
-/// An engine can have forgotten a container whose processes live on.
+/// Every process whose command line shows that it runs a container of this name (`--name NAME` of the engine's
+/// client, `-n NAME` of podman's conmon), and all its descendants, which are the container's. The engine may no
+/// longer know a container whose processes live on.
 pub(super) fn of_container(names: &[String]) -> Vec<i32> {
     if names.is_empty() {
         return Vec::new();
@@ -98,7 +98,7 @@ pub(super) fn of_container(names: &[String]) -> Vec<i32> {
     family(|process| names_container(process, names))
 }
 
-/// The processes that `belongs` is true of, and all their descendants, ourselves excepted.
+/// The processes for which `belongs` is true, and all their descendants, except this process.
 fn family(belongs: impl Fn(&Path) -> bool) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     let mut found = Vec::new();
@@ -147,14 +147,14 @@ fn names_container(process: &Path, names: &[String]) -> bool {
     })
 }
 
-/// Reads the `stat` file of a process or thread, by its directory in `/proc`; none where it is gone.
+/// Reads the `stat` file of a process or thread, by its directory in `/proc`; `None` if it is gone.
 pub(crate) fn proc_stat(process: &Path) -> Option<ProcStat> {
     // The name can contain any byte.
     let text = fs::read(process.join("stat")).ok()?;
     ProcStat::parse(&String::from_utf8_lossy(&text))
 }
 
-/// The parent of a process that is alive. None for a zombie too, which needs no kill.
+/// The parent of a live process. `None` for a zombie, which needs no kill.
 fn parent_of(process: &Path) -> Option<i32> {
     let stat = proc_stat(process)?;
     stat.is_alive().then_some(stat.parent)

@@ -1,6 +1,6 @@
-//! Cuts a stream of bytes into lines as they come.
+//! Cuts a stream of bytes into lines as they arrive.
 
-/// The longest line that is kept whole, in bytes; a longer one becomes several.
+/// The longest line in bytes; a longer one is cut into several.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// Cuts bytes into lines. A line ends at `\n`, at `\r` (progress displays) or at `\r\n`.
@@ -11,8 +11,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes what was read and calls `each` for every line that is now complete, without its end.
-    /// What a `\r` leaves empty is not a line.
+    /// Adds bytes and calls `each` for every complete line, without its end. An empty line before `\r` is
+    /// dropped.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_return) && bytes[0] == b'\n' {
@@ -33,7 +33,7 @@ impl Lines {
         }
     }
 
-    /// Gives out a last line that has no end.
+    /// Returns the last line if it has no end.
     pub fn finish(&mut self, each: impl FnOnce(&[u8])) {
         if !self.partial.is_empty() {
             each(&self.partial);
@@ -46,7 +46,7 @@ impl Lines {
             let (now, later) = text.split_at(MAX_LINE - self.partial.len());
             self.partial.extend_from_slice(now);
             text = later;
-            // A character that the cut would tear apart goes to the next piece whole.
+            // A character at the cut moves to the next piece as a whole.
             let cut = character_boundary(&self.partial);
             each(&self.partial[..cut]);
             self.partial.drain(..cut);
@@ -55,7 +55,7 @@ impl Lines {
     }
 }
 
-/// The end of the last UTF-8 character that is complete, or the whole length where that is no UTF-8.
+/// The end of the last complete UTF-8 character, or the whole length if the bytes are not UTF-8.
 fn character_boundary(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),

@@ -1,5 +1,5 @@
-//! A log file that is written by a thread of its own, so that a slow disk never holds up the one who
-//! listens to the process, and a full one is told and not fatal.
+//! The log file of a process, written by a thread of its own: a slow disk does not delay the reader of the
+//! process's output, and a full disk is reported and not fatal.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Batches that may wait for the disk.
+/// The number of batches that wait for the disk.
 const QUEUE: usize = 16;
 
-/// Bytes that may wait before they become a batch; more makes the reader of the pipes wait.
+/// Bytes that are collected before they become a batch; beyond it, the reader of the pipes waits.
 pub(super) const PENDING_LIMIT: usize = 1024 * 1024;
 
-/// How long the last bytes may take at the end.
+/// Time limit for writing the last bytes at the end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The sending side of a log.
@@ -38,7 +38,7 @@ impl LogFile {
         std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
-                // Nobody listens any more when the process was dropped; the bytes are written all the same.
+                // There is no receiver if the process was dropped; the bytes are written all the same.
                 let _ = say_done.send(write_all(file, receiver));
             })?;
         Ok(LogFile {
@@ -50,12 +50,12 @@ impl LogFile {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes a line.
+    /// Adds a line.
     pub(super) fn line(&mut self, line: &[u8]) {
         if !self.failed {
             self.pending.extend_from_slice(line);
@@ -63,13 +63,13 @@ impl LogFile {
         }
     }
 
-    /// Whether no more may be taken for now.
+    /// Whether it accepts no more lines for now.
     pub(super) fn is_full(&self) -> bool {
         self.pending.len() >= PENDING_LIMIT
     }
 
-    /// Hands on what is pending, as soon as there is room; for ever where nothing is. Returns the error
-    /// once when the disk does not take any more.
+    /// Passes pending lines to the thread as soon as there is room; waits for ever without any. Returns an
+    /// error once, when the disk accepts no more.
     pub(super) async fn work(&mut self) -> Option<io::Error> {
         if self.failed {
             return std::future::pending().await;
@@ -94,7 +94,7 @@ impl LogFile {
         }
     }
 
-    /// Writes the rest; returns the error unless it was told before.
+    /// Writes the rest. Returns the error unless [`LogFile::work`] has returned it.
     pub(super) async fn close(self) -> Option<io::Error> {
         if self.failed {
             return None;
@@ -106,7 +106,7 @@ impl LogFile {
             ..
         } = self;
         let rest = async move {
-            // A closed channel means that the thread has an error to tell, which `done` gives.
+            // A closed channel means that the thread has failed; `done` has its error.
             let _ = sender.send(pending).await;
             drop(sender);
             done.await

@@ -1,5 +1,5 @@
-//! Running programs: one real `Process` with its lines, limits and ways to end, and the watcher that
-//! ends what we started when we ourselves are gone. Knows nothing of what the programs are for.
+//! Running programs: one real [`Process`] with lines, limits and ways to stop, short commands, and the watcher
+//! that stops a run's programs if the run itself is killed.
 
 mod blocking;
 mod group;

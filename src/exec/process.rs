@@ -1,6 +1,6 @@
-//! One running program: a process group of its own, its output in lines, its limits, its end.
+//! A running program: its process group, output lines, limits and end.
 //!
-//! A step never talks to a pipe or a signal: it gives a [`ProcessSpec`] and listens.
+//! A step never uses a pipe or a signal itself: it passes a [`ProcessSpec`] and receives [`ProcessOutput`].
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -22,28 +22,28 @@ use crate::exec::lines::Lines;
 use crate::exec::logfile::LogFile;
 use crate::exec::stop::{KillSignal, StopLevel, StopSignal, more_than};
 
-/// How long output is still read after the process has ended while something else holds its pipes.
+/// Time to read output after the process has ended while another process still has its pipes open.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a killed process may take to end before it is given up as unkillable.
+/// Time for a killed process to end before it counts as unkillable.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
-/// What to run.
+/// The program to run, and its limits.
 #[derive(Debug, Clone)]
 pub struct ProcessSpec {
-    /// A path, or a name that is looked up in PATH.
+    /// A path, or a name to look up in PATH.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub args: Vec<OsString>,
-    /// The working directory; ours where unset.
+    /// The working directory; that of this process if unset.
     pub dir: Option<PathBuf>,
-    /// Changes to our environment: set to a value, or removed.
+    /// Changes to the environment of this process: a variable is set to a value, or removed.
     pub env: Vec<(OsString, Option<OsString>)>,
-    /// The file that gets every line. It is made anew, with its directory.
+    /// The log file, which gets every line. It is created anew, with its directory.
     pub log: Option<PathBuf>,
-    /// After how long the process is stopped.
+    /// The process is stopped after this time.
     pub time_limit: Option<Duration>,
-    /// How long it may take to stop before it is killed.
+    /// Time from a graceful stop to the kill.
     pub stop_timeout: Duration,
 }
 
@@ -80,53 +80,53 @@ impl ProcessSpec {
 /// Why a program could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// There is no such program.
+    /// The program does not exist.
     #[error("cannot run `{}`: no such program", .program.display())]
     NotFound {
-        /// The program as it was asked for.
+        /// The program as passed in.
         program: PathBuf,
     },
-    /// There is such a file, but the interpreter in its first line is missing, as after a Python
-    /// environment was moved.
+    /// The file exists, but the interpreter in its first line does not, as after a Python environment was
+    /// moved.
     #[error("cannot run `{}`: the interpreter that its first line names does not exist", .program.display())]
     NoInterpreter {
-        /// The program as it was asked for.
+        /// The program as passed in.
         program: PathBuf,
     },
-    /// There is such a file, but it cannot be executed.
+    /// The file exists, but it cannot be executed.
     #[error("cannot run `{}`: permission denied", .program.display())]
     NotExecutable {
-        /// The program as it was asked for.
+        /// The program as passed in.
         program: PathBuf,
     },
     /// The working directory is missing or not a directory.
     #[error("cannot run `{}` in {}: not a directory", .program.display(), .dir.display())]
     NoDirectory {
-        /// The program as it was asked for.
+        /// The program as passed in.
         program: PathBuf,
         /// The directory.
         dir: PathBuf,
     },
-    /// The log cannot be made.
+    /// The log cannot be created.
     #[error("cannot write the log {}: {source}", .path.display())]
     Log {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Anything else: no process ids or no memory left, an executable in a foreign format.
+    /// Any other cause: no process ids or no memory left, an executable in a foreign format.
     #[error("cannot run `{}`: {source}", .program.display())]
     Spawn {
-        /// The program as it was asked for.
+        /// The program as passed in.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl ExecError {
-    /// What to do about it, where we know.
+    /// The remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -149,47 +149,47 @@ impl ExecError {
             ExecError::Log { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space on that file system: df -h".to_owned())
             }
-            ExecError::Log { .. } => Some("check who owns the state directory".to_owned()),
+            ExecError::Log { .. } => Some("check the owner of the state directory".to_owned()),
             ExecError::Spawn { .. } => None,
         }
     }
 }
 
-/// What a process has to say.
+/// Output of a running process.
 #[derive(Debug)]
 pub enum ProcessOutput<'a> {
     /// A line, without its end; bytes that are not UTF-8 are replaced.
     Line(OutputStream, &'a str),
-    /// The log does not take any more lines; said once, and the process goes on.
+    /// The log accepts no more lines. Sent once; the process goes on.
     LogFailed(&'a Path, &'a io::Error),
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessEnd {
-    /// By itself with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// By this signal.
+    /// This signal ended it.
     Signalled(i32),
-    /// Not at all: it was killed and is still there, as a process in uninterruptible sleep is.
+    /// It was killed and still exists, as a process in uninterruptible sleep does.
     Unkillable,
 }
 
-/// Why a process was told to stop.
+/// The cause of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCause {
-    /// The run was asked to stop.
+    /// The run stops.
     Asked,
-    /// Its own time limit.
+    /// The process's own time limit.
     TimeLimit,
 }
 
-/// How a process ended, and what we did to it.
+/// The end of a process, and whether it was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessOutcome {
-    /// How.
+    /// Its end.
     pub ended: ProcessEnd,
-    /// Whether we told it to, and why.
+    /// The cause if it was stopped.
     pub stopped: Option<StopCause>,
     /// Whether it had to be killed.
     pub killed: bool,
@@ -205,10 +205,10 @@ impl ProcessOutcome {
 
 type ActionFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// What else stops the process, next to the signals to its group.
+/// A further way to stop the process, besides the signals to its group.
 pub type StopAction<'a> = Box<dyn Fn(StopLevel) -> ActionFuture<'a> + Send + Sync + 'a>;
 
-/// How a running process is told to stop.
+/// The ways to stop a running process.
 pub struct ProcessControl<'a> {
     stop: StopSignal,
     kill: Option<KillSignal>,
@@ -216,7 +216,7 @@ pub struct ProcessControl<'a> {
 }
 
 impl<'a> ProcessControl<'a> {
-    /// Listens to `stop`.
+    /// Follows `stop`.
     #[must_use]
     pub fn new(stop: StopSignal) -> ProcessControl<'a> {
         ProcessControl {
@@ -226,22 +226,22 @@ impl<'a> ProcessControl<'a> {
         }
     }
 
-    /// The same with a kill switch of its own, which kills the process whatever the run does.
+    /// The same with a kill switch of its own, which kills the process independently of the run's stop.
     #[must_use]
     pub fn with_kill(mut self, kill: KillSignal) -> ProcessControl<'a> {
         self.kill = Some(kill);
         self
     }
 
-    /// The same with a further way to stop it, called once a level, such as stopping its container.
-    /// The action for [`StopLevel::Kill`] replaces one for [`StopLevel::Graceful`] that still runs.
+    /// The same with a further way to stop it, called once for each level, such as stopping its container. The
+    /// action for [`StopLevel::Kill`] replaces a running one for [`StopLevel::Graceful`].
     #[must_use]
     pub fn with_action(mut self, action: StopAction<'a>) -> ProcessControl<'a> {
         self.action = Some(action);
         self
     }
 
-    /// Waits until more than `seen` is asked for.
+    /// Waits for a level above `seen`.
     async fn more_than(&mut self, seen: StopLevel) -> StopLevel {
         tokio::select! {
             level = more_than(&mut self.stop, seen) => level,
@@ -263,7 +263,7 @@ pub struct Process {
     stop_timeout: Duration,
 }
 
-/// Kills the group unless its leader's end was seen: after that the number may belong to others.
+/// Kills the group on drop, unless its leader was reaped: after that the number may belong to others.
 struct OwnGroup {
     pgid: i32,
     alive: bool,
@@ -284,12 +284,12 @@ impl Drop for OwnGroup {
 }
 
 impl Process {
-    /// Starts a program in a process group of its own, with no input and both outputs on pipes.
-    /// `PYTHONUNBUFFERED=1` is always set: kas and BitBake are Python, and a line must come when it is
+    /// Starts a program in a process group of its own, without input and with both outputs on pipes. Sets
+    /// `PYTHONUNBUFFERED=1`, because kas and BitBake are Python, and their lines must arrive when they are
     /// written.
     ///
     /// # Errors
-    /// When the program cannot be started or its log cannot be made.
+    /// When the program cannot be started or its log cannot be created.
     pub fn spawn(spec: ProcessSpec) -> Result<Process, ExecError> {
         if let Some(dir) = &spec.dir
             && !dir.is_dir()
@@ -326,12 +326,12 @@ impl Process {
         let program = spec.program.clone();
         tracing::debug!(?program, args = ?spec.args, "start");
         let child = command.spawn().map_err(|source| match source.kind() {
-            // A name without a slash is looked up in PATH, where this look at a file would be wrong.
+            // A name without a slash is looked up in PATH; a file of that name here would be another one.
             io::ErrorKind::NotFound if program.components().count() > 1 && program.exists() => {
                 ExecError::NoInterpreter { program }
             }
             io::ErrorKind::NotFound => ExecError::NotFound { program },
-            // Of a PATH with a directory that we may not enter, the system remembers that alone.
+            // If PATH contains a directory without permission, the system reports only that.
             io::ErrorKind::PermissionDenied
                 if program.components().count() == 1 && which::which(&program).is_err() =>
             {
@@ -353,13 +353,13 @@ impl Process {
         })
     }
 
-    /// The process group's id, which is the process's own.
+    /// The id of the process group, which is also the process's own.
     #[must_use]
     pub fn pgid(&self) -> i32 {
         self.group.pgid
     }
 
-    /// Runs it to its end, telling every line as it comes.
+    /// Runs it to its end and calls `on_output` for each line as it arrives.
     pub async fn run(
         mut self,
         mut on_output: impl FnMut(ProcessOutput<'_>),
@@ -419,8 +419,7 @@ impl Process {
                 status = self.child.wait(), if state.ended.is_none() => {
                     self.group.alive = false;
                     state.ended = Some(status.map_or(ProcessEnd::Unkillable, ended));
-                    // A stop action that still runs has its own limit; it is not cut short by the
-                    // process being the faster one.
+                    // A running stop action has its own limit; the end of the process does not shorten it.
                     if action.is_none() || state.deadline.is_none() {
                         state.deadline = Some(Instant::now() + DRAIN);
                     }
@@ -435,8 +434,8 @@ impl Process {
             }
         }
         if out.is_open() || err.is_open() {
-            // Something that was left behind still holds a pipe. While it lives the number of its group
-            // cannot have been given to others.
+            // A process that was left behind still has a pipe open. While it lives, the number of its group
+            // cannot belong to others.
             group::signal_group(self.group.pgid, Signal::KILL);
         }
         out.finish(&mut self.log, &mut on_output);
@@ -477,7 +476,7 @@ struct ProcessState {
     level: StopLevel,
     stopped: Option<StopCause>,
     ended: Option<ProcessEnd>,
-    /// What it means depends on the rest: time limit, end of patience, end of the drain.
+    /// The next time limit: of the process, of its stop, or of reading its last output.
     deadline: Option<Instant>,
 }
 
@@ -527,7 +526,7 @@ fn ended(status: ExitStatus) -> ProcessEnd {
     }
 }
 
-/// One of the two outputs.
+/// One of the two output pipes.
 struct LinePipe<R> {
     stream: OutputStream,
     pipe: Option<R>,

@@ -1,36 +1,26 @@
 //! Short commands: the one blocking runner of programs, with bounded time and bounded output.
 //!
-//! For callers on a thread that may block; [`crate::exec::ask`] and [`crate::exec::quiet`] are its async
-//! form, and [`crate::exec::Process`] runs builds. The command gets a process group of its own, which is
-//! killed at the time limit, at a stop and on a panic, and the process is reaped on every path. A process
-//! that cannot be killed (one of root, one in uninterruptible sleep) is handed to a thread that reaps it when
-//! it ends, so that the caller never waits for it.
-//!
-//! One loop of `poll(2)` serves both outputs, the input and the process's end (`pidfd_open(2)`), so there is
-//! no thread for a pipe and no delay before an end is noticed.
+//! For callers on a thread that may block; [`crate::exec::ask`] and [`crate::exec::quiet`] are its async form,
+//! and [`crate::exec::Process`] runs builds. The command gets a process group of its own, which is killed at
+//! the time limit, at a stop and on a panic, and the process is reaped on every path. A process that cannot be
+//! killed (of root, or in uninterruptible sleep) is passed to a thread that reaps it when it ends, so the
+//! caller never waits for it.
+
+mod running;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
-};
+use crate::exec::short_command::running::RunningCommand;
 
 /// The default of [`ShortCommand::max_output`], in bytes for each stream.
 const MAX_OUTPUT: usize = 16 * 1024 * 1024;
 
 /// Time between two calls of a stop predicate.
 const STOP_POLL: Duration = Duration::from_millis(20);
-
-/// Time between two looks at the process on a kernel without `pidfd_open(2)` (before Linux 5.3).
-const EXIT_POLL: Duration = Duration::from_millis(20);
 
 /// Time for a process to end after the kill at its time limit, before it is left to the reaper.
 const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -41,7 +31,8 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Time to read output after the process was stopped, or has ended with its pipes held by a background child.
 const DRAIN: Duration = Duration::from_millis(200);
 
-/// A command for the blocking runner. By default it runs in `/`, with our environment and without input.
+/// A command for the blocking runner. By default it runs in `/`, with this process's environment and without
+/// input.
 #[derive(Debug, Clone)]
 pub struct ShortCommand {
     program: PathBuf,
@@ -67,7 +58,7 @@ pub struct CommandOutput {
     pub stderr: Vec<u8>,
 }
 
-/// A command without an end to report.
+/// The reasons why a command has no output to return.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It could not be started.
@@ -85,7 +76,7 @@ pub enum CommandError {
         /// Its process id, for the names of temporary files that it left. Reaped, so it may be reused.
         pid: i32,
     },
-    /// The system does not report its end.
+    /// The system does not report the end of the process.
     #[error("cannot wait for it: {0}")]
     Wait(io::Error),
 }
@@ -97,7 +88,7 @@ impl ShortCommand {
         ShortCommand {
             program: program.into(),
             args: Vec::new(),
-            // A working directory keeps its file system busy, and drives are to be unmounted.
+            // A working directory keeps its file system busy, and drives must be unmountable.
             dir: Some(PathBuf::from("/")),
             clears_env: false,
             env: Vec::new(),
@@ -117,14 +108,14 @@ impl ShortCommand {
         self
     }
 
-    /// The same in our own working directory.
+    /// The same in the working directory of this process.
     #[must_use]
     pub fn in_current_dir(mut self) -> ShortCommand {
         self.dir = None;
         self
     }
 
-    /// The same without the variables of our environment.
+    /// The same without the variables of this process's environment.
     #[must_use]
     pub fn env_clear(mut self) -> ShortCommand {
         self.clears_env = true;
@@ -258,220 +249,6 @@ fn next_wake(
     left.into_iter().chain(poll).min()
 }
 
-/// A started command. Dropping it kills its group and reaps it.
-struct RunningCommand {
-    /// Taken when the process is reaped.
-    child: Option<Child>,
-    /// The process, which leads the group. The number stays ours until the process is reaped.
-    pid: Pid,
-    pidfd: Option<OwnedFd>,
-    stdin: Option<(OwnedFd, Vec<u8>)>,
-    stdout: OutputPipe,
-    stderr: OutputPipe,
-    has_ended: bool,
-    ended_at: Option<Instant>,
-    /// Whether the rest of the group lives on.
-    is_left: bool,
-}
-
-impl RunningCommand {
-    fn spawn(command: &ShortCommand) -> io::Result<RunningCommand> {
-        let ShortCommand { program, args, .. } = command;
-        tracing::debug!(?program, ?args, "run");
-        let mut system = Command::new(program);
-        if command.clears_env {
-            system.env_clear();
-        }
-        if let Some(dir) = &command.dir {
-            system.current_dir(dir);
-        }
-        let piped_if = |piped: bool| if piped { Stdio::piped() } else { Stdio::null() };
-        let mut child = system
-            .args(args)
-            .envs(command.env.iter().map(|(name, value)| (name, value)))
-            .stdin(piped_if(command.stdin.is_some()))
-            .stdout(piped_if(!command.discards_stdout))
-            .stderr(Stdio::piped())
-            // Ctrl-C at the terminal goes to the foreground group; this command ends on our terms.
-            .process_group(0)
-            .spawn()?;
-        let pid = Pid::from_child(&child);
-        let stdin = child.stdin.take().map(OwnedFd::from);
-        let running = RunningCommand {
-            pid,
-            pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(),
-            stdin: stdin.zip(command.stdin.clone()),
-            stdout: OutputPipe::new(child.stdout.take().map(OwnedFd::from), command.max_output),
-            stderr: OutputPipe::new(child.stderr.take().map(OwnedFd::from), command.max_output),
-            child: Some(child),
-            has_ended: false,
-            ended_at: None,
-            is_left: false,
-        };
-        if let Some((pipe, _)) = &running.stdin {
-            // `poll` promises room for some bytes, and a write of more would block.
-            rustix::io::ioctl_fionbio(pipe, true)?;
-        }
-        Ok(running)
-    }
-
-    /// Whether both outputs are closed.
-    fn is_silent(&self) -> bool {
-        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
-    }
-
-    /// Kills the group. Safe until the process is reaped: until then its number is not given to others.
-    fn kill(&self) {
-        // It fails where the group has ended, and where all of it belongs to another user (behind sudo).
-        let _ = kill_process_group(self.pid, Signal::KILL);
-    }
-
-    fn wait_for_end(&mut self, limit: Duration) {
-        let until = Instant::now() + limit;
-        while !self.has_ended && Instant::now() < until {
-            self.wait_once(Some(until.saturating_duration_since(Instant::now())));
-        }
-    }
-
-    /// Waits for output, for room for input or for the end, for `limit` at most, and handles it.
-    fn wait_once(&mut self, limit: Option<Duration>) {
-        let watched = self.pidfd.as_ref().filter(|_| !self.has_ended);
-        let limit = match (watched, self.has_ended) {
-            (None, false) => Some(limit.map_or(EXIT_POLL, |limit| limit.min(EXIT_POLL))),
-            _ => limit,
-        };
-        let input = self.stdin.as_ref().map(|(pipe, _)| pipe);
-        let sources = [
-            (watched, PollFlags::IN),
-            (self.stdout.pipe.as_ref(), PollFlags::IN),
-            (self.stderr.pipe.as_ref(), PollFlags::IN),
-            (input, PollFlags::OUT),
-        ];
-        let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(sources.len());
-        let mut slots = [None; 4];
-        for (slot, (source, flags)) in slots.iter_mut().zip(sources) {
-            if let Some(source) = source {
-                *slot = Some(polled.len());
-                polled.push(PollFd::from_borrowed_fd(source.as_fd(), flags));
-            }
-        }
-        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        // An interrupted wait is tried again by the caller's loop.
-        let _ = poll(&mut polled, timeout.as_ref());
-        let [end, stdout, stderr, stdin] =
-            slots.map(|slot| slot.is_some_and(|at| !polled[at].revents().is_empty()));
-        if stdout {
-            self.stdout.read();
-        }
-        if stderr {
-            self.stderr.read();
-        }
-        if stdin {
-            self.write();
-        }
-        if !self.has_ended && (end || self.pidfd.is_none()) {
-            self.look_for_end();
-        }
-    }
-
-    /// Notices the end without reaping the process.
-    fn look_for_end(&mut self) {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match waitid(WaitId::Pid(self.pid), options) {
-            Ok(None) => {}
-            // An error means that there is no such child any more.
-            Ok(Some(_)) | Err(_) => {
-                self.has_ended = true;
-                self.ended_at = Some(Instant::now());
-            }
-        }
-    }
-
-    fn write(&mut self) {
-        let Some((pipe, left)) = &mut self.stdin else {
-            return;
-        };
-        match rustix::io::write(&*pipe, left) {
-            Ok(written) => drop(left.drain(..written)),
-            Err(Errno::INTR | Errno::AGAIN) => return,
-            // The command does not read the rest.
-            Err(_) => left.clear(),
-        }
-        if left.is_empty() {
-            self.stdin = None;
-        }
-    }
-
-    /// Kills what is left of the group and reaps the process. None if the process has not ended.
-    fn finish(mut self) -> Result<Option<CommandOutput>, CommandError> {
-        if !self.has_ended {
-            return Ok(None);
-        }
-        if !self.is_silent() && !self.is_left {
-            self.kill();
-        }
-        let Some(mut child) = self.child.take() else {
-            return Ok(None);
-        };
-        Ok(Some(CommandOutput {
-            status: child.wait().map_err(CommandError::Wait)?,
-            stdout: std::mem::take(&mut self.stdout.kept),
-            stderr: std::mem::take(&mut self.stderr.kept),
-        }))
-    }
-}
-
-impl Drop for RunningCommand {
-    fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        if !self.is_left {
-            self.kill();
-        }
-        if self.has_ended {
-            // It is a zombie, so this returns at once.
-            let _ = child.wait();
-            return;
-        }
-        // Without the thread it stays a zombie once it ends, until we end ourselves.
-        let _ = std::thread::Builder::new()
-            .name("reaper".to_owned())
-            .spawn(move || child.wait());
-    }
-}
-
-/// The reading end of an output, and its first bytes.
-struct OutputPipe {
-    /// None once the output is closed.
-    pipe: Option<OwnedFd>,
-    kept: Vec<u8>,
-    max: usize,
-}
-
-impl OutputPipe {
-    fn new(pipe: Option<OwnedFd>, max: usize) -> OutputPipe {
-        OutputPipe {
-            pipe,
-            kept: Vec::new(),
-            max,
-        }
-    }
-
-    fn read(&mut self) {
-        let Some(pipe) = &self.pipe else { return };
-        let mut buffer = [0; 16 * 1024];
-        match rustix::io::read(pipe, &mut buffer) {
-            Ok(count @ 1..) => {
-                let room = self.max.saturating_sub(self.kept.len());
-                self.kept.extend_from_slice(&buffer[..count.min(room)]);
-            }
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Ok(_) | Err(_) => self.pipe = None,
-        }
-    }
-}
-
 impl From<CommandError> for io::Error {
     fn from(error: CommandError) -> io::Error {
         match error {
@@ -486,6 +263,8 @@ impl From<CommandError> for io::Error {
 mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::process::{Pid, Signal};
 
     use super::*;
 

@@ -1,11 +1,11 @@
-//! How far a run has been asked to stop.
+//! The stop of a run: its levels, and the kill switch of a single process.
 
 use tokio::sync::watch;
 
-/// How far a run has been asked to stop.
+/// The level of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum StopLevel {
-    /// It goes on.
+    /// The run goes on.
     #[default]
     Run,
     /// Running builds stop gracefully; captures and registrations finish.
@@ -14,10 +14,10 @@ pub enum StopLevel {
     Kill,
 }
 
-/// What a step is told when the run is to stop.
+/// The run's stop, as steps receive it.
 pub type StopSignal = watch::Receiver<StopLevel>;
 
-/// Waits until `signal` asks for more than `seen`; for ever when nobody can ask any more.
+/// Waits until `signal` is above `seen`; for ever without a sender.
 pub(super) async fn more_than(signal: &mut StopSignal, seen: StopLevel) -> StopLevel {
     let asked = signal
         .wait_for(|level| *level > seen)

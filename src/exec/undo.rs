@@ -1,7 +1,7 @@
-//! What is to be undone when a process must be gone: its group, its family, its container. The same
-//! code runs here after a build was killed and in the watcher after we were.
+//! Undo: removes everything of a started process (its group, its family, its container). A run uses it after it
+//! has killed a build, the watcher after the run was killed.
 //!
-//! Knows neither engines nor kas: commands are passed in.
+//! The engine's commands are passed in.
 
 use std::time::Duration;
 
@@ -13,77 +13,76 @@ use crate::exec::group;
 use crate::exec::group::SignalReach;
 use crate::exec::short::quiet;
 
-/// How long one question to the engine may take where all has to be over soon.
+/// Time limit of one query to the engine while everything must end soon.
 pub const ASK_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long a killed group may take to end before we ask who is left in it.
+/// Time for a killed group to end before its remaining processes are checked.
 const GROUP_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long the engine's process may live without a container before it is killed too.
+/// Time for the engine's process to live without a container before it is killed too.
 const BARREN_LIMIT: Duration = Duration::from_millis(2500);
 
-/// The same two limits once a container was removed.
+/// The same two limits after a container was removed.
 const AFTER_REMOVAL: Duration = Duration::from_secs(1);
 
-/// Between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What makes a started process and all that belongs to it go away. Empty parts are left out.
+/// The ways to remove a started process and everything that belongs to it. Empty fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Undo {
     /// The process group, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pgid: Option<i32>,
-    /// Program and arguments that remove the container at once, alive or not, e.g.
-    /// `podman rm -f -t 1 NAME`.
+    /// Program and arguments that remove the container at once, running or not, such as `podman rm -f -t 1
+    /// NAME`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
-    /// Program and arguments that end with 0 while the container exists and with 1 when it does not,
-    /// e.g. `podman container exists NAME`.
+    /// Program and arguments that exit with 0 if the container exists and with 1 if not, such as `podman
+    /// container exists NAME`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exists: Vec<String>,
-    /// What to put before `kill` where processes of the group belong to another user, e.g. `sudo -n`.
+    /// Words before `kill` for processes of another user in the group, such as `sudo -n`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elevate: Vec<String>,
-    /// `NAME=value` in the environment, or an argument, of processes that belong to it, whatever their
-    /// group. Their descendants belong to it too.
+    /// `NAME=value` in the environment, or an argument, of the processes that belong to it in any group. Their
+    /// descendants belong to it too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
-    /// Names of the container. What still runs it once the engine knows it no longer is killed.
+    /// Names of the container. Processes that still run it are killed when the engine no longer knows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Program and arguments that put the machine in order once all this is gone. The watcher runs it,
-    /// when we have died or did not see the end.
+    /// Program and arguments that restore the machine once all this is gone. The watcher runs it after the
+    /// death of the run, or if the run did not see the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
 }
 
-/// How long [`Undo::run`] looks.
+/// Time limits of [`Undo::run`].
 #[derive(Debug, Clone, Copy)]
 pub struct UndoLimits {
-    /// For how long the container must have been absent: an engine that was asked to create it may be
-    /// about to.
+    /// The container must be absent for this long: an engine may be about to create it.
     pub settle: Duration,
-    /// How long one question to the engine may take; a removal may take twice as long.
+    /// The limit of one query to the engine; a removal may need twice as long.
     pub ask: Duration,
-    /// When to give up.
+    /// The limit of the whole undo.
     pub total: Duration,
 }
 
-/// What [`Undo::run`] found.
+/// The result of [`Undo::run`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Undone {
     /// Whether nothing is left.
     pub gone: bool,
     /// Whether there was a container to remove.
     pub removed: bool,
-    /// What the commands said where they failed.
+    /// Messages of commands that failed.
     pub notes: Vec<String>,
 }
 
 impl Undo {
-    /// Takes over what `newer` says in addition.
+    /// Adds the fields of `newer`.
     pub fn merge(&mut self, newer: Undo) {
         if newer.pgid.is_some() {
             self.pgid = newer.pgid;
@@ -102,8 +101,8 @@ impl Undo {
         }
     }
 
-    /// Kills the group and the family, then removes the container as often as it appears until it has
-    /// been absent for `limits.settle`.
+    /// Kills the group and the family, then removes the container each time it appears, until it has been
+    /// absent for `limits.settle`.
     pub async fn run(&self, limits: UndoLimits) -> Undone {
         let deadline = Instant::now() + limits.total;
         let mut undone = Undone::default();
@@ -116,7 +115,7 @@ impl Undo {
         undone
     }
 
-    /// Whether a process lives that one of the marks names, or a descendant of one.
+    /// Whether a process with one of the marks lives, or a descendant of one.
     #[must_use]
     pub fn family_lives(&self) -> bool {
         group::marked(&self.marks)
@@ -124,7 +123,7 @@ impl Undo {
             .any(|&number| group::lives(number))
     }
 
-    /// The processes that run the container still, whether or not the engine knows it.
+    /// Processes that still run the container, whether or not the engine knows it.
     #[must_use]
     pub fn forgotten(&self) -> Vec<i32> {
         let mut left = group::of_container(&self.names);
@@ -132,7 +131,7 @@ impl Undo {
         left
     }
 
-    /// Whether anybody is in the process group still.
+    /// Whether any process is left in the group.
     #[must_use]
     pub fn anyone_left(&self) -> bool {
         self.pgid
@@ -140,7 +139,7 @@ impl Undo {
     }
 
     async fn kill(&self, undone: &mut Undone) {
-        // The family is looked up first: a killed parent's children lose the tie to it.
+        // The family is looked up first: after the kill of a parent, its children cannot be found any more.
         let family = group::marked(&self.marks);
         if let Some(pgid) = self.pgid {
             group::signal_group(pgid, Signal::KILL);
@@ -171,10 +170,10 @@ impl Undo {
             return;
         }
         let mut argv = self.elevate.clone();
-        // The shell's own kill is there even where no package brings the program. dash takes the group's
-        // minus only after `-s`.
+        // The shell has its own `kill` even if no package has the program. dash accepts the minus of a group
+        // only after `-s`.
         argv.extend(["sh".to_owned(), "-c".to_owned()]);
-        // One that has ended meanwhile is no failure.
+        // A process that has ended meanwhile is no failure.
         argv.push(format!(
             "for one in {}; do kill -s KILL -- $one 2>/dev/null || ! kill -s 0 -- $one 2>/dev/null; done",
             targets.join(" ")
@@ -185,11 +184,11 @@ impl Undo {
         }
     }
 
-    /// The engine's own process, which may belong to root, is left alive at first: it ends with its
-    /// container, while one that is killed as it creates a container leaves one that podman takes 10 s
-    /// to remove. It is killed where no container comes of it, as while an image is pulled; and so is
-    /// what runs a container that the engine has forgotten: podman forgets one that is removed as it
-    /// starts, and what was started goes on building.
+    /// At first the engine's own process, which may belong to root, stays alive: it ends with its container. If
+    /// it were killed while it creates a container, podman would need 10 s to remove that. It is killed if no
+    /// container appears, as during the pull of an image. Processes of a container that the engine no longer
+    /// knows are killed too: podman loses a container that is removed while it starts, and its processes would
+    /// go on building.
     async fn remove(&self, limits: UndoLimits, undone: &mut Undone) {
         let mut absent_since: Option<Instant> = None;
         while !self.stop.is_empty() {
@@ -199,7 +198,7 @@ impl Undo {
                 quiet(&self.exists, limits.ask).await
             };
             if code == Some(1) {
-                // Where its container was removed already, the engine has nothing more to create.
+                // If the container was already removed, the engine has nothing more to create.
                 let (settle, barren) = if undone.removed {
                     (limits.settle.min(AFTER_REMOVAL), AFTER_REMOVAL)
                 } else {
@@ -245,8 +244,8 @@ impl Undo {
         }
     }
 
-    /// Whether processes of another user are in the group: those still work, for we could not kill them.
-    /// What is left of our own after a SIGKILL is a zombie.
+    /// Whether processes of another user are in the group. These still run, because this process cannot kill
+    /// them. Its own are zombies after a SIGKILL.
     fn others_left(&self) -> bool {
         self.pgid
             .is_some_and(|pgid| group::look_at_group(pgid) == SignalReach::Foreign)

@@ -1,9 +1,9 @@
-//! The watcher: a process in a session of its own that undoes what we left when we are gone, whatever
-//! killed us. This is our side of it; [`main`] is the other.
+//! The watcher: a process in a session of its own that stops everything a run has started if the run is killed.
+//! This file is the run's side; [`main`] is the watcher's.
 //!
-//! It is our own binary, started with a hidden subcommand. It holds the reading end of a pipe: as long
-//! as we live the pipe is open. When it ends without a goodbye, everything that is still guarded is
-//! killed and removed within 10 s. Knows nothing of engines: the commands are in the [`Undo`].
+//! The watcher is the same binary, started with a hidden subcommand. It has the reading end of a pipe that
+//! stays open while the run lives. If the pipe closes without a goodbye, the watcher kills and removes
+//! everything that is still guarded, within 10 s. The commands for that are in the [`Undo`].
 
 mod child;
 mod protocol;
@@ -23,27 +23,27 @@ use crate::exec::watcher::protocol::{WatcherAnswer, WatcherRequest};
 
 pub use crate::exec::watcher::child::main;
 
-/// The hidden subcommand that the binary must hand to [`main`] before it does anything else.
+/// The hidden subcommand. The binary must call [`main`] for it before anything else.
 pub const SUBCOMMAND: &str = "internal-watcher";
 
-/// How long the watcher may take to start, and to take over a guard.
+/// Time limit for the watcher's start, and for its acknowledgement of a guard.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why something is not guarded.
+/// The reasons why something is not guarded.
 #[derive(Debug, thiserror::Error)]
 pub enum WatcherError {
     /// It could not be started.
     #[error("cannot start the watcher `{program} {SUBCOMMAND}`: {source}")]
     Start {
-        /// Our own binary.
+        /// The binary.
         program: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It started and did not say that it is ready.
+    /// It started and did not become ready.
     #[error("the watcher `{program} {SUBCOMMAND}` did not become ready")]
     NotReady {
-        /// Our own binary.
+        /// The binary.
         program: String,
     },
     /// It has ended, or does not answer.
@@ -51,8 +51,8 @@ pub enum WatcherError {
     Gone,
 }
 
-/// Our side of a running watcher; cheap to clone. The last one that is dropped says goodbye, unless
-/// something is still guarded: then the watcher undoes it.
+/// The run's side of a running watcher; cheap to clone. The last clone says goodbye when it is dropped, unless
+/// something is still guarded: then the watcher undoes that.
 #[derive(Clone)]
 pub struct Watcher {
     inner: Arc<WatcherLink>,
@@ -74,8 +74,8 @@ fn lock(state: &Mutex<WatcherState>) -> MutexGuard<'_, WatcherState> {
 }
 
 impl Watcher {
-    /// Starts `program` (our own binary) as a watcher that says in `log` what it did, and waits until it
-    /// is in a session of its own. `log` is appended to; both paths are absolute.
+    /// Starts `program` (this binary) as a watcher that appends its actions to `log`, and waits until it is in
+    /// a session of its own. Both paths are absolute.
     ///
     /// # Errors
     /// When it cannot be started or does not become ready.
@@ -88,7 +88,7 @@ impl Watcher {
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
             .arg(log)
-            // A working directory would keep its file system busy, and drives are to be unmounted.
+            // A working directory would keep its file system busy, and drives must be unmountable.
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,7 +113,7 @@ impl Watcher {
             .spawn(move || {
                 let answer = |answer: WatcherAnswer| {
                     if answer.ready {
-                        // Nobody waits any more when it took too long.
+                        // The receiver is gone if the start took too long.
                         let _ = say_ready.send(());
                     }
                     if let (Some(id), Some(inner)) = (answer.ack, listener.upgrade()) {
@@ -123,7 +123,7 @@ impl Watcher {
                 read_answers(answers, answer);
                 let _ = say_dead.send(true);
                 if let Some(inner) = listener.upgrade() {
-                    // Those who wait for an answer learn that none comes.
+                    // Waiters for an answer see that none comes.
                     lock(&inner.state).waiting.clear();
                 }
                 reap(child);
@@ -135,8 +135,8 @@ impl Watcher {
         }
     }
 
-    /// Has `undo` done when we are gone. Returns when the watcher has taken it over; only then start
-    /// what it is to undo.
+    /// Makes the watcher undo `undo` if this process dies. Returns when the watcher has acknowledged it; start
+    /// the guarded program only then.
     ///
     /// # Errors
     /// When the watcher is gone or does not answer.
@@ -149,7 +149,7 @@ impl Watcher {
         })
     }
 
-    /// Turns true when the watcher has ended, which it must not as long as we live.
+    /// Becomes true when the watcher has ended, which must not happen while the run lives.
     #[must_use]
     pub fn dead(&self) -> watch::Receiver<bool> {
         self.inner.dead.clone()
@@ -158,7 +158,7 @@ impl Watcher {
 
 fn acknowledge(inner: &WatcherLink, id: &str) {
     for waiting in lock(&inner.state).waiting.remove(id).into_iter().flatten() {
-        // It may have given up waiting.
+        // The waiter may have given up.
         let _ = waiting.send(());
     }
 }
@@ -174,8 +174,7 @@ fn read_answers(answers: Option<ChildStdout>, mut each: impl FnMut(WatcherAnswer
 }
 
 fn reap(mut child: Child) {
-    // Its stdout is closed, so it has ended or is about to; the status tells nothing that its log does
-    // not.
+    // Its stdout is closed, so it has ended or is about to. The status adds nothing to its log.
     let _ = child.wait();
 }
 
@@ -221,22 +220,21 @@ impl Drop for WatcherLink {
                 bye: true,
                 ..WatcherRequest::default()
             };
-            // A watcher that is gone needs no goodbye.
+            // A dead watcher needs no goodbye.
             let _ = send(&mut state, &bye);
         }
     }
 }
 
-/// Something that the watcher undoes when we are gone. Dropping it without [`UndoGuard::release`] means
-/// that nobody saw the end of what it guards (a panic, a future that was thrown away): then the watcher
-/// undoes it at once.
+/// Something that the watcher undoes if this process dies. Dropping it without [`UndoGuard::release`] means
+/// that its end was not seen (a panic, a dropped future): then the watcher undoes it at once.
 pub struct UndoGuard {
     id: String,
     inner: Option<Arc<WatcherLink>>,
 }
 
 impl UndoGuard {
-    /// Adds to what is undone, such as the process group once it is known.
+    /// Adds to the undo, such as the process group once it is known.
     ///
     /// # Errors
     /// When the watcher is gone or does not answer.
@@ -247,7 +245,7 @@ impl UndoGuard {
         }
     }
 
-    /// It has ended and nothing of it is left.
+    /// The guarded program has ended and nothing of it is left.
     pub fn release(mut self) {
         let release = WatcherRequest {
             release: Some(self.id.clone()),
@@ -260,7 +258,7 @@ impl UndoGuard {
         if let Some(inner) = self.inner.take() {
             let mut state = lock(&inner.state);
             state.guarded = state.guarded.saturating_sub(1);
-            // A watcher that is gone undoes nothing, which its end was reported as.
+            // The end of the watcher was reported before.
             let _ = send(&mut state, request);
         }
     }

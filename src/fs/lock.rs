@@ -1,8 +1,8 @@
-//! Advisory lock files that say who holds them. Knows nothing of what they protect.
+//! Exclusive advisory lock files that name their holder.
 //!
-//! The lock is the kernel's (`flock(2)`), so checking and taking it is one step and a dead process
-//! holds nothing. The file's content is for people alone. The file is removed with its release; one who
-//! waited for it sees that its name is gone or another's and begins again.
+//! The lock is the kernel's (`flock(2)`): check and acquisition are one step, and a dead process holds nothing.
+//! The content of the file is for messages only. The holder removes the file on release; a waiter then sees
+//! that its open file no longer has that name, and starts again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -11,23 +11,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::fs::{PathError, is_at, try_lock};
+use crate::fs::{PathError, is_at};
 
-/// Who holds a lock; one line of JSON in its file.
+/// The holder of a lock; one line of JSON in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// Its process id.
+    /// The process id.
     pub pid: u32,
-    /// The host that it runs on.
+    /// The host of the process.
     pub host: String,
-    /// What it does, as a command line.
+    /// The command line.
     pub command: String,
-    /// Since when.
+    /// The time of the acquisition.
     pub since: Timestamp,
 }
 
@@ -44,16 +45,15 @@ impl Holder {
     }
 }
 
-/// How long a lock may outlive the process that took it: a child that it was about to start has the
-/// lock's descriptor until it becomes another program.
+/// A lock may outlive the process that took it by this time: a child that was about to start has the lock's
+/// descriptor until its exec.
 const LAST_BREATH: Duration = Duration::from_secs(2);
 
 impl Holder {
-    /// Whether the process is known to have ended: it was on this host, and nobody has its number.
+    /// Whether the process is known to have ended: it was on this host, and no process has its number.
     fn is_gone(&self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        self.host == host()
-            && pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+        self.host == host() && pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
     }
 }
 
@@ -64,32 +64,32 @@ pub(crate) fn host() -> String {
         .into_owned()
 }
 
-/// Why a lock was not taken.
+/// Why a lock was not acquired.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("{} is held by {}", path.display(), describe(holder.as_ref(), *now))]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who, where the file says it.
+        /// The holder, if the file names one.
         holder: Option<Holder>,
-        /// When it was given up.
+        /// The time at which the wait ended.
         now: Timestamp,
     },
-    /// We were told to stop while we waited for it.
-    #[error("{} was waited for when the run was stopped", path.display())]
+    /// The run was stopped during the wait.
+    #[error("the run was stopped while it waited for {}", path.display())]
     Stopped {
         /// The lock file.
         path: PathBuf,
     },
-    /// The system's answer.
+    /// An error of the file system.
     #[error(transparent)]
     Path(#[from] PathError),
 }
 
 impl LockError {
-    /// What to do about it, where we know.
+    /// The remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -108,7 +108,7 @@ impl LockError {
                 ))
             }
             LockError::Held { path, .. } => {
-                Some(format!("see who has it: fuser -v {}", path.display()))
+                Some(format!("find its holder: fuser -v {}", path.display()))
             }
             LockError::Stopped { .. } => None,
             LockError::Path(error) => error.hint(),
@@ -118,7 +118,7 @@ impl LockError {
 
 fn describe(holder: Option<&Holder>, now: Timestamp) -> String {
     let Some(holder) = holder else {
-        return "another process, which has not said its name yet".to_owned();
+        return "another process, which has not written its name yet".to_owned();
     };
     let age = age(holder.since, now);
     format!(
@@ -127,7 +127,7 @@ fn describe(holder: Option<&Holder>, now: Timestamp) -> String {
     )
 }
 
-/// A span in words, in its two largest units.
+/// A duration in words, in its two largest units.
 fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -138,7 +138,19 @@ fn age(since: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A lock that is held as long as this lives.
+/// Tries to lock an open file exclusively; false if another holder has it.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A lock, held until dropped.
 #[derive(Debug)]
 pub struct LockFile {
     file: File,
@@ -146,15 +158,15 @@ pub struct LockFile {
 }
 
 impl LockFile {
-    /// Takes the lock, waiting for it up to `wait`. The directory must be there.
+    /// Acquires the lock, waiting up to `wait`. The directory must exist.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process, or another part of this one, still has it then.
+    /// [`LockError::Held`] when another process, or another part of this one, holds it at the end of the wait.
     pub fn acquire(path: &Path, holder: &Holder, wait: Duration) -> Result<LockFile, LockError> {
         Self::acquire_unless(path, holder, wait, &|| false)
     }
 
-    /// The same, until `stop` says true.
+    /// As [`LockFile::acquire`], but ends the wait when `stop` returns true.
     ///
     /// # Errors
     /// As [`LockFile::acquire`], and [`LockError::Stopped`].
@@ -225,7 +237,7 @@ fn attempt(path: &Path, holder: &Holder) -> io::Result<Option<LockFile>> {
     Ok(Some(lock))
 }
 
-/// Who a lock file says that holds it; it may be a dead one's.
+/// The holder that a lock file names; it may be dead.
 #[must_use]
 pub fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = String::new();
@@ -239,8 +251,8 @@ pub fn read_holder(path: &Path) -> Option<Holder> {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // First the name, then the lock (with the file): nobody can then have the lock of a file
-        // whose name we remove. A name that stays does no harm.
+        // The name goes first, then the lock (with the file). So no process can lock a file under a name that
+        // is about to be removed. A name that stays does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,9 +1,8 @@
-//! Advisory locks on something that many use at once and one may change alone. Knows nothing of what
-//! they protect.
+//! Advisory locks with shared and exclusive holders.
 //!
 //! As in [`crate::fs::lock`], the lock is the kernel's, a dead process holds nothing, and the file is removed
-//! with its release: here by the last who leaves. Many hold it at once, and each adds a line that says
-//! who it is; lines of the dead are told by their process id.
+//! on release, here by the last holder. Each holder adds a line with its name; lines of dead processes are
+//! recognised by their process id.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,20 +16,19 @@ use rustix::io::Errno;
 use crate::fs::lock::{Holder, LockError, elapsed, host};
 use crate::fs::{PathError, is_at};
 
-/// How a lock is held.
+/// The way in which a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Beside others who share it.
+    /// Together with other shared holders.
     Shared,
     /// Alone.
     Exclusive,
 }
 
-/// What even one who does not want to wait waits: another may have the file alone for an instant, to
-/// remove it.
+/// Minimum wait, even for `wait = 0`: another process may briefly hold the file exclusively, to remove it.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// A lock that is held as long as this lives.
+/// A lock, held until dropped.
 #[derive(Debug)]
 pub struct UseLock {
     file: File,
@@ -38,10 +36,10 @@ pub struct UseLock {
 }
 
 impl UseLock {
-    /// Takes the lock, waiting for it up to `wait`. The directory must be there.
+    /// Acquires the lock, waiting up to `wait`. The directory must exist.
     ///
     /// # Errors
-    /// [`LockError::Held`] when somebody still has it then in a way that keeps us out.
+    /// [`LockError::Held`] when an incompatible holder still has it at the end of the wait.
     pub fn acquire(
         path: &Path,
         sharing: Sharing,
@@ -97,7 +95,8 @@ fn attempt(path: &Path, sharing: Sharing, holder: &Holder) -> io::Result<Option<
     Ok(Some(lock))
 }
 
-/// The lock file, made where it is not there. Another user's can be locked without being written to.
+/// Opens the lock file, and creates it if it does not exist. A file of another user can be locked without write
+/// access; the result says whether it is writable.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     let flags =
         i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
@@ -114,13 +113,13 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
             .custom_flags(flags)
             .open(path)
             .map(|file| (file, false))
-            // What keeps us from making it is what is to be told.
+            // The first error is the one to report: it says why the file cannot be created.
             .map_err(|_| error),
         other => other.map(|file| (file, true)),
     }
 }
 
-/// Who a lock file says that holds it, those excepted that are dead as far as can be told from here.
+/// The holders that a lock file names, without those that are known to be dead.
 #[must_use]
 pub fn holders(path: &Path) -> Vec<Holder> {
     let this = host();
@@ -135,8 +134,9 @@ pub fn holders(path: &Path) -> Vec<Holder> {
 
 impl Drop for UseLock {
     fn drop(&mut self) {
-        // Who is alone removes the name, while nobody else can have the lock; who has opened the file
-        // meanwhile sees that its name is gone. Trying may cost us the lock, which we give up anyway.
+        // An exclusive holder removes the name while no other process can have the lock. A process that has
+        // opened the file meanwhile sees that its name is gone. The attempt may lose the lock, which is
+        // released here anyway.
         let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
         if alone && is_at(&self.file, &self.path).unwrap_or(false) {
             // A name that stays does no harm.

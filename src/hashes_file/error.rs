@@ -1,4 +1,4 @@
-//! What is wrong with a hashes file, or with what it is asked to take.
+//! Faults of a hashes file, and of requested updates.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use thiserror::Error;
 
 use crate::store::path::NameError;
 
-/// A line that is not of the file's shape.
+/// A line that does not have the shape of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct HashesFault {
     /// The line, counted from 1.
     pub line: usize,
     /// Its text without its end.
     pub text: String,
-    /// What is wrong.
+    /// The fault.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub hint: &'static str,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for HashesFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)?;
         let text = self.text.trim();
@@ -36,28 +36,28 @@ impl fmt::Display for Fault {
     }
 }
 
-/// How much of a line a message shows, in characters.
+/// The longest part of a line in a message, in characters.
 const MAX_SHOWN: usize = 160;
 
-/// How many lines a message names before it only counts.
+/// The number of lines that a message names; further ones are counted.
 const MAX_FAULTS: usize = 10;
 
-/// Why a hashes file is not edited.
+/// The reasons why a hashes file is not edited.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HashesError {
-    /// The file is not of the shape that can be edited safely; every such line.
+    /// Every line that does not have the shape which can be edited safely.
     #[error("{}", faults(.0))]
-    Shape(Vec<Fault>),
+    Shape(Vec<HashesFault>),
     /// A name that could not be read back.
     #[error("{0}")]
     Name(#[from] NameError),
-    /// One name is to get two hashes at once.
+    /// Two different hashes for one name.
     #[error("`{0}` would get two different hashes")]
     TwoHashes(String),
 }
 
 impl HashesError {
-    /// What to do about it; one sentence for each kind of fault.
+    /// The remedy; one sentence for each kind of fault.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let HashesError::Shape(faults) = self else {
@@ -73,14 +73,17 @@ impl HashesError {
     }
 }
 
-fn faults(faults: &[Fault]) -> String {
+fn faults(faults: &[HashesFault]) -> String {
     let mut lines: Vec<String> = faults
         .iter()
         .take(MAX_FAULTS)
         .map(ToString::to_string)
         .collect();
     if faults.len() > MAX_FAULTS {
-        lines.push(format!("and {} more lines", faults.len() - MAX_FAULTS));
+        lines.push(match faults.len() - MAX_FAULTS {
+            1 => "and 1 more line".to_owned(),
+            more => format!("and {more} more lines"),
+        });
     }
     lines.join("\n")
 }

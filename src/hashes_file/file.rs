@@ -1,5 +1,5 @@
-//! The hashes file on the disk: one lock, one atomic replacement. What its text may look like is
-//! [`crate::hashes_file`]'s.
+//! The hashes file on the disk: one lock, one atomic replacement. [`crate::hashes_file`] has the shape of its
+//! text.
 
 use std::fs;
 use std::io;
@@ -14,25 +14,25 @@ use crate::fs::{PathError, create_dir, parent};
 use crate::hashes_file;
 use crate::hashes_file::{HashesError, VariantHashes};
 
-/// How long to wait for others that write the file. Each holds it for moments; a dead one not at all.
+/// Time to wait for other writers of the file. Each holds the lock briefly; a dead one not at all.
 pub const WAIT: Duration = Duration::from_secs(600);
 
 /// How often a replacement is made again after an edit of another program.
 const MOST_EDITS: usize = 1_000;
 
-/// Why the hashes file was not read or written.
+/// The reasons why the hashes file was not read or written.
 #[derive(Debug, Error)]
 pub enum HashesFileError {
-    /// Its text is not of the shape that can be edited safely.
-    #[error("{} is left as it is; {source}", path.display())]
+    /// Its text does not have the shape that can be edited safely.
+    #[error("{} is unchanged: {source}", path.display())]
     Text {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: HashesError,
     },
-    /// It is not text.
-    #[error("{} is left as it is; line {line}: not valid UTF-8", path.display())]
+    /// It is not UTF-8.
+    #[error("{} is unchanged: line {line}: not valid UTF-8", path.display())]
     NotUtf8 {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum HashesFileError {
         line: usize,
     },
     /// Another program edits it without a pause.
-    #[error("{} is left as it is; another program changes it again and again", path.display())]
+    #[error("{} is unchanged: another program edits it again and again", path.display())]
     Edited {
         /// The file.
         path: PathBuf,
@@ -48,13 +48,13 @@ pub enum HashesFileError {
     /// Another process writes it.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The system's answer.
+    /// An error of the file system.
     #[error(transparent)]
     Path(#[from] PathError),
 }
 
 impl HashesFileError {
-    /// What to do about it, where we know.
+    /// The remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -69,21 +69,22 @@ impl HashesFileError {
     }
 }
 
-/// The hashes file, locked against others that go through here.
+/// The hashes file, locked against other writers.
 #[derive(Debug)]
 pub struct HashesFile {
-    /// As it was named, for messages.
+    /// Its path as named, for messages.
     path: PathBuf,
-    /// Where its bytes are: what the path names when links are followed.
+    /// The path of its bytes, with links followed.
     target: PathBuf,
     _lock: LockFile,
 }
 
 impl HashesFile {
-    /// Locks it. The lock file lies beside it, so that two state directories lock each other out too.
+    /// Locks it. The lock file is beside it, so that runs with different state directories exclude each other
+    /// too.
     ///
     /// # Errors
-    /// When another process still writes it after `wait`, or its directory cannot be written.
+    /// When another process still writes it after `wait`, or its directory is not writable.
     pub fn lock(
         path: &Path,
         holder: &Holder,
@@ -92,7 +93,7 @@ impl HashesFile {
         Self::lock_unless(path, holder, wait, &|| false)
     }
 
-    /// The same, given up when `stop` says true.
+    /// As [`HashesFile::lock`], but ends the wait when `stop` returns true.
     ///
     /// # Errors
     /// As [`HashesFile::lock`], and [`LockError::Stopped`].
@@ -112,7 +113,7 @@ impl HashesFile {
         })
     }
 
-    /// The lock file of the hashes file at `path`, whether or not it is there.
+    /// The path of the lock file for the hashes file at `path`; neither needs to exist.
     ///
     /// # Errors
     /// When its links cannot be followed.
@@ -120,7 +121,7 @@ impl HashesFile {
         Ok(lock_beside(&follow(path)?))
     }
 
-    /// Where its bytes are when links are followed, whether or not they are there.
+    /// The path of its bytes, with links followed; it need not exist.
     ///
     /// # Errors
     /// When its links cannot be followed.
@@ -128,10 +129,10 @@ impl HashesFile {
         Ok(follow(path)?)
     }
 
-    /// The text that the file would have with these hashes; nothing is written.
+    /// The text of the file with these hashes. Writes nothing.
     ///
     /// # Errors
-    /// When the file cannot be read or is not of its shape.
+    /// When the file cannot be read or does not have the right shape.
     pub fn with(&self, variants: &[VariantHashes]) -> Result<Replacement, HashesFileError> {
         let read = FileContent::read(&self.target)?;
         let old = read.as_ref().map_or(Ok(String::new()), |read| {
@@ -181,7 +182,7 @@ fn lock_beside(target: &Path) -> PathBuf {
     parent(target).join(format!(".{}.lock", name.to_string_lossy()))
 }
 
-/// A text that is to take the place of the file's.
+/// The new text of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
     changed: bool,
@@ -191,15 +192,15 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// The text that the file will have.
+    /// The text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Reads a hashes file without locking it, which is safe because it is only ever replaced whole. An
-/// absent file is an empty text.
+/// Reads a hashes file without a lock, which is safe because it is only ever replaced as a whole. A missing
+/// file is an empty text.
 ///
 /// # Errors
 /// When it cannot be read or is not UTF-8.
@@ -207,10 +208,10 @@ pub fn read_text(path: &Path) -> Result<String, HashesFileError> {
     read(path, path)
 }
 
-/// Whether a hashes file could be edited as it is now; nothing is locked or written.
+/// Checks that a hashes file can be edited in its present state. Locks and writes nothing.
 ///
 /// # Errors
-/// When it cannot be read or is not of its shape.
+/// When it cannot be read or does not have the right shape.
 pub fn check(path: &Path) -> Result<(), HashesFileError> {
     let old = read(path, path)?;
     hashes_file::update(&old, &[])
@@ -239,15 +240,15 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<String, HashesFileError> {
     })
 }
 
-/// What a path names when links are followed, whether or not there is a file.
+/// The path with links followed; it need not exist.
 fn follow(path: &Path) -> Result<PathBuf, PathError> {
-    /// The kernel's limit, see path_resolution(7).
+    /// The kernel's limit, see `path_resolution(7)`.
     const MOST: usize = 40;
     let mut target = path.to_owned();
     for _ in 0..MOST {
         match fs::read_link(&target) {
             Ok(next) => target = parent(&target).join(next),
-            // EINVAL is no link, NotFound no file.
+            // EINVAL: not a link. NotFound: no file.
             Err(error)
                 if matches!(
                     error.kind(),

@@ -1,10 +1,9 @@
 //! The hashes file: one Nix attribute set from unique names to SHA-256 hashes, edited in place.
-//! Text to text; knows nothing of where the file lies or who else writes it.
 //!
-//! The shape is deliberately narrower than Nix: comments (`#` to the end of the line), blank lines,
-//! `{` and `}` on lines of their own, and entries `"<unique name>" = "<52 characters of Nix base32>";`
-//! one a line. Whatever else stands in a file would be in danger when we edit it, so such a file is
-//! refused with its lines. What is accepted keeps every byte but the hashes that change.
+//! The accepted shape is deliberately narrower than Nix: comments (`#` to the end of the line), blank lines,
+//! `{` and `}` on lines of their own, and entries `"<unique name>" = "<52 characters of Nix base32>";`, one a
+//! line. An edit could damage any other content, so a file with other lines is refused, with those lines. An
+//! edit keeps every byte except the changed hashes.
 
 pub mod error;
 pub mod file;
@@ -13,11 +12,11 @@ pub mod parse;
 mod tests;
 pub mod update;
 
-pub use crate::hashes_file::error::{Fault, HashesError};
-pub use crate::hashes_file::parse::{Entry, HashesFile, parse};
+pub use crate::hashes_file::error::{HashesError, HashesFault};
+pub use crate::hashes_file::parse::{HashEntry, ParsedHashes, parse};
 pub use crate::hashes_file::update::{VariantHashes, update};
 
-/// What a new file starts with, before its first entry.
+/// The head of a new file, before its first entry.
 pub const FRESH: &str = "\
 # SHA-256 hashes of the registered artifacts: unique file name to hash in Nix base32.
 #

@@ -1,39 +1,39 @@
-//! Text to lines. A parsed file borrows its text and gives it back byte for byte.
+//! Parser of the hashes file. A parsed file borrows its text and reproduces it byte for byte.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::base::nix32;
-use crate::hashes_file::error::{Fault, HashesError};
+use crate::hashes_file::error::{HashesError, HashesFault};
 use crate::store::path::check_name;
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct HashEntry<'a> {
     /// The unique name.
     pub name: &'a str,
     /// The hash.
     pub sha256: [u8; 32],
     /// Its line, as an index into the file's lines.
     pub(crate) line: usize,
-    /// Where the characters of the hash stand in the text.
+    /// The bytes of the hash in the text.
     pub(crate) hash_at: Range<usize>,
 }
 
-/// A file of the right shape.
+/// A hashes file of the right shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HashesFile<'a> {
+pub struct ParsedHashes<'a> {
     /// The lines with their ends.
     pub(crate) lines: Vec<&'a str>,
     /// The entries in the order of the file.
-    pub(crate) entries: Vec<Entry<'a>>,
-    /// The line of `}`; with `{}` in one, the line of both.
+    pub(crate) entries: Vec<HashEntry<'a>>,
+    /// The line of `}`; for `{}` on one line, that line.
     pub(crate) close: usize,
     /// The line of `{`.
     pub(crate) open: usize,
 }
 
-impl HashesFile<'_> {
+impl ParsedHashes<'_> {
     /// The hash of a unique name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<[u8; 32]> {
@@ -49,7 +49,7 @@ impl HashesFile<'_> {
     }
 }
 
-enum Line<'a> {
+enum HashesLine<'a> {
     Nothing,
     Open,
     Close,
@@ -72,20 +72,20 @@ const HINT_TWICE: &str = "remove one of the two lines";
 const HINT_NAME: &str =
     "rename it as naming.unique_name in variants.toml names it, or remove the line";
 
-/// Reads a file.
+/// Parses a file.
 ///
 /// # Errors
-/// [`HashesError::Shape`] with every line that is not of the shape.
-pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
+/// [`HashesError::Shape`] with every line that does not have the shape.
+pub fn parse(text: &str) -> Result<ParsedHashes<'_>, HashesError> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut faults = Vec::new();
-    let mut entries: Vec<Entry<'_>> = Vec::new();
+    let mut entries: Vec<HashEntry<'_>> = Vec::new();
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let (mut open, mut close) = (None, None);
     let mut start = 0;
     for (index, line) in lines.iter().enumerate() {
         let mut fault = |(what, hint): What| {
-            faults.push(Fault {
+            faults.push(HashesFault {
                 line: index + 1,
                 text: line.trim_end_matches(['\n', '\r']).to_owned(),
                 what,
@@ -93,22 +93,24 @@ pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
             });
         };
         match classify(line, start) {
-            Ok(Line::Nothing) => {}
-            Ok(Line::Open | Line::OpenClose) if open.is_some() => fault((
+            Ok(HashesLine::Nothing) => {}
+            Ok(HashesLine::Open | HashesLine::OpenClose) if open.is_some() => fault((
                 "a second `{`; nested sets are not edited".to_owned(),
                 HINT_SET,
             )),
-            Ok(Line::Open) => open = Some(index),
-            Ok(Line::OpenClose) => {
+            Ok(HashesLine::Open) => open = Some(index),
+            Ok(HashesLine::OpenClose) => {
                 open = Some(index);
                 close = Some(index);
             }
-            Ok(Line::Close) if open.is_none() => {
+            Ok(HashesLine::Close) if open.is_none() => {
                 fault(("`}` before any `{`".to_owned(), HINT_SET));
             }
-            Ok(Line::Close) if close.is_some() => fault(("a second `}`".to_owned(), HINT_SET)),
-            Ok(Line::Close) => close = Some(index),
-            Ok(Line::Entry {
+            Ok(HashesLine::Close) if close.is_some() => {
+                fault(("a second `}`".to_owned(), HINT_SET))
+            }
+            Ok(HashesLine::Close) => close = Some(index),
+            Ok(HashesLine::Entry {
                 name,
                 sha256,
                 hash_at,
@@ -117,11 +119,11 @@ pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
                     fault(("an entry outside of the braces".to_owned(), HINT_SET));
                 } else if let Some(first) = seen.insert(name, index + 1) {
                     fault((
-                        format!("`{name}` stands on line {first} already"),
+                        format!("`{name}` is defined twice, first on line {first}"),
                         HINT_TWICE,
                     ));
                 } else {
-                    entries.push(Entry {
+                    entries.push(HashEntry {
                         name,
                         sha256,
                         line: index,
@@ -135,7 +137,7 @@ pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
     }
     if faults.is_empty() && (open.is_none() || close.is_none()) {
         let brace = if open.is_none() { '{' } else { '}' };
-        faults.push(Fault {
+        faults.push(HashesFault {
             line: lines.len().max(1),
             text: String::new(),
             what: format!("the file ends without `{brace}`"),
@@ -143,7 +145,7 @@ pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
         });
     }
     match (open, close) {
-        (Some(open), Some(close)) if faults.is_empty() => Ok(HashesFile {
+        (Some(open), Some(close)) if faults.is_empty() => Ok(ParsedHashes {
             lines,
             entries,
             close,
@@ -153,12 +155,12 @@ pub fn parse(text: &str) -> Result<HashesFile<'_>, HashesError> {
     }
 }
 
-/// Says what a line is; `start` is its place in the text.
-fn classify(line: &str, start: usize) -> Result<Line<'_>, What> {
+/// Parses a line; `start` is its position in the text.
+fn classify(line: &str, start: usize) -> Result<HashesLine<'_>, What> {
     let body = line.strip_suffix('\n').unwrap_or(line);
     let body = body.strip_suffix('\r').unwrap_or(body);
     if body.contains('\r') {
-        // To Nix a lone carriage return ends a comment, so an entry could hide behind it.
+        // For Nix a lone carriage return ends a comment, so an entry could hide behind it.
         return Err((
             "a carriage return inside of a line".to_owned(),
             "end lines with LF or CR LF",
@@ -167,30 +169,30 @@ fn classify(line: &str, start: usize) -> Result<Line<'_>, What> {
     let mut rest = Cursor { body, at: 0 };
     rest.blanks();
     if rest.comment_or_end() {
-        return Ok(Line::Nothing);
+        return Ok(HashesLine::Nothing);
     }
     if rest.eat("{") {
         rest.blanks();
         let closed = rest.eat("}");
         rest.blanks();
         return match (rest.comment_or_end(), closed) {
-            (true, true) => Ok(Line::OpenClose),
-            (true, false) => Ok(Line::Open),
-            (false, _) => Err(("`{` must stand on a line of its own".to_owned(), HINT_SHAPE)),
+            (true, true) => Ok(HashesLine::OpenClose),
+            (true, false) => Ok(HashesLine::Open),
+            (false, _) => Err(("`{` must be on a line of its own".to_owned(), HINT_SHAPE)),
         };
     }
     if rest.eat("}") {
         rest.blanks();
         return if rest.comment_or_end() {
-            Ok(Line::Close)
+            Ok(HashesLine::Close)
         } else {
-            Err(("something stands after `}`".to_owned(), HINT_SET))
+            Err(("unexpected text after `}`".to_owned(), HINT_SET))
         };
     }
     entry(rest, start)
 }
 
-fn entry(mut rest: Cursor<'_>, start: usize) -> Result<Line<'_>, What> {
+fn entry(mut rest: Cursor<'_>, start: usize) -> Result<HashesLine<'_>, What> {
     let not_an_entry = || {
         (
             "neither an entry, nor a comment, nor a brace".to_owned(),
@@ -212,20 +214,20 @@ fn entry(mut rest: Cursor<'_>, start: usize) -> Result<Line<'_>, What> {
     rest.blanks();
     if !rest.comment_or_end() {
         return Err((
-            "something stands after the entry's `;`".to_owned(),
+            "unexpected text after the entry's `;`".to_owned(),
             HINT_SHAPE,
         ));
     }
     check_name(name).map_err(|error| (error.to_string(), HINT_NAME))?;
     let sha256 = nix32::decode(hash).map_err(|error| (format!("bad hash: {error}"), HINT_HASH))?;
-    Ok(Line::Entry {
+    Ok(HashesLine::Entry {
         name,
         sha256,
         hash_at: hash_end - hash.len()..hash_end,
     })
 }
 
-/// A place in a line.
+/// A position in a line.
 struct Cursor<'a> {
     body: &'a str,
     at: usize,
@@ -253,8 +255,8 @@ impl<'a> Cursor<'a> {
         self.rest().is_empty() || self.rest().starts_with('#')
     }
 
-    /// A string in double quotes. Escapes and interpolation need no care here: what they are made of
-    /// is refused in names and hashes alike.
+    /// A string in double quotes. Escapes and interpolation need no handling: their characters are refused in
+    /// names and hashes.
     fn string(&mut self) -> Option<&'a str> {
         let inner = self.rest().strip_prefix('"')?;
         let end = inner.find('"')?;

@@ -1,4 +1,4 @@
-//! New hashes into a text: lines that change are named by what is passed, every other byte stays.
+//! Updates a hashes file with new hashes. Every other byte is kept.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -6,32 +6,30 @@ use std::fmt::Write as _;
 
 use crate::base::nix32;
 use crate::hashes_file::error::HashesError;
-use crate::hashes_file::parse::{HashesFile, parse};
+use crate::hashes_file::parse::{ParsedHashes, parse};
 use crate::matrix::VariantKey;
 use crate::store::path::check_name;
 
-/// What a variant brings.
+/// The new hashes of a variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantHashes {
     /// The variant, for the comment over its first entries.
     pub key: VariantKey,
-    /// Every unique name that this variant has, whether or not it gets a hash now: a new entry goes
-    /// after the last entry with one of these names.
+    /// Every unique name of the variant, with or without a new hash: a new entry is added after the last entry
+    /// with one of these names.
     pub names: Vec<String>,
-    /// Unique name and hash of what was registered.
+    /// Unique names and hashes of the registered files.
     pub entries: Vec<(String, [u8; 32])>,
-    /// Unique names of optional artifacts that its build did not make. An entry of an earlier build beside
-    /// the new ones would speak of another image, so it is removed.
+    /// Unique names of optional artifacts that the build did not make. Their old entries are removed, because
+    /// beside the new ones they would describe another image.
     pub gone: Vec<String>,
 }
 
-/// The text with the hashes of `variants` in place, and without the entries of what they no longer have
-/// ([`VariantHashes::gone`]). A text without anything in it becomes a new file
-/// with [`crate::hashes_file::FRESH`] as its head. Doing the same again changes nothing.
+/// The text with the hashes of `variants`, and without the entries of [`VariantHashes::gone`]. An empty text
+/// becomes a new file with [`crate::hashes_file::FRESH`] as its head. Idempotent.
 ///
 /// # Errors
-/// When the text is not of the file's shape, when a name is not a store name, or when one name comes
-/// with two hashes.
+/// When the text does not have the right shape, a name is not a store name, or one name has two hashes.
 pub fn update(text: &str, variants: &[VariantHashes]) -> Result<String, HashesError> {
     let text = if text.trim().is_empty() {
         crate::hashes_file::FRESH
@@ -56,9 +54,9 @@ pub fn update(text: &str, variants: &[VariantHashes]) -> Result<String, HashesEr
     Ok(Edit::new(&file, &wanted, &gone).apply(variants))
 }
 
-/// Lines to be written: the file's own, some changed, and new ones after or before them.
+/// The lines to write: those of the file, some of them changed, and new ones before or after them.
 struct Edit<'a> {
-    file: &'a HashesFile<'a>,
+    file: &'a ParsedHashes<'a>,
     lines: Vec<Cow<'a, str>>,
     line_of: HashMap<&'a str, usize>,
     line_end: &'static str,
@@ -67,7 +65,7 @@ struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     fn new(
-        file: &'a HashesFile<'a>,
+        file: &'a ParsedHashes<'a>,
         wanted: &HashMap<&str, [u8; 32]>,
         gone: &HashSet<&str>,
     ) -> Edit<'a> {
@@ -113,7 +111,7 @@ impl<'a> Edit<'a> {
     fn apply(self, variants: &[VariantHashes]) -> String {
         let mut after: HashMap<usize, String> = HashMap::new();
         let mut at_end = String::new();
-        // A name that several variants bring is written by the first of them.
+        // If several variants have the same name, the first one writes it.
         let mut written: HashSet<&str> = HashSet::new();
         for variant in variants {
             let new: Vec<&(String, [u8; 32])> = variant
@@ -159,7 +157,7 @@ impl<'a> Edit<'a> {
     /// The closing line with new sections before it.
     fn end(&self, out: &mut String, line: &str, sections: &str) {
         if self.file.open == self.file.close {
-            // `{ }` in one line is opened up.
+            // `{ }` on one line is split.
             let brace = line.find('{').map_or(0, |at| at + 1);
             out.push_str(&line[..brace]);
             out.push_str(self.line_end);

@@ -1,8 +1,7 @@
 //! The capacity of the host for builds: processor cores, memory, memory pressure. Read from `/proc`
 //! and `/sys`.
 //!
-//! Limits of this process's control groups apply, in both versions of the interface. Knows nothing
-//! of builds and plans.
+//! Limits of this process's control groups apply, in both versions of the interface.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
 //! Control groups of a process: their limits and their usage.
 //!
-//! Reads versions 1 and 2 of the interface, also mounted side by side (the kernel's `cgroup-v1/`
-//! and `cgroup-v2.rst`). The limits of all parent groups apply too. Knows nothing of builds and
-//! containers.
+//! Reads versions 1 and 2 of the interface, also mounted side by side (the kernel's `cgroup-v1/` and
+//! `cgroup-v2.rst`). The limits of all parent groups apply too.
 
 use std::fs;
 use std::path::{Path, PathBuf};

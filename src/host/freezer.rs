@@ -2,8 +2,8 @@
 //! The control group records it, in both versions of the interface (the kernel's
 //! `freezer-subsystem.rst` and `cgroup-v2.rst`).
 //!
-//! An engine that gave up waiting for a freeze leaves the request in the control group, and the
-//! kernel carries it out later. Knows nothing of engines, and writes nothing: only root may.
+//! An engine that gave up waiting for a freeze leaves the request in the control group, and the kernel carries
+//! it out later. This file writes nothing, because only root may.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Measures a container while it runs, by sampling its control group: the group is gone once the
 //! container has ended.
-//!
-//! Knows nothing of engines; the caller passes the number of a process in the container.
 
 use std::path::Path;
 

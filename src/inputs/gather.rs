@@ -1,5 +1,7 @@
 //! Gathers the inputs of variants. Files that several variants share are read once.
 
+mod kas_source;
+mod locations;
 #[cfg(test)]
 mod tests;
 
@@ -9,20 +11,19 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use crate::base::arch::Arch;
-use crate::base::fault::Fault;
 use crate::base::hex;
 use crate::bitbake::console::Mounts;
 use crate::fs::{PathError, parent, with_suffix};
 use crate::inputs::cache::HashCache;
-use crate::inputs::checkout;
+use crate::inputs::gather::kas_source::{GatherSource, KasFileContent, refused};
+use crate::inputs::gather::locations::{RepoLocations, ResolvedChain};
 use crate::inputs::key::{ContainerImage, Inputs, KasProgram, UnknownInputs, Unpinned};
 use crate::inputs::tree;
 use crate::inputs::tree::FileTree;
 use crate::kas;
 use crate::kas::apt_snapshot;
-use crate::kas::config::{self, ChainFault, KasConfig, KasPlaces, KasRepo, KasSource};
+use crate::kas::config::{self, KasConfig, KasPlaces, KasRepo};
 use crate::kas::tree::KasTree;
-use crate::kas::yaml::YamlNode;
 use crate::matrix::{FILE_NAME, Variant};
 use crate::settings::{Environment, ExecutorChoice, Settings, VariantDirs, variant_dirs};
 
@@ -474,106 +475,6 @@ impl<'a> Gatherer<'a> {
         unpinned.retain(|one| !pinned.iter().any(|word| word == one.word()));
         unpinned
     }
-}
-
-/// The locations of a variant's repositories on this host.
-struct RepoLocations {
-    /// The root of the kas files' repository.
-    root: PathBuf,
-    dirs: VariantDirs,
-    mounts: Option<Mounts>,
-}
-
-impl RepoLocations {
-    /// The host path of a repository's directory as a chain names it, which may be a path of the container.
-    fn host(&self, path: &Path) -> PathBuf {
-        let below_work = path.strip_prefix(&self.dirs.work).is_ok();
-        if below_work || path.starts_with(&self.root) {
-            return path.to_owned();
-        }
-        let mapped = self
-            .mounts
-            .as_ref()
-            .zip(path.to_str())
-            .and_then(|(mounts, path)| mounts.host(path));
-        mapped.map_or_else(|| path.to_owned(), PathBuf::from)
-    }
-
-    /// The path of `name` in a local repository.
-    ///
-    /// # Errors
-    /// When a path that may exist in the container alone is not on the host: its content is unknown.
-    fn below(&self, repo: &KasRepo, name: &str) -> Result<PathBuf, PathError> {
-        let is_absolute = Path::new(name).is_absolute();
-        let path = match is_absolute {
-            true => self.host(Path::new(name)),
-            false => repo.path.join(name),
-        };
-        if (is_absolute || repo.path != self.root) && !path.exists() {
-            let missing = io::Error::from(io::ErrorKind::NotFound);
-            return Err(PathError::on("read", &path)(missing));
-        }
-        Ok(path)
-    }
-}
-
-/// A chain with its repositories, sorted by key; their paths are those of the host.
-struct ResolvedChain {
-    config: KasConfig,
-    repos: Vec<KasRepo>,
-}
-
-impl ResolvedChain {
-    fn repo(&self, key: &str) -> Option<&KasRepo> {
-        self.repos.iter().find(|repo| repo.key == key)
-    }
-}
-
-/// A kas file that was read: its hash and what it says.
-struct KasFileContent {
-    hash: String,
-    parsed: Result<Arc<YamlNode>, Fault>,
-}
-
-/// Kas files as a gatherer reads them: each once, and those of clones only at the pinned commit.
-struct GatherSource<'g> {
-    files: &'g mut HashMap<PathBuf, Option<KasFileContent>>,
-    locations: &'g RepoLocations,
-}
-
-impl KasSource for GatherSource<'_> {
-    fn read(&mut self, path: &Path) -> Option<Result<Arc<YamlNode>, Fault>> {
-        let content = self.files.entry(path.to_owned()).or_insert_with(|| {
-            let bytes = fs::read(path).ok()?;
-            Some(KasFileContent {
-                hash: hex::encode(&Sha256::digest(&bytes)),
-                parsed: config::parse_bytes(path, bytes),
-            })
-        });
-        content.as_ref().map(|content| content.parsed.clone())
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-
-    fn real(&self, path: &Path) -> PathBuf {
-        config::real_path(path)
-    }
-
-    fn checkout(&self, repo: &KasRepo) -> Option<PathBuf> {
-        let path = self.locations.host(&repo.path);
-        checkout::is_usable(repo, &path).then_some(path)
-    }
-}
-
-/// A chain that kas would refuse counts as unreadable: the variant is built, and kas says why.
-fn refused(fault: &ChainFault) -> PathError {
-    let message = match &fault.fault.label {
-        label if label.is_empty() => fault.fault.message.clone(),
-        label => format!("{}: {label}", fault.fault.message),
-    };
-    PathError::on("read", &fault.file)(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
 /// A variable's value; for a URL that may have a password in it, the hash of the value.

@@ -79,10 +79,7 @@ impl std::fmt::Display for BuildReason {
             } => {
                 #[expect(clippy::cast_precision_loss, reason = "an age for people")]
                 let age = numbers::duration(*seconds as f64);
-                write!(
-                    f,
-                    "{unpinned}, last looked at {age} ago (max-age {max_age})"
-                )
+                write!(f, "{unpinned}, last checked {age} ago (max-age {max_age})")
             }
             BuildReason::Artifact { what } => f.write_str(what),
             BuildReason::Unreadable { what } => {

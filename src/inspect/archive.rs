@@ -1,7 +1,7 @@
-//! Tar archives, as a stream. Knows nothing of files and artifacts.
+//! Tar archives, read as a stream.
 //!
-//! Entries are read raw: the long names of GNU and pax are put together here, within bounds, because
-//! a name that says it has gigabytes would otherwise be read into memory.
+//! Entries are read raw. The long names of GNU and pax are assembled here, within bounds: a library would read
+//! a name into memory even if its header claims gigabytes.
 
 use std::io::{self, Read as _};
 
@@ -14,18 +14,18 @@ use crate::inspect::source::{Stream, invalid};
 /// The longest name or list of properties, in bytes.
 const PROPERTIES: u64 = 1 << 20;
 
-/// Whether data begins like an archive (POSIX.1-1988 and GNU alike).
+/// Whether data begins like a tar archive (POSIX.1-1988 or GNU).
 pub(super) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// Looks at every program; answers how many entries there are.
+/// Checks every program. Returns the number of entries.
 ///
 /// # Errors
-/// What cannot be read.
+/// When the archive cannot be read.
 pub(super) fn read(stream: &mut Stream<'_>, looking: &mut Looking<'_>) -> io::Result<u64> {
     let entries = entries(&mut Archive::new(&mut *stream), looking)?;
-    // What follows the end is read too, so that a compressed file's own check sums are compared.
+    // The bytes after the end are read too, so that the checksums of a compressed file are verified.
     io::copy(stream, &mut io::sink())?;
     Ok(entries)
 }

@@ -1,5 +1,5 @@
-//! Single readers by themselves, for whoever feeds them anything at all (`fuzz/`): what looks at a whole
-//! file catches a panic of a library, and finds no way past a checksum.
+//! Single readers for the fuzz targets, which feed them any bytes. The inspection of a whole file would catch a
+//! library's panic, and stop at the first checksum.
 
 use std::fs::File;
 use std::io;
@@ -12,16 +12,16 @@ use crate::inspect::source::{Stream, Window};
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionTable {
-    /// Begin and size of each partition, in bytes.
+    /// Start and size of each partition, in bytes.
     pub extents: Vec<(u64, u64)>,
-    /// What is wrong.
+    /// Its faults.
     pub faults: Vec<String>,
 }
 
-/// The partition table of a disk image, where it has one.
+/// The partition table of a disk image; `None` without one.
 ///
 /// # Errors
-/// What the system answers.
+/// When the file cannot be read.
 pub fn partition_table(disk: File) -> io::Result<Option<PartitionTable>> {
     let disk = Window::whole(disk, Arc::new(|| false))?;
     let table = match gpt::sector_size(&disk)? {
@@ -39,10 +39,10 @@ pub fn partition_table(disk: File) -> io::Result<Option<PartitionTable>> {
     }))
 }
 
-/// Looks at every program in an initial RAM disk.
+/// Checks every program in an initial RAM disk.
 ///
 /// # Errors
-/// What cannot be read, and what is neither an archive nor compressed ones.
+/// When the data cannot be read, or is neither an archive nor a compressed one.
 pub fn ramdisk(file: File, rules: &Rules) -> io::Result<Report> {
     let window = Window::whole(file, Arc::clone(&rules.stop))?;
     let mut looking = Looking::new(rules);

@@ -1,7 +1,7 @@
-//! Block maps: whether one describes its image. Knows nothing of what is in the image.
+//! Block maps: whether a map describes its image.
 //!
-//! Source: the comments that bmap-tools writes into every block map, and its documentation of the
-//! format, version 2.0 (1.x has other checksums, or none, and only its numbers are compared).
+//! Source: the comments that bmap-tools writes into every block map, and its documentation of the format,
+//! version 2.0. Versions 1.x have other checksums or none; of these only the numbers are compared.
 
 use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
@@ -13,20 +13,20 @@ use crate::base::hex;
 use crate::inspect::source::{Window, invalid};
 use crate::inspect::zeros::first_data;
 
-/// The longest block map in bytes: one of 70,000 ranges.
+/// The longest block map in bytes: enough for 70,000 ranges.
 const LONGEST: u64 = 8 << 20;
 
-/// How much of the image is read at once, in bytes.
+/// Bytes of the image read at once.
 const CHUNK: usize = 256 * 1024;
 
-/// Whether data is a block map.
+/// Whether data begins like a block map.
 pub(super) fn is_bmap(head: &[u8]) -> bool {
-    // bmap-tools puts long comments first.
+    // bmap-tools writes long comments first.
     let head = String::from_utf8_lossy(head);
     head.trim_start().starts_with('<') && head.contains("<bmap ")
 }
 
-struct Map {
+struct BlockMap {
     image_size: u64,
     block_size: u64,
     blocks: u64,
@@ -36,10 +36,10 @@ struct Map {
     ranges: Vec<(RangeInclusive<u64>, Option<String>)>,
 }
 
-/// What in `bmap` is not so in `image`; empty where all is.
+/// The differences between a block map and an image; empty if they match.
 ///
 /// # Errors
-/// What cannot be read.
+/// When one of them cannot be read.
 pub(super) fn compare(bmap: &mut Window, image: &Window) -> io::Result<Vec<String>> {
     let text = text(bmap)?;
     let map = parse(&text)?;
@@ -74,7 +74,7 @@ pub(super) fn compare(bmap: &mut Window, image: &Window) -> io::Result<Vec<Strin
             && sha256(image, start, end)? != *checksum
         {
             faults.push(format!("{blocks} of the image have another checksum"));
-            // One is enough: it is of another image.
+            // One mismatch is enough: the map is of another image.
             return Ok(faults);
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn compare(bmap: &mut Window, image: &Window) -> io::Result<Vec<Strin
     Ok(faults)
 }
 
-/// Who flashes with the map leaves out what is not in it.
+/// Finds data outside of the mapped ranges, which flashing with the map would leave out.
 fn unmapped(image: &Window, from: u64, to: u64, faults: &mut Vec<String>) -> io::Result<()> {
     if faults.is_empty()
         && let Some(place) = first_data(image, from..to)?
@@ -103,7 +103,7 @@ fn text(bmap: &mut Window) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str) -> io::Result<Map> {
+fn parse(text: &str) -> io::Result<BlockMap> {
     let document = Document::parse(text).map_err(|error| invalid(error.to_string()))?;
     let root = document.root_element();
     let child = |name: &str| root.children().find(|child| child.has_tag_name(name));
@@ -135,7 +135,7 @@ fn parse(text: &str) -> io::Result<Map> {
         let checksum = node.attribute("chksum").map(str::to_ascii_lowercase);
         ranges.push((range, checksum));
     }
-    Ok(Map {
+    Ok(BlockMap {
         image_size,
         block_size,
         blocks: of("BlocksCount")?,
@@ -154,7 +154,7 @@ fn range(word: &str) -> Option<RangeInclusive<u64>> {
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
 }
 
-/// The file's checksum is that of its text with zeros in the checksum's place.
+/// Whether the file's own checksum is right: that of its text with zeros in place of the checksum.
 fn own_checksum_holds(text: &str) -> bool {
     let Some((before, rest)) = text.split_once("<BmapFileChecksum>") else {
         return false;

@@ -1,8 +1,7 @@
-//! Compressed data: told from its first bytes and unpacked as a stream in bounded memory. Knows nothing
-//! of what is inside.
+//! Compressed data: recognised by its first bytes, and unpacked as a stream in bounded memory.
 //!
-//! Magic numbers: RFC 1952, the .xz and .lzma formats of XZ Utils, RFC 8878, bzip2, and the LZ4 frame
-//! format with its legacy form, which is the kernel's.
+//! Magic numbers: RFC 1952, the .xz and .lzma formats of XZ Utils, RFC 8878, bzip2, and the LZ4 frame format
+//! with its legacy form, which the kernel uses.
 
 use std::io::{self, Read};
 
@@ -10,13 +9,13 @@ use liblzma::stream::{CONCATENATED, Stream as Lzma};
 
 use crate::inspect::source::Stream;
 
-/// Memory that unpacking xz may take, in bytes: what `xz -9` asks for, whatever the file says.
+/// Memory limit for unpacking xz, in bytes: the need of `xz -9`.
 const XZ_MEMORY: u64 = 66 << 20;
 
 /// The largest window of zstd, as a power of two: 32 MiB; `zstd -19` uses 8 MiB.
 const ZSTD_WINDOW: u32 = 25;
 
-/// A compression.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
@@ -27,17 +26,17 @@ pub(super) enum Compression {
     Lz4,
 }
 
-/// How many compressed parts that follow each other are one.
+/// The handling of several compressed parts in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parts {
-    /// Only the first is unpacked, and the stream then stands behind it.
+pub(super) enum StreamParts {
+    /// Only the first is unpacked; the stream is then behind it.
     One,
-    /// All, as gzip and its likes do it.
+    /// All are unpacked, as gzip does.
     All,
 }
 
 impl Compression {
-    /// The one that data begins with.
+    /// The compression format of data that begins with `head`.
     pub(super) fn of(head: &[u8]) -> Option<Compression> {
         const MAGIC: [(&[u8], Compression); 7] = [
             (b"\x1f\x8b\x08", Compression::Gzip),
@@ -66,14 +65,14 @@ impl Compression {
         }
     }
 
-    /// What `packed` unpacks to.
+    /// The unpacked content of `packed`.
     pub(super) fn unpack<'a, 'b: 'a>(
         self,
         packed: &'a mut Stream<'b>,
-        parts: Parts,
+        parts: StreamParts,
     ) -> io::Result<Stream<'a>> {
         let budget = packed.budget.unpacked();
-        let all = parts == Parts::All;
+        let all = parts == StreamParts::All;
         let inner: Box<dyn Read + 'a> = match self {
             Compression::Gzip if all => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
             Compression::Gzip => Box::new(flate2::bufread::GzDecoder::new(packed)),
@@ -89,7 +88,7 @@ impl Compression {
             }
             Compression::Bzip2 if all => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
             Compression::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(packed)),
-            // A legacy frame has no end of its own, so it is always the last part.
+            // A legacy frame has no end mark, so it is always the last part.
             Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
         };
         Ok(Stream::new(inner, budget))

@@ -1,40 +1,39 @@
 //! Initial RAM disks: cpio archives of the "newc" format, one after the other, plain or compressed.
-//! Knows nothing of files and artifacts.
 //!
 //! Source: Documentation/driver-api/early-userspace/buffer-format.rst of the Linux kernel.
 
 use std::io;
 
-use crate::inspect::compress::{Compression, Parts};
+use crate::inspect::compress::{Compression, StreamParts};
 use crate::inspect::machine::HEAD;
 use crate::inspect::report::{Looking, rooted};
 use crate::inspect::source::{Stream, invalid};
 
-/// Bytes of an entry's header.
+/// The length of an entry's header in bytes.
 const HEADER: usize = 110;
 
-/// The longest name in bytes, with its end: the kernel's PATH_MAX.
+/// The longest name in bytes, with its terminator: the kernel's PATH_MAX.
 const NAME: u32 = 4096;
 
-/// The type in an entry's mode, and a regular file's.
+/// The mask of the type in an entry's mode, and the type of a regular file.
 const S_IFMT: u32 = 0o170_000;
 const S_IFREG: u32 = 0o100_000;
 
 /// The name of the entry that ends an archive.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// How often compressed data may be inside of compressed data.
+/// The depth of compression inside of compression.
 const DEPTH: u32 = 2;
 
-/// Whether data begins like an archive.
+/// Whether data begins like a cpio archive.
 pub(super) fn is_cpio(head: &[u8]) -> bool {
     head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 
-/// Looks at every program in every archive; answers how many archives there are.
+/// Checks every program in every archive. Returns the number of archives.
 ///
 /// # Errors
-/// What cannot be read, and what is neither an archive nor compressed ones.
+/// When the data cannot be read, or is neither an archive nor a compressed one.
 pub(super) fn read(stream: &mut Stream<'_>, looking: &mut Looking<'_>) -> io::Result<u64> {
     archives(stream, looking, DEPTH)
 }
@@ -47,7 +46,7 @@ fn archives(stream: &mut Stream<'_>, looking: &mut Looking<'_>, depth: u32) -> i
             archive(stream, looking)?;
             archives += 1;
         } else if let Some(compression) = Compression::of(head).filter(|_| depth > 0) {
-            let mut unpacked = compression.unpack(stream, Parts::One)?;
+            let mut unpacked = compression.unpack(stream, StreamParts::One)?;
             archives += self::archives(&mut unpacked, looking, depth - 1)?;
         } else {
             return Err(invalid(match archives {
@@ -59,7 +58,7 @@ fn archives(stream: &mut Stream<'_>, looking: &mut Looking<'_>, depth: u32) -> i
     Ok(archives)
 }
 
-/// Reads to the trailer.
+/// Reads one archive to its trailer.
 fn archive(stream: &mut Stream<'_>, looking: &mut Looking<'_>) -> io::Result<()> {
     loop {
         let header = stream.peek(HEADER)?;

@@ -1,4 +1,4 @@
-//! Disk images: every partition of a table. Knows nothing of the table's format.
+//! Disk images: checks every partition of a table.
 
 use std::io;
 
@@ -8,17 +8,17 @@ use crate::inspect::source::{Window, invalid};
 use crate::inspect::volume::FileSystem;
 use crate::inspect::zeros::first_data;
 
-/// Looks into every partition.
+/// Checks every partition.
 ///
 /// # Errors
-/// What cannot be read.
+/// When the image cannot be read.
 pub(super) fn look(disk: &Window, table: Table, looking: &mut Looking<'_>) -> io::Result<()> {
     let damaged = !table.faults.is_empty();
     for fault in table.faults {
         looking.shape(fault);
     }
     if damaged {
-        // What the table says is in doubt, and the image is refused.
+        // The table is not trustworthy, and the image is refused anyway.
         return Ok(());
     }
     for partition in table.partitions {

@@ -1,51 +1,51 @@
-//! For which processor a program is, from the first bytes of its file.
+//! The processor of a program, from the first bytes of its file.
 //!
-//! Sources: the ELF header of the System V ABI (`e_ident`, `e_machine` at 18), the PE/COFF format of
-//! Microsoft (`e_lfanew` at 0x3c, then `PE\0\0` and `Machine`). Knows nothing of files.
+//! Sources: the ELF header of the System V ABI (`e_ident`, `e_machine` at 18), the PE/COFF format of Microsoft
+//! (`e_lfanew` at 0x3c, then `PE\0\0` and `Machine`).
 
 use crate::base::arch::Arch;
 
-/// How many bytes of a file are enough for [`machine`].
+/// The number of bytes that [`machine`] needs.
 pub const HEAD: usize = 4096;
 
-/// What a header says.
+/// The processor in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Machine {
-    /// A processor of an architecture that we know.
+pub enum HeaderMachine {
+    /// One of the known architectures.
     Of(Arch),
-    /// Another one: firmware, byte code for the kernel.
+    /// Any other: firmware, byte code for the kernel.
     Other,
 }
 
-/// Which container format a header is of, for messages.
+/// The format of a program file, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Linux's.
+pub enum ExecutableFormat {
+    /// The format of Linux.
     Elf,
-    /// That of Windows and EFI.
+    /// The format of Windows and EFI.
     Pe,
 }
 
-impl Format {
-    /// As messages write it.
+impl ExecutableFormat {
+    /// The name in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Format::Elf => "ELF",
-            Format::Pe => "PE",
+            ExecutableFormat::Elf => "ELF",
+            ExecutableFormat::Pe => "PE",
         }
     }
 }
 
-/// The format and machine of a file that begins with `head`; none where it is neither ELF nor PE.
+/// Format and processor of a file that begins with `head`; `None` if it is neither ELF nor PE.
 #[must_use]
-pub fn machine(head: &[u8]) -> Option<(Format, Machine)> {
+pub fn machine(head: &[u8]) -> Option<(ExecutableFormat, HeaderMachine)> {
     elf(head)
-        .map(|machine| (Format::Elf, machine))
-        .or_else(|| pe(head).map(|machine| (Format::Pe, machine)))
+        .map(|machine| (ExecutableFormat::Elf, machine))
+        .or_else(|| pe(head).map(|machine| (ExecutableFormat::Pe, machine)))
 }
 
-fn elf(head: &[u8]) -> Option<Machine> {
+fn elf(head: &[u8]) -> Option<HeaderMachine> {
     let rest = head.strip_prefix(b"\x7fELF")?;
     let (class, order) = (*rest.first()?, *rest.get(1)?);
     let bytes: [u8; 2] = head.get(18..20)?.try_into().ok()?;
@@ -60,12 +60,12 @@ fn elf(head: &[u8]) -> Option<Machine> {
         (62, _, 1) => Arch::Amd64,
         (183, _, 1) => Arch::Arm64,
         (243, 2, 1) => Arch::Riscv64,
-        _ => return Some(Machine::Other),
+        _ => return Some(HeaderMachine::Other),
     };
-    Some(Machine::Of(arch))
+    Some(HeaderMachine::Of(arch))
 }
 
-fn pe(head: &[u8]) -> Option<Machine> {
+fn pe(head: &[u8]) -> Option<HeaderMachine> {
     if !head.starts_with(b"MZ") {
         return None;
     }
@@ -78,9 +78,9 @@ fn pe(head: &[u8]) -> Option<Machine> {
         0x5064 => Arch::Riscv64,
         0x8664 => Arch::Amd64,
         0xaa64 => Arch::Arm64,
-        _ => return Some(Machine::Other),
+        _ => return Some(HeaderMachine::Other),
     };
-    Some(Machine::Of(arch))
+    Some(HeaderMachine::Of(arch))
 }
 
 #[cfg(test)]
@@ -97,17 +97,17 @@ mod tests {
     #[test]
     fn elf_headers_are_read_in_their_byte_order() {
         let of = |head: &[u8]| machine(head).map(|(format, machine)| (format.as_str(), machine));
-        let known = |arch| Some(("ELF", Machine::Of(arch)));
+        let known = |arch| Some(("ELF", HeaderMachine::Of(arch)));
         assert_eq!(of(&elf_head(2, 1, [183, 0])), known(Arch::Arm64));
         assert_eq!(of(&elf_head(2, 1, [62, 0])), known(Arch::Amd64));
         assert_eq!(of(&elf_head(2, 1, [243, 0])), known(Arch::Riscv64));
-        // 32-bit RISC-V and the kernel's byte code are nobody's here.
+        // 32-bit RISC-V and the kernel's byte code have no known architecture.
         for head in [
             elf_head(1, 1, [243, 0]),
             elf_head(2, 1, [247, 0]),
             elf_head(2, 2, [0, 183]),
         ] {
-            assert_eq!(of(&head), Some(("ELF", Machine::Other)));
+            assert_eq!(of(&head), Some(("ELF", HeaderMachine::Other)));
         }
     }
 
@@ -118,7 +118,10 @@ mod tests {
         head[0x3c] = 0x80;
         assert_eq!(machine(&head), None);
         head[0x80..0x86].copy_from_slice(b"PE\0\0\x64\xaa");
-        assert_eq!(machine(&head), Some((Format::Pe, Machine::Of(Arch::Arm64))));
+        assert_eq!(
+            machine(&head),
+            Some((ExecutableFormat::Pe, HeaderMachine::Of(Arch::Arm64)))
+        );
     }
 
     #[test]

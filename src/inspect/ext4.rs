@@ -1,4 +1,4 @@
-//! ext2, ext3 and ext4: every regular file's first bytes. Knows nothing of partitions.
+//! ext2, ext3 and ext4: the first bytes of every regular file.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::inspect::report::{Looking, rooted};
 use crate::inspect::source::{Window, invalid};
 use crate::inspect::volume::{DEPTH, ENTRIES};
 
-/// Shorter files hold no program.
+/// Shorter files cannot be programs, in bytes.
 const LEAST: u64 = 20;
 
 struct Reader(Window);
@@ -31,10 +31,10 @@ fn fault(error: Ext4Error) -> io::Error {
     invalid(error.to_string())
 }
 
-/// Looks at every program.
+/// Checks every program.
 ///
 /// # Errors
-/// What cannot be read.
+/// When the file system cannot be read.
 pub(super) fn walk(volume: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
     let file_system = Ext4::load(Box::new(Reader(volume.clone()))).map_err(fault)?;
     let mut entries = 0;
@@ -74,7 +74,7 @@ pub(super) fn walk(volume: &Window, looking: &mut Looking<'_>) -> io::Result<()>
     Ok(())
 }
 
-/// Fills a buffer as far as there is something.
+/// Fills a buffer as far as the reader has bytes.
 pub(super) fn fill(
     buffer: &mut [u8],
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,

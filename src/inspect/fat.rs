@@ -1,4 +1,4 @@
-//! FAT12, FAT16 and FAT32: every file's first bytes. Knows nothing of partitions.
+//! FAT12, FAT16 and FAT32: the first bytes of every file.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -10,7 +10,7 @@ use crate::inspect::report::{Looking, rooted};
 use crate::inspect::source::{Window, invalid};
 use crate::inspect::volume::{DEPTH, ENTRIES};
 
-/// What the library wants; it writes only what was changed, and we change nothing.
+/// A volume for the library, which requires a writer. It writes only changes, and there are none.
 struct ReadOnly(Window);
 
 impl Read for ReadOnly {
@@ -35,10 +35,10 @@ impl Write for ReadOnly {
     }
 }
 
-/// Looks at every program.
+/// Checks every program.
 ///
 /// # Errors
-/// What cannot be read.
+/// When the file system cannot be read.
 pub(super) fn walk(volume: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
     let options = FsOptions::new().update_accessed_date(false);
     let file_system = fatfs::FileSystem::new(ReadOnly(volume.clone()), options)?;

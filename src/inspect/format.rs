@@ -1,10 +1,9 @@
-//! What kind of file an artifact has to be: what its name says, unless `format` in variants.toml says
-//! another. Knows nothing of how a file is told to be of it.
+//! The format that an artifact must have: the one of its name, unless `format` in variants.toml overrides it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The formats that a name or `format` can ask for.
+/// The formats that a name or `format` can require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// A disk image with a partition table.
@@ -23,14 +22,14 @@ pub enum Format {
     Fat,
     /// A block map of bmaptool.
     Bmap,
-    /// Compressed data, whatever is in it.
+    /// Compressed data with any content.
     Compressed,
-    /// Whatever it is.
+    /// Any file.
     Any,
 }
 
-/// Endings of names and what they say; the first that fits counts. Kernels of all architectures have
-/// these names, and we do not know the formats of all, so they say nothing.
+/// Endings of names and their formats; the first match counts. Kernels have other names and need no format,
+/// because the formats of some architectures' kernels are unknown here.
 const NAMES: &[(&[&str], Format)] = &[
     (&[".wic"], Format::Disk),
     (&[".bmap"], Format::Bmap),
@@ -58,7 +57,7 @@ const NAMES: &[(&[&str], Format)] = &[
 ];
 
 impl Format {
-    /// All of them.
+    /// Every format.
     pub const ALL: [Format; 10] = [
         Format::Disk,
         Format::Kernel,
@@ -89,7 +88,7 @@ impl Format {
         }
     }
 
-    /// It in a sentence, with its article.
+    /// The format in a sentence, with its article.
     #[must_use]
     pub fn described(self) -> &'static str {
         match self {
@@ -106,7 +105,7 @@ impl Format {
         }
     }
 
-    /// What a file name says.
+    /// The format that a file name requires.
     #[must_use]
     pub fn of_name(name: &str) -> Format {
         NAMES
@@ -116,9 +115,9 @@ impl Format {
     }
 }
 
-/// A word that names no format.
+/// An unknown name of a format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no format of an artifact")]
+#[error("`{0}` is not a format of an artifact")]
 pub struct UnknownFormat(pub String);
 
 impl FromStr for Format {

@@ -1,7 +1,7 @@
-//! Partition tables: GPT with both of its copies, and MBR. Knows nothing of what is in a partition.
+//! Partition tables: both copies of a GPT, and MBR.
 //!
-//! Source: UEFI Specification 2.10, chapter 5. A reader of our own because a gate has to say which copy
-//! is damaged and how, where libraries answer with the copy that is left.
+//! Source: UEFI Specification 2.10, chapter 5. This reader is not a library's, because a gate must report which
+//! copy is damaged and how, while libraries return the intact copy.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use crate::inspect::source::Window;
 /// The signature of a header.
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 
-/// The type of the partition that protects a GPT in an MBR.
+/// The type of the MBR partition that protects a GPT.
 const PROTECTIVE: u8 = 0xee;
 
-/// Bytes that all entries together may have: 32 times what every tool writes.
+/// The limit for the bytes of all entries: 32 times the usual size.
 const ENTRIES: u64 = 1 << 19;
 
 /// A partition.
@@ -25,22 +25,22 @@ pub(super) struct Partition {
     pub(super) number: usize,
     /// Its label; empty in an MBR.
     pub(super) label: String,
-    /// Where it begins, in bytes.
+    /// Its start in bytes.
     pub(super) start: u64,
     /// Its size in bytes.
     pub(super) len: u64,
 }
 
-/// A table that was read.
+/// A parsed table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     /// The partitions.
     pub(super) partitions: Vec<Partition>,
-    /// What is wrong.
+    /// Its faults.
     pub(super) faults: Vec<String>,
 }
 
-/// A header whose own checksum is right.
+/// A header with a correct checksum.
 struct Header {
     mine: u64,
     other: u64,
@@ -51,14 +51,14 @@ struct Header {
     entries_crc: u32,
 }
 
-/// The sector size of a disk with a GPT; none where there is no trace of one.
+/// The sector size of a disk with a GPT; `None` without any trace of one.
 pub(super) fn sector_size(disk: &Window) -> io::Result<Option<u64>> {
     for sector in [512, 4096] {
         if disk.len() >= sector + 8 && &disk.bytes_at::<8>(sector)? == SIGNATURE {
             return Ok(Some(sector));
         }
     }
-    // The first copy may be what is damaged.
+    // The first copy may be the damaged one.
     if is_mbr(disk)? && mbr_entry(disk, 0)?.0 == PROTECTIVE {
         return Ok(Some(512));
     }
@@ -73,7 +73,7 @@ pub(super) fn sector_size(disk: &Window) -> io::Result<Option<u64>> {
 /// Reads both copies.
 ///
 /// # Errors
-/// What the system answers.
+/// When the disk cannot be read.
 pub(super) fn read(disk: &Window, sector: u64) -> io::Result<Table> {
     let mut table = Table::default();
     let last = disk.len() / sector;
@@ -94,7 +94,7 @@ pub(super) fn read(disk: &Window, sector: u64) -> io::Result<Table> {
     if primary.other >= last {
         let needed = primary.other.saturating_add(1).saturating_mul(sector);
         table.faults.push(format!(
-            "it has {} bytes where its partition table says {needed}: it is truncated",
+            "it has {} bytes and needs {needed} by its partition table: it is truncated",
             disk.len()
         ));
         return Ok(table);
@@ -128,7 +128,7 @@ pub(super) fn read(disk: &Window, sector: u64) -> io::Result<Table> {
     Ok(table)
 }
 
-/// The header in a sector, or what is wrong with it.
+/// The header in a sector, or its fault.
 fn header(disk: &Window, sector: u64, at: u64) -> io::Result<Result<Header, String>> {
     let mut bytes = vec![0; 512];
     let place = at.saturating_mul(sector);
@@ -144,7 +144,7 @@ fn header(disk: &Window, sector: u64, at: u64) -> io::Result<Result<Header, Stri
         .filter(|size| (92..=512).contains(size))
         .and_then(|size| bytes.get(..size))
     else {
-        return Ok(Err(format!("says that it has {size} bytes")));
+        return Ok(Err(format!("claims a size of {size} bytes")));
     };
     let mut hasher = Hasher::new();
     hasher.update(&checked[..16]);
@@ -167,11 +167,11 @@ fn header(disk: &Window, sector: u64, at: u64) -> io::Result<Result<Header, Stri
     Ok(if header.mine == at {
         Ok(header)
     } else {
-        Err(format!("says that it is in sector {}", header.mine))
+        Err(format!("claims to be in sector {}", header.mine))
     })
 }
 
-/// The entries that a header speaks of, or what is wrong with them.
+/// The entries of a header, or their fault.
 fn entries(disk: &Window, sector: u64, header: &Header) -> io::Result<Result<Vec<u8>, String>> {
     let size = header.count.saturating_mul(header.entry_size);
     let sound = header.entry_size >= 128 && header.entry_size.is_power_of_two();
@@ -180,7 +180,7 @@ fn entries(disk: &Window, sector: u64, header: &Header) -> io::Result<Result<Vec
         .filter(|&size| sound && size as u64 <= ENTRIES)
     else {
         return Ok(Err(format!(
-            "says that it has {} entries of {} bytes",
+            "has an impossible number or size of entries: {} of {} bytes each",
             header.count, header.entry_size
         )));
     };
@@ -222,12 +222,12 @@ fn partitions(entries: &[u8], header: &Header, sector: u64) -> Vec<Partition> {
         .collect()
 }
 
-/// Whether there may be an MBR.
+/// Whether the disk may have an MBR.
 pub(super) fn is_mbr(disk: &Window) -> io::Result<bool> {
     Ok(disk.len() >= 512 && disk.bytes_at::<2>(510)? == [0x55, 0xaa])
 }
 
-/// Type, begin and size in bytes of an entry of the MBR.
+/// Type, start and size in bytes of an entry of the MBR.
 fn mbr_entry(disk: &Window, index: u64) -> io::Result<(u8, u64, u64)> {
     let entry = disk.bytes_at::<16>(446 + 16 * index)?;
     Ok((
@@ -237,10 +237,10 @@ fn mbr_entry(disk: &Window, index: u64) -> io::Result<(u8, u64, u64)> {
     ))
 }
 
-/// The primary partitions of an MBR; those inside of an extended one are not looked for.
+/// The primary partitions of an MBR. Logical ones are not read.
 ///
 /// # Errors
-/// What the system answers.
+/// When the disk cannot be read.
 pub(super) fn read_mbr(disk: &Window) -> io::Result<Table> {
     let mut table = Table::default();
     for index in 0..4 {
@@ -266,7 +266,7 @@ pub(super) fn read_mbr(disk: &Window) -> io::Result<Table> {
     Ok(table)
 }
 
-/// A little-endian number of `size` bytes, at most 8; the caller has made sure that they are there.
+/// A little-endian number of `size` bytes, at most 8. The caller ensures that they exist.
 fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
     bytes[at..at + size]
         .iter()

@@ -1,22 +1,22 @@
-//! For which machine a program is, told from its first bytes. Knows nothing of where it lies.
+//! The machine of a program, from its first bytes.
 //!
-//! Sources: the ELF header (System V ABI, `e_machine` of elf.h), the PE/COFF format of Microsoft with
-//! the machine types and subsystems of the UEFI specification, and of the Linux kernel
+//! Sources: the ELF header (System V ABI, `e_machine` of elf.h), the PE/COFF format of Microsoft with the
+//! machine types and subsystems of the UEFI specification, and of the Linux kernel
 //! Documentation/arch/x86/boot.rst and Documentation/arch/arm64/booting.rst.
 
 use crate::base::arch::Arch;
 
-/// How many of a program's first bytes are enough.
+/// The number of bytes of a program that are needed.
 pub(super) const HEAD: usize = 4096;
 
-/// What a program runs on.
+/// The machine that a program runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Machine {
-    /// One of ours.
+    /// One of the known architectures.
     Of(Arch),
-    /// Anything: byte code, or no machine named.
+    /// Any machine: byte code, or none named.
     Any,
-    /// Something else, as it is called.
+    /// Another machine, by its name.
     Other(String),
 }
 
@@ -30,8 +30,8 @@ impl std::fmt::Display for Machine {
     }
 }
 
-/// The machine of a program or kernel; none where the bytes are neither. Programs of Windows that lie
-/// about as data are not EFI programs, and none to us.
+/// The machine of a program or kernel; `None` for other data. Programs of Windows are data: only EFI programs
+/// count among PE files.
 #[must_use]
 pub fn of(head: &[u8]) -> Option<Machine> {
     elf(head)
@@ -81,12 +81,12 @@ fn elf(head: &[u8]) -> Option<Machine> {
     })
 }
 
-/// A raw arm64 `Image`; it may call itself a PE, too.
+/// A raw arm64 `Image`; it may have a PE header, too.
 fn arm64_image(head: &[u8]) -> Option<Machine> {
     (head.get(0x38..0x3c)? == b"ARM\x64").then_some(Machine::Of(Arch::Arm64))
 }
 
-/// An x86 `bzImage`; protocol 2.12 and later say whether it is a 64-bit kernel.
+/// An x86 `bzImage`; from protocol 2.12 on, the header shows whether the kernel has 64 bits.
 fn bzimage(head: &[u8]) -> Option<Machine> {
     if head.get(0x202..0x206)? != b"HdrS" {
         return None;
@@ -100,7 +100,7 @@ fn bzimage(head: &[u8]) -> Option<Machine> {
     }))
 }
 
-/// Bytes that a bzImage says it has: its setup sectors and its protected-mode code.
+/// The size of a bzImage by its header, in bytes: its setup sectors and its protected-mode code.
 pub(super) fn bzimage_size(head: &[u8]) -> Option<u64> {
     if head.get(0x202..0x206)? != b"HdrS" || u16_at(head, 0x206)? < 0x204 {
         return None;

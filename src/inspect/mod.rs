@@ -1,8 +1,7 @@
-//! Inspection: opens a file, says what it is and what is wrong with it. Knows nothing of steps,
-//! variants, records or stores.
+//! Inspection of a file: its format and its faults.
 //!
-//! What a file is follows from its content, not from its name; what it should be is the caller's. Nothing is mounted, no privilege is
-//! needed, and memory is bounded whatever the file says of itself (see `source`).
+//! The content of a file decides its format, not its name; the caller knows which format it should have.
+//! Nothing is mounted, no privilege is needed, and memory stays bounded for any content (see `source`).
 
 mod archive;
 pub mod bare;
@@ -28,9 +27,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 pub use crate::inspect::report::{Finding, Gate, Report, Rules};
-pub use crate::inspect::source::Stop;
+pub use crate::inspect::source::StopCheck;
 
-use crate::inspect::compress::{Compression, Parts};
+use crate::inspect::compress::{Compression, StreamParts};
 use crate::inspect::machine::{HEAD, Machine};
 use crate::inspect::report::{BLOCK_MAP, Looking};
 use crate::inspect::source::{Stream, Window, invalid};
@@ -38,11 +37,10 @@ use crate::inspect::volume::FileSystem;
 
 use crate::inspect::format::Format;
 
-/// Looks at a file. What cannot be read in it is a finding; an error is the system's answer to opening
-/// it.
+/// Inspects a file. Unreadable content is a finding.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When the file cannot be opened.
 pub fn inspect(path: &Path, rules: &Rules) -> io::Result<Report> {
     let window = Window::whole(File::open(path)?, rules.stop.clone())?;
     let mut looking = Looking::new(rules);
@@ -50,7 +48,7 @@ pub fn inspect(path: &Path, rules: &Rules) -> io::Result<Report> {
     Ok(looking.finish())
 }
 
-/// Compares a block map with its image. What is no block map is looked at like any other file.
+/// Compares a block map with its image. A file that is not a block map is inspected like any other.
 ///
 /// # Errors
 /// When one of them cannot be opened.
@@ -71,7 +69,7 @@ pub fn inspect_bmap(path: &Path, image: &Path, rules: &Rules) -> io::Result<Repo
     Ok(looking.finish())
 }
 
-/// Makes a finding of what cannot be read, also where a library for the format gives up in a panic.
+/// Turns unreadable content into a finding, also if a library for the format panics.
 fn guarded<'a>(looking: &mut Looking<'a>, look: impl FnOnce(&mut Looking<'a>) -> io::Result<()>) {
     let ended = catch_unwind(AssertUnwindSafe(|| look(looking)))
         .unwrap_or_else(|_| Err(invalid("its structures contradict each other")));
@@ -123,7 +121,7 @@ fn look(window: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks at what is read from begin to end; answers whether we know what it is.
+/// Inspects data that is read from begin to end. Returns whether its format is known.
 fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::Result<bool> {
     let open = || Stream::new(window.clone(), window.budget.clone());
     if stream_of(&mut open(), head, "", looking)? {
@@ -136,17 +134,17 @@ fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::
     looking.is(Format::Compressed, format!("{} data", compression.name()));
     looking.report.packed = true;
     let inside = compression
-        .unpack(&mut open(), Parts::One)?
+        .unpack(&mut open(), StreamParts::One)?
         .peek(HEAD)?
         .to_vec();
     let mut stream = open();
     if cpio::is_cpio(&inside) {
-        // Several may follow each other, each compressed or not.
+        // Several parts may follow each other, each compressed or not.
         looking.is(Format::Initrd, format!("initial RAM disk{packed}"));
         cpio::read(&mut stream, looking)?;
         return Ok(true);
     }
-    let mut unpacked = compression.unpack(&mut stream, Parts::All)?;
+    let mut unpacked = compression.unpack(&mut stream, StreamParts::All)?;
     if !stream_of(&mut unpacked, &inside, &packed, looking)? {
         let what = format!("what its {} data holds", compression.name());
         looking.report.unread.push(what);
@@ -155,7 +153,7 @@ fn look_through(window: &Window, head: &[u8], looking: &mut Looking<'_>) -> io::
     Ok(true)
 }
 
-/// Looks at a stream that begins with `head`; answers whether we know what it is.
+/// Inspects a stream that begins with `head`. Returns whether its format is known.
 fn stream_of(
     stream: &mut Stream<'_>,
     head: &[u8],
@@ -186,7 +184,7 @@ fn kernel(machine: &Machine, looking: &mut Looking<'_>) {
     }
 }
 
-/// Reads to the end, and compares its size with what the kernel says of itself.
+/// Reads a kernel to its end, and compares its size with its header.
 fn whole_kernel(
     stream: &mut Stream<'_>,
     says: Option<u64>,
@@ -195,7 +193,7 @@ fn whole_kernel(
     let there = io::copy(stream, &mut io::sink())?;
     if let Some(says) = says.filter(|&says| says > there) {
         looking.shape(format!(
-            "it has {there} bytes where its boot header says {says}: it is truncated"
+            "it has {there} bytes and needs {says} by its boot header: it is truncated"
         ));
     }
     Ok(())

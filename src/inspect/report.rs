@@ -1,4 +1,4 @@
-//! What an inspection found. Knows nothing of formats.
+//! The report of an inspection.
 
 use globset::GlobSet;
 
@@ -7,57 +7,57 @@ use crate::inspect::format::Format;
 use crate::inspect::machine;
 use crate::inspect::machine::Machine;
 
-/// What a block map is called.
+/// The name of a block map in reports.
 pub(super) const BLOCK_MAP: &str = "block map";
 
-/// Findings of one gate that are told one by one; the others are counted.
+/// Findings of a gate that are listed; further ones are counted.
 const TOLD: u64 = 5;
 
-/// Which kind of proof is missing.
+/// The gate that a finding fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gate {
-    /// Every program is for the machine.
+    /// Every program must be for the machine.
     Architecture,
-    /// The file is whole.
+    /// The file must be complete.
     Shape,
 }
 
-/// Something that is wrong with a file.
+/// A fault of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which gate it fails.
+    /// The gate.
     pub gate: Gate,
-    /// What is wrong: a sentence without the file's name.
+    /// The fault: a sentence without the file's name.
     pub why: String,
 }
 
-/// What is to be held against a file.
+/// The requirements of an inspection.
 #[derive(Clone)]
 pub struct Rules {
     /// The machine's architecture.
     pub arch: Arch,
-    /// Paths inside a file system or archive where foreign programs belong.
+    /// Paths inside a file system or archive that may contain foreign programs.
     pub foreign: GlobSet,
-    /// Asked often; true ends the inspection.
-    pub stop: crate::inspect::Stop,
+    /// Called often; true ends the inspection.
+    pub stop: crate::inspect::StopCheck,
 }
 
-/// What was found in a file.
+/// The result of an inspection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What the file is, as `GPT disk image`; empty where no format was recognised.
+    /// The format in words, such as `GPT disk image`; empty if unknown.
     pub what: String,
-    /// The format that `what` is in words; none where none was recognised.
+    /// The format of `what`; `None` if unknown.
     pub format: Option<Format>,
     /// Whether it is compressed as a whole.
     pub packed: bool,
-    /// What is wrong with it; the first few of each gate, then how many more.
+    /// The faults: the first few of each gate, then the number of further ones.
     pub findings: Vec<Finding>,
     /// Programs for the machine.
     pub programs: u64,
-    /// Programs for others that belong where they are.
+    /// Foreign programs in allowed places.
     pub foreign_allowed: u64,
-    /// Parts that hold something that we do not know how to read.
+    /// Parts with content that cannot be read here.
     pub unread: Vec<String>,
     foreign: u64,
 }
@@ -73,19 +73,19 @@ impl Report {
         }
     }
 
-    /// Whether it is of a format that programs are in.
+    /// Whether its format can contain programs.
     #[must_use]
     pub fn holds_programs(&self) -> bool {
         !["", BLOCK_MAP].contains(&self.what.as_str())
     }
 }
 
-/// Looks at programs, one after the other.
+/// An inspection in progress.
 pub(super) struct Looking<'a> {
     rules: &'a Rules,
-    /// What comes of it.
+    /// The report so far.
     pub(super) report: Report,
-    /// Where we are, as ` in partition 2`; empty for the file itself.
+    /// The present place, such as ` in partition 2`; empty for the file itself.
     pub(super) place: String,
 }
 
@@ -98,13 +98,13 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Says what the file is.
+    /// Sets the format.
     pub(super) fn is(&mut self, format: Format, what: impl Into<String>) {
         self.report.what = what.into();
         self.report.format = Some(format);
     }
 
-    /// Something is wrong with the file's shape.
+    /// Adds a fault of shape.
     pub(super) fn shape(&mut self, why: impl Into<String>) {
         self.report.findings.push(Finding {
             gate: Gate::Shape,
@@ -112,7 +112,7 @@ impl<'a> Looking<'a> {
         });
     }
 
-    /// Looks at the first bytes of the file at `path` inside.
+    /// Checks the first bytes of the file at `path` inside.
     pub(super) fn program(&mut self, path: &str, head: &[u8]) {
         let Some(machine) = machine::of(head) else {
             return;
@@ -125,7 +125,7 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Says that something is for another machine.
+    /// Adds a program for another machine.
     pub(super) fn foreign(&mut self, what: &str, machine: &Machine) {
         self.report.foreign += 1;
         if self.report.foreign <= TOLD {
@@ -142,7 +142,10 @@ impl<'a> Looking<'a> {
         if self.report.foreign > TOLD {
             self.report.findings.push(Finding {
                 gate: Gate::Architecture,
-                why: format!("{} more are foreign", self.report.foreign - TOLD),
+                why: match self.report.foreign - TOLD {
+                    1 => "1 more is foreign".to_owned(),
+                    more => format!("{more} more are foreign"),
+                },
             });
         }
         self.report
@@ -153,7 +156,7 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// The path inside, as it is in the file system: from the root, without a leading `.`.
+/// The path from the root of the file system, without a leading `.`.
 pub(super) fn rooted(path: &str) -> String {
     let path = path.strip_prefix("./").unwrap_or(path);
     format!("/{}", path.trim_start_matches('/'))

@@ -1,9 +1,8 @@
-//! Bounded reading: a window of a file, a stream that can be looked ahead in, and the budget that both
-//! spend. Knows nothing of formats.
+//! Bounded reading: a window of a file, a stream with look-ahead, and the budget that both spend.
 //!
-//! Whatever a file says of itself, reading it ends: every read spends from a budget that follows from
-//! the file's true size, and every read asks whether to stop. So a reader of a format may follow a
-//! chain of blocks that bites its own tail; it gets an error in the end.
+//! Reading ends for any content: every read spends from a budget that follows from the file's true size, and
+//! every read checks the stop predicate. So a reader of a format may follow a chain of blocks that forms a
+//! loop; it gets an error in the end.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
@@ -11,41 +10,41 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Asked at each read; true ends the inspection.
-pub type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Called at each read; true ends the inspection.
+pub type StopCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What a read costs at least, in bytes: a loop of tiny reads ends, too.
+/// The least cost of a read in bytes, so that a loop of tiny reads ends, too.
 const LEAST: u64 = 256;
 
-/// What may be read in all of a file, as a multiple of its size: directories and tables are read again
-/// for every file that is looked up in them.
+/// The budget of a file, as a multiple of its size: directories and tables are read again for every file that
+/// is looked up in them.
 const MULTIPLE: u64 = 64;
 
-/// What may be read of any file, in bytes.
+/// The least budget of a file, in bytes.
 const ANY: u64 = 1 << 30;
 
-/// Bytes that compressed data may unpack to.
+/// The most bytes that compressed data may unpack to.
 const UNPACKED: u64 = 64 << 30;
 
-/// How much may still be read.
+/// The bytes that may still be read.
 #[derive(Clone)]
 pub(super) struct Budget {
-    stop: Stop,
+    stop: StopCheck,
     left: Arc<AtomicU64>,
 }
 
 impl Budget {
-    /// That of a file with so many bytes.
-    pub(super) fn of(bytes: u64, stop: Stop) -> Budget {
+    /// The budget of a file of this size.
+    pub(super) fn of(bytes: u64, stop: StopCheck) -> Budget {
         Budget::new(bytes.saturating_mul(MULTIPLE).saturating_add(ANY), stop)
     }
 
-    /// That of what a compressed file unpacks to.
+    /// The budget of the unpacked content of a compressed file.
     pub(super) fn unpacked(&self) -> Budget {
         Budget::new(UNPACKED, Arc::clone(&self.stop))
     }
 
-    fn new(left: u64, stop: Stop) -> Budget {
+    fn new(left: u64, stop: StopCheck) -> Budget {
         Budget {
             stop,
             left: Arc::new(AtomicU64::new(left)),
@@ -66,7 +65,7 @@ impl Budget {
     }
 }
 
-/// The error for content that is not what its format says.
+/// The error for content that violates its format.
 pub(super) fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
@@ -82,8 +81,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// All of a file.
-    pub(super) fn whole(file: File, stop: Stop) -> io::Result<Window> {
+    /// The whole file.
+    pub(super) fn whole(file: File, stop: StopCheck) -> io::Result<Window> {
         let len = file.metadata()?.len();
         Ok(Window {
             file: Arc::new(file),
@@ -94,7 +93,7 @@ impl Window {
         })
     }
 
-    /// A part of it, as far as it is there.
+    /// A part of the window, clamped to it.
     pub(super) fn part(&self, start: u64, len: u64) -> Window {
         let start = start.min(self.len);
         Window {
@@ -110,12 +109,12 @@ impl Window {
         self.len
     }
 
-    /// The file that it is a part of.
+    /// The file of the window.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Reads at a place; fewer bytes than asked for only at the end.
+    /// Reads at a position; fewer bytes than requested only at the end.
     pub(super) fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(most);
@@ -133,7 +132,7 @@ impl Window {
         Ok(done)
     }
 
-    /// Reads `N` bytes at a place.
+    /// Reads `N` bytes at a position.
     pub(super) fn bytes_at<const N: usize>(&self, at: u64) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         match self.read_at(at, &mut bytes)? {
@@ -171,10 +170,10 @@ impl Seek for Window {
     }
 }
 
-/// Size of a stream's buffer in bytes, and thus how far it can be looked ahead in.
+/// Size of a stream's buffer in bytes, and thereby of its look-ahead.
 const BUFFER: usize = 64 * 1024;
 
-/// A stream that can be looked ahead in.
+/// A stream with look-ahead.
 pub(super) struct Stream<'a> {
     inner: Box<dyn Read + 'a>,
     buffer: Vec<u8>,
@@ -184,7 +183,7 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Over what `inner` reads; each read spends from `budget`.
+    /// A stream over `inner`; each read spends from `budget`.
     pub(super) fn new(inner: impl Read + 'a, budget: Budget) -> Stream<'a> {
         Stream {
             inner: Box::new(inner),
@@ -195,7 +194,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The next bytes without taking them: `wanted` of them, fewer at the end.
+    /// The next bytes without consuming them: `wanted` of them, fewer at the end.
     pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         let wanted = wanted.min(BUFFER);
         if self.end - self.start < wanted {
@@ -226,7 +225,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Takes and forgets so many bytes.
+    /// Consumes this number of bytes.
     pub(super) fn skip(&mut self, mut bytes: u64) -> io::Result<()> {
         while bytes > 0 {
             let there = self.fill_buf()?.len();
@@ -240,7 +239,7 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Takes zero bytes; answers whether anything else follows.
+    /// Consumes zero bytes. Returns whether another byte follows.
     pub(super) fn skip_zeros(&mut self) -> io::Result<bool> {
         loop {
             let buffer = self.fill_buf()?;

@@ -1,8 +1,7 @@
-//! Squashfs 4: every file's first bytes. Knows nothing of partitions.
+//! Squashfs 4: the first bytes of every file.
 //!
-//! Small files lie together in fragments, which the library keeps once it has unpacked one. Files are
-//! therefore read in the order of their fragments, and the library is begun anew before it keeps too
-//! many.
+//! Small files share fragments, and the library keeps each unpacked fragment. So files are read in the order of
+//! their fragments, and the library is restarted before it keeps too many.
 
 use std::io::{self, BufReader, Read as _};
 
@@ -13,13 +12,13 @@ use crate::inspect::report::{Looking, rooted};
 use crate::inspect::source::{Window, invalid};
 use crate::inspect::volume::ENTRIES;
 
-/// Bytes of fragments that are kept.
+/// Bytes of fragments that the library may keep.
 const KEPT: u64 = 16 << 20;
 
-/// Looks at every program.
+/// Checks every program.
 ///
 /// # Errors
-/// What cannot be read.
+/// When the file system cannot be read.
 pub(super) fn walk(volume: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
     let block_size = superblock(volume)?;
     let most = KEPT / block_size;
@@ -62,7 +61,7 @@ pub(super) fn walk(volume: &Window, looking: &mut Looking<'_>) -> io::Result<()>
     }
 }
 
-/// Checks what the library takes at its word, and answers the size of a block in bytes.
+/// Checks values that the library would trust. Returns the block size in bytes.
 ///
 /// Source: Documentation/filesystems/squashfs.rst and squashfs_fs.h of the Linux kernel.
 fn superblock(volume: &Window) -> io::Result<u64> {
@@ -77,7 +76,7 @@ fn superblock(volume: &Window) -> io::Result<u64> {
     let bytes_used = number(40, 8);
     if bytes_used > volume.len() {
         return Err(invalid(format!(
-            "it has {} bytes where its superblock says {bytes_used}: it is truncated",
+            "it has {} bytes and needs {bytes_used} by its superblock: it is truncated",
             volume.len()
         )));
     }

@@ -1,5 +1,4 @@
-//! File systems in a partition or a file of their own: which one it is, and a walk over its files.
-//! Knows nothing of partition tables.
+//! File systems in a partition or in a file: recognition, and a walk over their files.
 
 use std::io;
 
@@ -8,13 +7,13 @@ use crate::inspect::report::Looking;
 use crate::inspect::source::Window;
 use crate::inspect::{ext4, fat, squashfs};
 
-/// Entries of one file system that are looked at: more than any image has.
+/// The most entries of one file system: more than any image has.
 pub(super) const ENTRIES: u64 = 4_000_000;
 
-/// How deep directories may be in each other.
+/// The most directories inside of each other.
 pub(super) const DEPTH: usize = 128;
 
-/// A file system that we can read.
+/// A file system that can be read here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileSystem {
     /// FAT12, FAT16 or FAT32.
@@ -26,7 +25,7 @@ pub(super) enum FileSystem {
 }
 
 impl FileSystem {
-    /// The one that a volume has.
+    /// The file system of a volume.
     pub(super) fn of(volume: &Window) -> io::Result<Option<FileSystem>> {
         let head = volume.head(2048)?;
         let is = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
@@ -41,7 +40,7 @@ impl FileSystem {
         })
     }
 
-    /// It as a format of a file.
+    /// As the format of a file.
     pub(super) fn format(self) -> Format {
         match self {
             FileSystem::Fat => Format::Fat,
@@ -59,10 +58,10 @@ impl FileSystem {
         }
     }
 
-    /// Looks at every program in it.
+    /// Checks every program in it.
     ///
     /// # Errors
-    /// What cannot be read.
+    /// When it cannot be read.
     pub(super) fn walk(self, volume: &Window, looking: &mut Looking<'_>) -> io::Result<()> {
         match self {
             FileSystem::Fat => fat::walk(volume, looking),

@@ -12,7 +12,7 @@ const CHUNK: usize = 64 * 1024;
 /// Position of the first byte in `range` that is not zero. The window covers a whole file.
 ///
 /// # Errors
-/// The system's error from reading.
+/// When the file cannot be read.
 pub(super) fn first_data(file: &Window, range: Range<u64>) -> io::Result<Option<u64>> {
     let last = range.end.min(file.len());
     let mut buffer = vec![0; CHUNK];

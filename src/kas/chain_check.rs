@@ -48,8 +48,8 @@ impl KasSource for CheckedSource<'_> {
         read
     }
 
-    fn exists(&self, path: &Path) -> bool {
-        self.disk.exists(path)
+    fn has_file(&self, path: &Path) -> bool {
+        self.disk.has_file(path)
     }
 
     fn real(&self, path: &Path) -> PathBuf {

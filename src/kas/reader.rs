@@ -17,7 +17,7 @@ use crate::kas::content::{Include, RepoKind};
 use crate::kas::cycles;
 use crate::kas::cycles::{IncludeEdge, IncludeGraph};
 use crate::kas::paths::{near, normal, relative, repository_root};
-use crate::kas::tree::{ChainFile, KasTree};
+use crate::kas::tree::{ChainFileState, KasTree};
 
 /// Reads the files of a chain, and the files that they include. `files` are relative to `project_dir`; file names in
 /// faults are prefixed with `prefix`, the path from the user's directory to `project_dir`.
@@ -97,18 +97,18 @@ impl KasReader {
         let path = self.project_dir.join(file);
         let found = match fs::canonicalize(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                ChainFile::Missing(near(&path, file))
+                ChainFileState::Missing(near(&path, file))
             }
-            Err(error) => ChainFile::Unreadable(error.to_string()),
+            Err(error) => ChainFileState::Unreadable(error.to_string()),
             Ok(real) if !self.is_own(&real) => {
-                ChainFile::Outside(self.root.to_string_lossy().into_owned())
+                ChainFileState::Outside(self.root.to_string_lossy().into_owned())
             }
-            Ok(real) if real.is_dir() => ChainFile::Unreadable("it is a directory".to_owned()),
+            Ok(real) if real.is_dir() => ChainFileState::Unreadable("it is a directory".to_owned()),
             Ok(real) => match fs::File::open(&real) {
-                Err(error) => ChainFile::Unreadable(error.to_string()),
+                Err(error) => ChainFileState::Unreadable(error.to_string()),
                 Ok(_) => {
                     self.enqueue(file.to_owned(), real);
-                    ChainFile::Readable
+                    ChainFileState::Readable
                 }
             },
         };

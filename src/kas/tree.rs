@@ -7,7 +7,7 @@ use crate::matrix::assembly::KasFileUse;
 
 /// The state of a file that a chain names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChainFile {
+pub enum ChainFileState {
     /// It can be read. Faults in it are in [`KasTree::faulty`].
     Readable,
     /// It does not exist. The name is that of a similar file in the same directory.
@@ -33,7 +33,7 @@ pub struct KasTree {
     /// The root of the repository that includes are relative to.
     pub root: String,
     /// The files of the chains.
-    pub found: BTreeMap<String, ChainFile>,
+    pub found: BTreeMap<String, ChainFileState>,
     /// The files that each readable file includes, in order; a lock file counts as included.
     pub includes: BTreeMap<String, Vec<String>>,
     /// The text of each file that was read.
@@ -121,23 +121,23 @@ impl KasTree {
     }
 }
 
-fn fault(found: &ChainFile, what: &str, file: &str) -> Option<Fault> {
+fn fault(found: &ChainFileState, what: &str, file: &str) -> Option<Fault> {
     match found {
-        ChainFile::Readable => None,
-        ChainFile::Missing(near) => {
+        ChainFileState::Readable => None,
+        ChainFileState::Missing(near) => {
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "create it, or correct the path".to_owned(),
             };
             Some(Fault::nowhere(format!("{what} `{file}` does not exist")).hint(hint))
         }
-        ChainFile::Outside(root) => Some(
+        ChainFileState::Outside(root) => Some(
             Fault::nowhere(format!(
                 "{what} `{file}` is outside the repository `{root}`"
             ))
             .hint("kas reads files of one repository only: copy it into the repository"),
         ),
-        ChainFile::Unreadable(why) => Some(
+        ChainFileState::Unreadable(why) => Some(
             Fault::nowhere(format!("{what} `{file}` cannot be read: {why}"))
                 .hint("check that it is a file and its permissions"),
         ),

@@ -41,7 +41,7 @@ pub struct KasFileUse {
     pub variant: String,
 }
 
-/// What kas chains are made from.
+/// The parts of kas chains.
 #[derive(Debug, Clone, Copy)]
 pub struct ChainSource<'a> {
     /// The entries of `kas.chain`.

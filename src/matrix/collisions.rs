@@ -37,7 +37,7 @@ pub fn check(
     checker.tally.report(faults);
 }
 
-/// What two artifacts of one variant share.
+/// The name that two artifacts of one variant share.
 #[derive(Clone, Copy)]
 enum SharedName {
     UniqueName,

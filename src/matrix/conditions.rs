@@ -24,7 +24,7 @@ enum CompiledTest {
     Native(bool),
 }
 
-/// What a condition is evaluated for.
+/// The subject of a condition.
 #[derive(Debug, Clone, Copy)]
 pub struct ConditionSubject<'a> {
     /// The number of the machine.

@@ -15,7 +15,7 @@ pub struct NameRefusal {
     pub why: String,
     /// The part of the name that breaks the rule, if it is a part.
     pub part: Option<String>,
-    /// What to do.
+    /// The remedy.
     pub hint: String,
 }
 

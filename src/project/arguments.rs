@@ -21,7 +21,7 @@ pub struct Arguments {
     /// How a run goes.
     #[command(flatten)]
     pub run: RunArgs,
-    /// How output looks.
+    /// The form of the output.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -97,10 +97,10 @@ pub struct RunArgs {
     /// Before a variant is skipped, read its registered files and compare their hashes
     #[arg(long)]
     pub verify: bool,
-    /// The store in which artifacts are registered [default: auto, Nix where it is usable]
+    /// The store in which artifacts are registered [default: auto, Nix if it is usable]
     #[arg(long, value_enum, value_name = "STORE")]
     pub store: Option<StoreChoice>,
-    /// How kas is run [default: kas-container]
+    /// The program that runs kas [default: kas-container]
     #[arg(long, value_enum, value_name = "EXECUTOR")]
     pub executor: Option<ExecutorChoice>,
     /// The container engine [default: auto]
@@ -152,7 +152,7 @@ impl WaitArgs {
     }
 }
 
-/// How output looks.
+/// The form of the output.
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {

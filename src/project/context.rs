@@ -1,6 +1,4 @@
 //! The context of a command: options, environment, terminals, working directory.
-//!
-//! Knows nothing of any subcommand.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

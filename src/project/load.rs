@@ -13,7 +13,7 @@ use crate::matrix::parse;
 use crate::matrix::parse::ParseOptions;
 use crate::matrix::{FILE_NAME, Matrix};
 
-/// What a matrix depends on, besides its file.
+/// The inputs of a matrix besides its file.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// The working directory, absolute: relative paths of the command line start here.
@@ -111,7 +111,7 @@ fn count(files: &[FileFaults]) -> String {
 }
 
 impl LoadError {
-    /// What to do about it, unless the message says it.
+    /// The remedy, unless the message contains it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -82,7 +82,7 @@ pub struct Project {
     pub matrix: Matrix,
     /// How the variants of the file differ, including those that are not selected.
     pub differs: VariantSpread,
-    /// What the variants of the file share, including those that are not selected.
+    /// The common parts of all variants of the file, including those that are not selected.
     pub affinity: Affinity,
     /// The directory of variants.toml, absolute.
     pub directory: PathBuf,

@@ -213,15 +213,15 @@ impl<D: CiDialect> CiLog<D> {
         buffer.head.iter().for_each(|line| push(line));
         if buffer.left_out > 0 {
             push(&format!(
-                "… {} lines left out; see the log",
-                buffer.left_out
+                "… {} left out; see the log",
+                lines(buffer.left_out)
             ));
         }
         buffer.tail.iter().for_each(|line| push(line));
         if variant.dropped > 0 {
             push(&format!(
-                "… {} lines dropped, because output came faster than it could be shown; see the log",
-                variant.dropped
+                "… {} dropped, because output came faster than it could be shown; see the log",
+                lines(variant.dropped)
             ));
         }
         text.push_str(&self.dialect.close(&section));
@@ -311,4 +311,9 @@ impl<D: CiDialect> Reporter for CiLog<D> {
         }
         self.dialect.finish(&self.model)
     }
+}
+
+/// A number of lines with its noun.
+fn lines(number: u64) -> String {
+    numbers::count(usize::try_from(number).unwrap_or(usize::MAX), "line")
 }

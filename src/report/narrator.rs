@@ -1,7 +1,7 @@
 //! The narrator: turns events into lines of text, and decides which events deserve one.
 //!
-//! Every reporter that writes lines uses it, so a terminal, a file and a CI log show the same words. Text
-//! from outside (output, reasons, names) is cleaned here. Knows nothing of where lines go.
+//! Every reporter that writes lines uses it, so a terminal, a file and a CI log show the same words. Text from
+//! outside (output, reasons, names) is cleaned here.
 
 use std::collections::HashMap;
 
@@ -133,10 +133,12 @@ impl Narrator {
             EventKind::OutputDropped { node, lines: count }
                 if self.detail == Detail::Everything =>
             {
+                let count = usize::try_from(*count).unwrap_or(usize::MAX);
+                let dropped = numbers::count(count, "output line");
                 lines.push(about(
                     node,
                     Tone::Quiet,
-                    &format!("{count} output lines dropped; see the log"),
+                    &format!("{dropped} dropped; see the log"),
                 ));
             }
             EventKind::Artifact { .. } if steps => lines.extend(artifact(&event.kind)),

@@ -39,11 +39,11 @@ struct BegunRun {
     hub: Hub,
     events: EventSink,
     store: Store,
-    /// What ends the programs that write into the store; `None` where none is started.
+    /// The handle that ends programs that write into the store; `None` if there are none.
     store_undo: Option<Undo>,
     /// `None` where the run starts no program.
     watcher: Option<Watcher>,
-    /// What the user should know of how the run goes.
+    /// Notes for the user about this run.
     notes: Vec<ToolNote>,
 }
 
@@ -222,7 +222,7 @@ fn executor(run: &PreparedRun<'_>, begun: &BegunRun) -> StepExecutor {
     )
 }
 
-/// What builds need; `None` where nothing is built.
+/// The measured needs of builds; `None` if nothing is built.
 fn build_services(run: &PreparedRun<'_>, begun: &BegunRun) -> Option<BuildServices> {
     let (planned, project) = (&run.planned, &run.planned.project);
     let runner = run.tools.runner.clone()?;

@@ -1,7 +1,5 @@
 //! The executor: the work behind the nodes of a plan. Finds the step of a node and hands it its context and the state
 //! of its variant.
-//!
-//! Knows nothing of order, lanes or signals.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

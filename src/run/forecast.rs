@@ -177,7 +177,7 @@ fn recent(past: &[Past]) -> &[Past] {
     past.get(..RECENT).unwrap_or(past)
 }
 
-/// What the last builds used. Builds that did not reach an image task did next to nothing, and count only where
+/// The resources that the last builds used.
 /// there are no others.
 fn took(past: &[Past]) -> Vec<ResourceUsage> {
     let began = |past: &&Past| past.measure.shared_seconds.is_some();

@@ -1,4 +1,4 @@
-//! What a run is assembled from: steps and reporters.
+//! The parts of a run: steps and reporters.
 //!
 //! The tool passes [`Parts::standard`]; a test adds a part of its own to the list.
 
@@ -26,7 +26,7 @@ impl Parts {
         }
     }
 
-    /// What plans know of the steps.
+    /// The steps' information for plans.
     #[must_use]
     pub fn step_infos(&self) -> Vec<&'static StepInfo> {
         self.steps.iter().map(|step| step.info()).collect()

@@ -24,7 +24,7 @@ use crate::tools::ToolError;
 use crate::wsl::WslHost;
 use crate::wsl::misplaced;
 
-/// What a run is called, and where it keeps its state.
+/// The name of a run, and its directories.
 pub(super) struct RunIdentity {
     /// `20261122T031409Z-1f3a`: sorts by time; the process id tells runs of one second apart.
     pub(super) id: String,

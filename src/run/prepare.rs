@@ -44,7 +44,7 @@ pub(super) struct PreparedRun<'a> {
     pub(super) tools: ProbedTools,
     /// Held until the run ends.
     pub(super) lock: RunLock,
-    /// What recovery did before this run.
+    /// The recovery before this run.
     pub(super) recovered: Report,
     pub(super) records: Arc<Records>,
     /// Watches the inputs of builds; `None` where nothing is built.
@@ -63,7 +63,7 @@ pub(super) struct ProbedTools {
     pub(super) store: tools::FoundStore,
     /// How builds are kept from hanging on a Windows drive; `None` where that cannot happen.
     pub(super) guarding: Option<GuardSetup>,
-    /// What the user should know of these tools.
+    /// Notes for the user about these tools.
     pub(super) notes: Vec<ToolNote>,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::EventSink;
+use crate::event::numbers;
 use crate::host::open_files;
 use crate::plan::Plan;
 use crate::project::arguments::PublishIf;
@@ -34,8 +35,8 @@ pub(crate) fn open_files(context: &Context, plan: &Plan) -> Option<ToolNote> {
     let allowed = open_files::allow(needed)?;
     (allowed < needed).then(|| ToolNote {
         message: format!(
-            "--publish-if all may need {needed} open files for {} variants, and {allowed} are allowed",
-            plan.variants.len()
+            "--publish-if all may need {needed} open files for {}; the limit is {allowed}",
+            numbers::count(plan.variants.len(), "variant")
         ),
         hint: "raise the limit (ulimit -Hn), or publish fewer variants at once".to_owned(),
     })

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::event::numbers;
 use crate::event::outcome::{Outcome, RunOutcome};
 use crate::event::{EventKind, EventSink, NodeWords, PlannedNode};
 use crate::exec::{StopLevel, StopSignal};
@@ -247,7 +248,8 @@ impl PlanWalk<'_> {
             if let Some(threads) = &mut self.threads {
                 threads.narrow(node);
             }
-            let message = format!("its shared state is in the cache: {followers} more may start");
+            let builds = numbers::count(followers, "build");
+            let message = format!("its shared state is in the cache: {builds} may start");
             self.events.note(Some(&self.id(node)), message);
         }
     }
@@ -278,7 +280,8 @@ impl PlanWalk<'_> {
         });
         let followers = self.ready.followers(node);
         if followers > 0 {
-            let message = format!("{followers} more wait until its shared state is in the cache");
+            let builds = numbers::count(followers, "build");
+            let message = format!("leads {builds}, until its shared state is in the cache");
             self.events.note(Some(&self.id(node)), message);
         }
         let share = BuildShare::new(node, self.threads(node), self.releases.0.clone());

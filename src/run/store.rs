@@ -53,8 +53,7 @@ pub(crate) fn open(
         store.direct = refusal.is_none();
         note = refusal.map(|why| ToolNote {
             message: format!("the store is not written directly (store-write): {why}"),
-            hint: "nothing is lost but time; where that is meant, set store-write = \"auto\""
-                .to_owned(),
+            hint: "this is only slower; to silence it, set store-write = \"auto\"".to_owned(),
         });
     }
     Opened {

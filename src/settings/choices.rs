@@ -37,7 +37,7 @@ pub enum IsarMode {
     Rootless,
 }
 
-/// What happens to a build that hangs in the kernel.
+/// The treatment of a build that hangs in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum HungBuild {
@@ -113,7 +113,7 @@ pub enum BuildSharing {
     All,
 }
 
-/// What keeps `sync(2)` inside a build from waiting for a Windows drive.
+/// The guard that keeps `sync(2)` inside a build from waiting for a Windows drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SyncGuard {
@@ -137,7 +137,7 @@ pub enum UnmountMode {
     Lazy,
 }
 
-/// What a build does if processes use a drive that has to be unmounted.
+/// The behaviour of a build if processes use a drive that has to be unmounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriveUsers {

@@ -1,4 +1,4 @@
-//! What the defaults of settings depend on.
+//! The inputs of the settings' defaults.
 
 use std::path::{Path, PathBuf};
 

@@ -42,9 +42,9 @@ impl SettingsSource {
 /// One fault of one setting.
 #[derive(Debug, Clone)]
 pub struct SettingsFault {
-    /// What is wrong, and why.
+    /// The fault and its cause.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub hint: Option<String>,
     /// Whether the fault is in the TOML syntax; the matrix reports the same fault of variants.toml.
     pub syntax: bool,

@@ -222,15 +222,15 @@ settings! {
     /// its longest silence in a successful build (docs/watchdog.md). Default 600.
     silence_limit: u64 = "silence-limit" as NumberKind<u64, 1, 604_800>,
         default 600;
-    /// What happens to a build that hangs in the kernel for good: `warn` only reports it, `kill` stops it,
-    /// and the build has failed. Default `warn`.
+    /// The treatment of a build that hangs in the kernel for good: `warn` only reports it, `kill` stops it,
+    /// and the build fails. Default `warn`.
     hung_build: HungBuild = "hung-build" as ChoiceKind<HungBuild>,
         default HungBuild::Warn,
         option "--kill-hung";
     /// The time that a build has to stop before it is killed, in seconds. Default 30.
     stop_timeout: u64 = "stop-timeout" as NumberKind<u64, 0, 86_400>,
         default 30;
-    /// On WSL, what keeps `sync(2)` inside a build from waiting for a Windows drive: `unmount`, `seccomp`,
+    /// On WSL, the guard that keeps `sync(2)` inside a build from waiting for a Windows drive: `unmount`, `seccomp`,
     /// `off`, or `auto` for `seccomp` if a test shows that it works, else `unmount` (docs/wsl.md). Default
     /// `auto`.
     wsl_sync_guard: SyncGuard = "wsl.sync-guard" as ChoiceKind<SyncGuard>,
@@ -239,7 +239,7 @@ settings! {
     /// directory tree. Default `real`.
     wsl_unmount: UnmountMode = "wsl.unmount" as ChoiceKind<UnmountMode>,
         default UnmountMode::Real;
-    /// What a build does if processes use a drive that has to be unmounted: `wait` for them, `ask` on the
+    /// The behaviour of a build if processes use a drive that must be unmounted: `wait` for them, `ask` on the
     /// terminal, or `fail`. Default `wait`.
     wsl_holders: DriveUsers = "wsl.holders" as ChoiceKind<DriveUsers>,
         default DriveUsers::Wait;

@@ -15,7 +15,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use sha2::{Digest, Sha256};
 
 use crate::store::chunk::{CHUNK, zeros};
-use crate::store::hashing::pair::{Both, Pair};
+use crate::store::hashing::pair::{Pair, PairCompressor};
 use crate::store::nar;
 
 /// Chunks that may wait for a hash: enough that none of the threads sleeps while there is a processor.
@@ -74,7 +74,7 @@ impl<'scope> Hashing<'scope> {
     /// When a thread cannot be started.
     pub fn start(scope: &'scope Scope<'scope, '_>, want: Want, size: u64) -> io::Result<Self> {
         // Without optimisation each instruction is a call of a function.
-        let both = Both::detect().filter(|_| !cfg!(debug_assertions));
+        let both = PairCompressor::detect().filter(|_| !cfg!(debug_assertions));
         Self::start_with(scope, want, size, both)
     }
 
@@ -82,7 +82,7 @@ impl<'scope> Hashing<'scope> {
         scope: &'scope Scope<'scope, '_>,
         want: Want,
         size: u64,
-        both: Option<Both>,
+        both: Option<PairCompressor>,
     ) -> io::Result<Self> {
         let mut workers = Vec::new();
         let executable = want == Want::FlatAndExecutableNar;
@@ -212,7 +212,7 @@ mod tests {
     /// On every processor the sums are the same, in whichever threads.
     #[test]
     fn one_thread_and_two_say_the_same() {
-        let sums = [None, Both::detect()].map(|both| {
+        let sums = [None, PairCompressor::detect()].map(|both| {
             std::thread::scope(|scope| {
                 let size = 3 * CHUNK as u64 + 100_007;
                 let mut hashing = Hashing::start_with(scope, Want::FlatAndNar, size, both).unwrap();

@@ -1,7 +1,5 @@
 //! The commands that control one container, and what the engine's replies to them mean: the
 //! differences between Docker and podman after probing.
-//!
-//! Knows nothing of what runs in the container.
 
 use std::ffi::OsStr;
 use std::path::Path;

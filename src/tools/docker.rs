@@ -1,6 +1,4 @@
 //! Probes Docker: whether `docker` is Docker, and whether its daemon answers this user.
-//!
-//! Knows nothing of podman, nor of which engine is preferred.
 
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! Probes kas itself, for the executor that runs inside a kas-isar image.
-//!
-//! Knows nothing of containers.
 
 use std::path::PathBuf;
 

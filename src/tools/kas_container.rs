@@ -1,6 +1,4 @@
 //! Probes kas-container: its path, its version, and its flag for the container's mode.
-//!
-//! Knows nothing of engines and of what is built.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! Finds and probes the tools of a build: kas-container, Docker or podman, kas, Nix.
 //!
-//! Each probe runs once, has a time limit, and checks the identity of the tool and whether it
-//! works. Tools are looked up in, and run with, the environment that the caller passes in.
-//! [`container`] has the engine's commands for one container. Knows nothing of the matrix.
+//! Each probe runs once, has a time limit, and checks the identity of the tool and whether it works. Tools are
+//! looked up in, and run with, the environment that the caller passes in. [`container`] has the engine's
+//! commands for one container.
 
 pub mod container;
 mod docker;

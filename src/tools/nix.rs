@@ -1,7 +1,6 @@
 //! Probes Nix: its programs, and whether this user can add to its store.
 //!
-//! Knows nothing of what is added. A missing Nix is not an error here: the local store can replace
-//! it.
+//! A missing Nix is not an error here: the local store can replace it.
 
 use std::path::{Path, PathBuf};
 

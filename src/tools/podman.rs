@@ -1,6 +1,4 @@
 //! Probes podman in the way in which kas-container will run it.
-//!
-//! Knows nothing of Docker, nor of which engine is preferred.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,4 @@
 //! Asks a program a question, with a limit on the time and the output of the answer.
-//!
-//! Knows nothing of the programs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,7 +13,7 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 /// The most bytes kept of each output; the rest is read and dropped.
 const MAX_OUTPUT: usize = 256 * 1024;
 
-/// What a program answered.
+/// The answer of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// It ended with exit code 0.
@@ -37,7 +35,7 @@ impl Answer {
         };
         last(&self.stderr)
             .or_else(|| last(&self.stdout))
-            .unwrap_or_else(|| "it said nothing".to_owned())
+            .unwrap_or_else(|| "it printed nothing".to_owned())
     }
 
     /// The first line of standard output.

@@ -1,6 +1,4 @@
 //! Why an installed engine is not used: each reason with its message and hint.
-//!
-//! Knows nothing of how the reasons are found.
 
 use std::path::PathBuf;
 

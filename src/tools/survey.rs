@@ -1,6 +1,6 @@
 //! A survey of all tools on the host, needed or not, for `doctor`.
 //!
-//! It does not stop at the first fault. Knows nothing of how it is shown.
+//! It does not stop at the first fault.
 
 use std::path::PathBuf;
 

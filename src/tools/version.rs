@@ -1,6 +1,4 @@
 //! Versions as tools print them. Pure.
-//!
-//! Knows nothing of the features of a version.
 
 use std::fmt;
 

@@ -1,10 +1,9 @@
 //! The watchdog: says what a build does that has been silent for too long, and ends a build that is
 //! proven to hang in the kernel.
 //!
-//! [`silence_watch`] holds the clock. [`inspector`] takes snapshots of the build's processes, with
-//! a child (`proc_reader`) that reads `/proc`; [`snapshot`] parses them; [`hang`] compares two of
-//! them and decides whether the build works, waits or hangs. Which silence is too long is decided
-//! in `bitbake/silence.rs`. Knows nothing of steps and engines.
+//! [`silence_watch`] holds the clock. [`inspector`] takes snapshots of the build's processes, with a child
+//! (`proc_reader`) that reads `/proc`; [`snapshot`] parses them; [`hang`] compares two of them and decides
+//! whether the build works, waits or hangs. Which silence is too long is decided in `bitbake/silence.rs`.
 
 pub mod hang;
 pub mod inspector;

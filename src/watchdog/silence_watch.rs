@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::bitbake::console::{Line, Said};
+use crate::bitbake::console::{ConsoleLine, Said};
 use crate::bitbake::silence::{History, Silences, Speaker};
 use crate::event::EventSink;
 use crate::event::numbers::duration;
@@ -126,7 +126,7 @@ impl SilenceWatch {
     }
 
     /// Takes note of a line of the build's output.
-    pub fn hear(&self, line: &Line<'_>, said: Option<&Said<'_>>) {
+    pub fn hear(&self, line: &ConsoleLine<'_>, said: Option<&Said<'_>>) {
         let now = self.begin.elapsed();
         lock(&self.shared).silences.hear(line, said, now);
     }

@@ -1,8 +1,7 @@
 //! Runs a program that may touch a drive, and never waits for it longer than a limit.
 //!
-//! Whatever asks a Windows drive for something can hang in the kernel, so it is a child's to do. A
-//! child that does not end is killed; one that we may not kill, or that the kernel does not let go,
-//! is left behind. Knows nothing of drives.
+//! A call to a Windows drive can hang in the kernel, so a child makes it. A child that does not end is killed. It is
+//! left behind if it belongs to another user or the kernel does not release it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -10,16 +9,16 @@ use std::time::Duration;
 
 use crate::exec::{CommandError, ShortCommand};
 
-/// What came of it.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Called {
     /// It ended by itself.
     Ended {
-        /// With this exit code; 128 and its number where a signal ended it, as a shell has it.
+        /// The exit code; 128 and the signal if a signal ended it, as in a shell.
         code: i32,
-        /// Its output.
+        /// Its standard output.
         stdout: String,
-        /// Its complaints.
+        /// Its standard error.
         stderr: String,
     },
     /// It did not end in time.

@@ -1,11 +1,10 @@
 //! The image guard of one build: keeps `sync(2)` from hanging on a Windows drive while an image is
 //! made (FM-6).
 //!
-//! It either checks that the seccomp profile applies in the build's container, or follows the
-//! build's output, pauses the container as soon as an image task begins, has the drives unmounted,
-//! and resumes it once they are proven to be gone. If they cannot be unmounted, the container is
-//! removed and the build fails: it never goes on unguarded. Knows nothing of steps; the build step
-//! hands in a [`GuardContext`].
+//! It either checks that the seccomp profile applies in the build's container, or follows the build's output,
+//! pauses the container as soon as an image task begins, has the drives unmounted, and resumes it once they are
+//! proven to be gone. If they cannot be unmounted, the container is removed and the build fails: it never goes
+//! on unguarded. The build step passes a [`GuardContext`].
 
 mod image_cues;
 mod pausing;
@@ -545,5 +544,5 @@ fn last_line(reply: &str) -> &str {
         .lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty())
-        .unwrap_or("the engine said nothing")
+        .unwrap_or("the engine printed nothing")
 }

@@ -2,8 +2,8 @@
 //! machine share one ledger, because they share the drives; the drives are mounted again when no
 //! build needs them unmounted.
 //!
-//! It is written and synced before anything is unmounted. Builds are identified by process id and
-//! start time, so builds of dead processes do not count. Knows nothing of mounting and unmounting.
+//! It is written and synced before anything is unmounted. Builds are identified by process id and start time,
+//! so builds of dead processes do not count.
 
 use std::fs;
 use std::io;

@@ -6,9 +6,8 @@
 //! unmounting the drives while an image is made, with a proof that their superblocks are gone.
 //! docs/wsl.md describes both, and how to undo them by hand.
 //!
-//! [`guard_setup`] chooses the guard of a run, [`image_guard`] applies it to one build.
-//! [`drive_keeper`] counts the builds that need the drives unmounted (`ledger`), `unmount` and
-//! `remount` do the work. Knows nothing of steps.
+//! [`guard_setup`] chooses the guard of a run, [`image_guard`] applies it to one build. [`drive_keeper`] counts
+//! the builds that need the drives unmounted (`ledger`), `unmount` and `remount` do the work.
 
 mod call;
 mod conf;

@@ -84,7 +84,7 @@ mod tests {
         let drives = classify(&parse(line.as_bytes()).unwrap(), &root.join("mnt")).drives;
         std::fs::create_dir_all(root.join("home/me")).unwrap();
         std::fs::create_dir_all(root.join("mnt")).unwrap();
-        // This link lies on the drive and leads away from it. It must not be read.
+        // This link is on the drive and leads away from it. It must not be read.
         std::fs::create_dir_all(root.join("mnt/c")).unwrap();
         symlink(root.join("home"), root.join("mnt/c/away")).unwrap();
         symlink("../../mnt/c/cache", root.join("home/me/cache")).unwrap();

@@ -1,6 +1,6 @@
 //! Mounts unmounted drives again and compares them with what they were.
 //!
-//! Everything that can touch a drive is done by a child with a time limit. Knows nothing of builds.
+//! Everything that can touch a drive is done by a child with a time limit.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Unmounts drives and proves that their superblocks are gone.
 //!
-//! Everything that can touch a drive is done by a child with a time limit. The caller has locked
-//! the ledger and recorded the unmount there and in the journal. Knows nothing of builds.
+//! Everything that can touch a drive is done by a child with a time limit. The caller has locked the ledger and
+//! recorded the unmount there and in the journal.
 
 use std::time::{Duration, Instant};
 

@@ -83,8 +83,8 @@ fn a_program_for_another_architecture_is_refused_before_anything_is_built() {
     let said = project.run(&[]);
     assert_eq!(said.code, Some(4));
     insta::assert_snapshot!(said.stderr, @"
-    error: the download cache [project]/home/.cache/yocto/downloads/amd64 is that of amd64, but k3s is a program for arm64 (ELF)
-    hint: remove it, so that it is downloaded anew: rm -f [project]/home/.cache/yocto/downloads/amd64/k3s [project]/home/.cache/yocto/downloads/amd64/k3s.done; where it belongs there, name it in the setting `foreign-downloads`; isar-build-all cache audit shows the recipes that share a name
+    error: the download cache [project]/home/.cache/yocto/downloads/amd64 is for amd64, but k3s is a program for arm64 (ELF)
+    hint: remove it, and it is downloaded again: rm -f [project]/home/.cache/yocto/downloads/amd64/k3s [project]/home/.cache/yocto/downloads/amd64/k3s.done; if it belongs there, name it in the setting `foreign-downloads`; isar-build-all cache audit shows the recipes that share a name
     ");
     assert!(!project.path().join("fake/qemuamd64.base.env").exists());
 
@@ -111,7 +111,7 @@ fn a_cache_of_another_architecture_is_refused() {
     let said = project.run(&["--machine", "qemuarm64"]);
     assert_eq!(said.code, Some(4));
     insta::assert_snapshot!(said.stderr, @"
-    error: the download cache [project]/home/.cache/yocto/downloads/arm64 is that of amd64, not of arm64
+    error: the download cache [project]/home/.cache/yocto/downloads/arm64 is for amd64, not for arm64
     hint: every architecture needs a directory of its own, which is not linked to another's: ls -ld [project]/home/.cache/yocto/downloads/arm64; or set another DL_DIR
     ");
 }
@@ -251,7 +251,7 @@ fn an_audit_says_everything_that_is_wrong() {
     error: [project]/home/.cache/yocto/downloads/amd64/tool_1_arm64.deb: in the cache of amd64, tool_1_arm64.deb is a package for arm64
     hint: remove it: rm -f [project]/home/.cache/yocto/downloads/amd64/tool_1_arm64.deb [project]/home/.cache/yocto/downloads/amd64/tool_1_arm64.deb.done; if it belongs there, name it in the setting `foreign-downloads`
 
-    error: [project]/home/.cache/yocto/downloads/amd64/half.part: an unfinished download: its name is that of a part
+    error: [project]/home/.cache/yocto/downloads/amd64/half.part: an unfinished download: its name is that of a partial download
     hint: remove it: rm -f [project]/home/.cache/yocto/downloads/amd64/half.part
 
     error: k3s: the caches of amd64 and arm64 hold different contents under this name

@@ -174,7 +174,7 @@ fn a_state_directory_that_cannot_be_made_is_an_environment_fault_with_a_hint() {
     );
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     assert!(
-        said.stderr.contains("hint: see who may: "),
+        said.stderr.contains("hint: check the permissions: "),
         "{}",
         said.stderr
     );

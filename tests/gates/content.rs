@@ -167,7 +167,7 @@ fn a_truncated_image_is_refused_only_by_its_gate() {
     refused(
         &mut world,
         GateChoice::Shape,
-        "isar-a-qemuamd64.wic: it has 20971520 bytes where its partition table says 41943040: it is \
+        "isar-a-qemuamd64.wic: it has 20971520 bytes and needs 41943040 by its partition table: it is \
          truncated",
     );
 }

@@ -164,7 +164,7 @@ fn a_truncated_image_is_refused() {
         faults(&look(&image)),
         [(
             Gate::Shape,
-            "it has 31457280 bytes where its partition table says 41943040: it is truncated"
+            "it has 31457280 bytes and needs 41943040 by its partition table: it is truncated"
         )]
     );
 }

@@ -49,7 +49,7 @@ fn a_truncated_kernel_is_refused() {
         faults(&look_at(&bzimage()[..5000])),
         [(
             Gate::Shape,
-            "it has 5000 bytes where its boot header says 8192: it is truncated"
+            "it has 5000 bytes and needs 8192 by its boot header: it is truncated"
         )]
     );
     let packed = filter("gzip", &["-c"], &arm64_image());

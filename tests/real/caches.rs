@@ -68,8 +68,5 @@ fn a_wrong_architectures_binary_in_a_shared_cache_is_refused() {
     let second = run(&[&base[..], &["qemuamd64"]].concat());
     let stderr = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(4));
-    assert!(
-        stderr.contains("is that of arm64, not of amd64"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("is for arm64, not for amd64"), "{stderr}");
 }

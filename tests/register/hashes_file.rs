@@ -184,9 +184,9 @@ fn what_cannot_be_edited_is_left() {
     let error = set(&path, "a", &[("x".to_owned(), [1; 32])]).unwrap_err();
     out += &format!("{error}\nhint: {}\n", error.hint().unwrap_or_default());
     insta::assert_snapshot!(out.replace(dir.path().to_str().unwrap(), "DIR"), @r#"
-    DIR/hashes.nix is left as it is; line 2: neither an entry, nor a comment, nor a brace: a = 1;
+    DIR/hashes.nix is unchanged: line 2: neither an entry, nor a comment, nor a brace: a = 1;
     hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
-    DIR/hashes.nix is left as it is; line 2: not valid UTF-8
+    DIR/hashes.nix is unchanged: line 2: not valid UTF-8
     hint: write the line's comment in UTF-8
     DIR/.hashes.nix.lock is held by process 1 on elsewhere for 0 s: isar-build-all --hash-only
     hint: wait for its end, or stop it: ssh elsewhere kill 1

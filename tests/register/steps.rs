@@ -286,7 +286,7 @@ fn a_registration_that_fails_changes_nothing() {
         assert_eq!(world.hashes(), bad);
         if world.nix.is_none() {
             insta::assert_snapshot!(world.why(&refused), @r#"
-            failed: DIR/artifact-hashes.nix is left as it is; line 6: neither an entry, nor a comment, nor a brace: nested = { };
+            failed: DIR/artifact-hashes.nix is unchanged: line 6: neither an entry, nor a comment, nor a brace: nested = { };
             hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
             "#);
         }

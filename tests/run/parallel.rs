@@ -138,7 +138,10 @@ fn one_leads_and_the_others_follow_as_it_begins_with_its_image() {
         let started = place(&events, "node_started", &node);
         assert!(started < place(&events, "node_finished", "build:qemuamd64/base"));
     }
-    for words in ["2 more wait until its shared state", "2 more may start"] {
+    for words in [
+        "leads 2 builds, until its shared state",
+        "2 builds may start",
+    ] {
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
     }
 }
@@ -497,7 +500,7 @@ fn a_run_that_publishes_all_at_once_may_open_what_it_needs() {
     };
     let said = limited("-n 300", "server-node-1*");
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let warning = "--publish-if all may need 545 open files for 11 variants, and 300 are allowed";
+    let warning = "--publish-if all may need 545 open files for 11 variants; the limit is 300";
     assert!(said.stderr.contains(warning), "{}", said.stderr);
     let said = limited("-Sn 100", "server-*");
     assert_eq!(said.code, Some(0), "{}", said.stderr);

@@ -356,7 +356,7 @@ fn a_program_that_cannot_be_started_says_why_and_what_to_do() {
     hint: 
 
     cannot write the log DIR/plain/log: File exists (os error 17)
-    hint: check who owns the state directory
+    hint: check the owner of the state directory
     "
     );
     assert!(matches!(

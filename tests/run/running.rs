@@ -257,7 +257,7 @@ fn a_hashes_file_that_cannot_be_edited_is_said_before_anything_is_built() {
     let said = project.run(&[]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     insta::assert_snapshot!(said.stderr, @r#"
-    error: [project]/artifact-hashes.nix is left as it is; line 2: neither an entry, nor a comment, nor a brace: nested = { };
+    error: [project]/artifact-hashes.nix is unchanged: line 2: neither an entry, nor a comment, nor a brace: nested = { };
     hint: write entries as `"<name>" = "<52 characters>";`, one a line, and comments with #
     "#);
     assert!(!project.path().join(".isar-build-all").exists());

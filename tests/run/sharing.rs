@@ -131,7 +131,7 @@ fn the_graph_shows_what_follows_what() {
     register:qemuamd64/server-server-2
       needs    capture:qemuamd64/server-server-2
 
-    Total: 6 steps, 5 edges, 1 of them collisions
+    Total: 6 steps, 5 edges (1 collision)
     ");
     insta::assert_snapshot!(graph("machine", "dot"), @r#"
     digraph isar_build_all {
@@ -161,7 +161,7 @@ fn the_graph_shows_what_follows_what() {
     assert_eq!(collisions.len(), 1);
     assert_eq!(collisions[0]["from"], "capture:qemuamd64/server-server-1");
     assert_eq!(collisions[0]["to"], "build:qemuamd64/server-server-2");
-    assert!(graph("none", "text").ends_with("6 steps, 4 edges, 0 of them collisions\n"));
+    assert!(graph("none", "text").ends_with("6 steps, 4 edges (0 collisions)\n"));
     let said = project.run(&["plan", "--format", "dot"]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
 }

@@ -422,7 +422,7 @@ fn skips_are_shown_where_a_run_is_only_told_of() {
     append(&world.project, "kas/server-2.yml");
     let plan = world.project.run(&["plan"]);
     assert!(
-        plan.stdout.contains("3 of 4 variants unchanged"),
+        plan.stdout.contains("Total: 4 variants (3 unchanged), "),
         "{}",
         plan.stdout
     );

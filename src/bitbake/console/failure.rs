@@ -1,30 +1,30 @@
-//! Why a build failed, from what was said: the exit code is the same for a failed task and a fault in
-//! the configuration.
+//! The reason of a failed build, from its console: the exit code is the same for a failed task and a
+//! configuration error.
 
 use std::collections::VecDeque;
 
-use crate::bitbake::console::{Level, Line, Said, Task};
+use crate::bitbake::console::{ConsoleLine, Level, Said, Task};
 
-/// Lines of a failed task's log that are kept.
+/// The number of lines of a failed task's log that are kept.
 const TAIL: usize = 20;
 
 /// The longest reason, in characters.
 const REASON: usize = 300;
 
-/// Why a build failed.
+/// The reason of a failed build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Failure {
+pub struct BuildFailure {
     /// One sentence, without a full stop.
     pub reason: String,
     /// The first failed task's log, as a path inside the container.
     pub log: Option<String>,
-    /// The last lines of that log, as far as BitBake shows them.
+    /// The last lines of that log, as far as BitBake prints them.
     pub tail: Vec<String>,
     /// Every task that failed, in order.
     pub tasks: Vec<Task>,
 }
 
-/// Listens to every line and knows at the end what went wrong.
+/// Collects errors from every console line.
 #[derive(Debug, Default)]
 pub struct Collector {
     tasks: Vec<(Task, String)>,
@@ -43,8 +43,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes note of a line and of what it says.
-    pub fn hear(&mut self, line: &Line<'_>, said: Option<&Said<'_>>) {
+    /// Records a line and its meaning.
+    pub fn hear(&mut self, line: &ConsoleLine<'_>, said: Option<&Said<'_>>) {
         let text = line.text.trim();
         if line.level.is_none() && std::mem::take(&mut self.kas_command_goes_on) {
             self.hear_command_output(text);
@@ -54,7 +54,7 @@ impl Collector {
         match said {
             Some(Said::Failed { task, code }) => {
                 self.ends_in_failure = true;
-                // The same is said again at the end, in kas' own summary.
+                // kas repeats the same in its own summary at the end.
                 if !self.tasks.iter().any(|(known, _)| known == task) {
                     self.tasks.push((task.clone(), (*code).to_owned()));
                 }
@@ -79,7 +79,7 @@ impl Collector {
                     .get_or_insert_with(|| (*error).to_owned());
             }
             Some(_) => {}
-            // kas says what it starts with; that explains nothing.
+            // Debug lines of kas show only its arguments.
             None if !text.is_empty() && line.level != Some(Level::Debug) => {
                 self.last = Some(text.to_owned());
             }
@@ -87,16 +87,16 @@ impl Collector {
         }
     }
 
-    /// Whether it was said that the build failed. Exit code 0 does not prove otherwise.
+    /// Whether BitBake reported a failure. Exit code 0 does not prove otherwise.
     #[must_use]
     pub fn ends_in_failure(&self) -> bool {
         self.ends_in_failure
     }
 
-    /// What went wrong, as far as it was said; best asked after a build that did not succeed.
+    /// The reason, as far as the console shows it. Meaningful only after a build that did not succeed.
     #[must_use]
-    pub fn failure(&self) -> Failure {
-        Failure {
+    pub fn failure(&self) -> BuildFailure {
+        BuildFailure {
             reason: shortened(&self.reason()),
             log: self.log.clone(),
             tail: self.tail.iter().cloned().collect(),
@@ -128,12 +128,12 @@ impl Collector {
         ];
         match said.into_iter().flatten().next() {
             Some(said) => said.clone(),
-            None => "it said nothing".to_owned(),
+            None => "it printed nothing".to_owned(),
         }
     }
 
-    /// The line that explains a failed task: what the task itself called an error, else the last line of
-    /// its log that looks like one, else the last line.
+    /// The line that explains a failed task: an error that the task itself reported, else the last line of its
+    /// log that looks like an error, else the last line.
     fn detail(&self) -> Option<String> {
         let lines = || {
             let own = self.tail.iter().rev().map(|line| line.trim());
@@ -152,7 +152,7 @@ impl Collector {
     fn hear_error(&mut self, error: &str) {
         match of_a_task(error) {
             Some(text) if text.starts_with("ExecutionError(") => {}
-            // A message may begin on its second line; an empty first one explains nothing.
+            // A message may begin on its second line; an empty first line explains nothing.
             _ if of_a_task(error).unwrap_or(error).trim().is_empty() => {}
             Some(text) => {
                 self.task_error.get_or_insert_with(|| text.to_owned());
@@ -163,8 +163,8 @@ impl Collector {
         }
     }
 
-    /// kas says of each command that failed `Command "…" failed`, with what it wrote to stderr, and of
-    /// BitBake too. The command's own words say more.
+    /// For each failed command kas prints `Command "…" failed` with the command's stderr, for BitBake too. The
+    /// command's own output is more precise.
     fn hear_kas(&mut self, error: &str) {
         if !error.starts_with("Command \"") {
             self.kas_error.get_or_insert_with(|| error.to_owned());
@@ -201,7 +201,7 @@ fn looks_like_an_error(line: &str) -> bool {
     .any(|start| line.starts_with(start) || line.contains(&format!(" {start}")))
 }
 
-/// What BitBake's shell wrapper appends to each log of a failed task.
+/// Whether BitBake's shell wrapper appends this line to every log of a failed task.
 fn is_noise(line: &str) -> bool {
     line.starts_with("WARNING: exit code")
         || line.starts_with("WARNING: Backtrace")

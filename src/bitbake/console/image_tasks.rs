@@ -1,20 +1,20 @@
-//! Which of a build's tasks make disk images at the moment: those in which sgdisk runs, and calls `sync(2)`.
+//! The image tasks that run at present: those that call sgdisk, and thereby `sync(2)`.
 
 use crate::bitbake::console::{Said, Task, TaskState};
 
-/// What the tasks of a build that make images are doing.
+/// The image tasks of a build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageTasks {
-    /// Named by BitBake as the next to run, and not started yet.
+    /// Tasks that BitBake has announced and not started yet.
     announced: u32,
     started: u32,
 }
 
 impl ImageTasks {
-    /// Takes in what a line says; whether an image is being made now, where that has changed.
+    /// Processes a line. Returns whether an image task runs now, if that has changed.
     ///
-    /// BitBake names a task a moment before the task says that it has started, and that moment is worth
-    /// having.
+    /// BitBake announces a task shortly before it starts; the announcement counts as its start, so that a guard
+    /// has time to act.
     pub fn hear(&mut self, said: &Said<'_>) -> Option<bool> {
         let before = self.any();
         match said {
@@ -49,7 +49,7 @@ fn makes_image(task: &Task) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bitbake::console::Line;
+    use crate::bitbake::console::ConsoleLine;
 
     fn heard(lines: &[&str]) -> Vec<Option<bool>> {
         let mut tasks = ImageTasks::default();
@@ -57,7 +57,7 @@ mod tests {
             .iter()
             .map(|line| {
                 let line = format!("2026-11-22 03:24:39 - INFO     - NOTE: {line}");
-                let line = Line::new(&line);
+                let line = ConsoleLine::new(&line);
                 Said::read(&line).and_then(|said| tasks.hear(&said))
             })
             .collect()

@@ -1,6 +1,6 @@
-//! Paths inside the container and what they are outside.
+//! Maps paths of the container to paths of the host.
 
-/// Directories of the host and where the container sees them.
+/// Directories of the host and their places in the container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mounts(Vec<(String, String)>);
 
@@ -9,12 +9,12 @@ impl Mounts {
     #[must_use]
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Mounts {
         let mut pairs: Vec<_> = pairs.into_iter().collect();
-        // The longest match comes first: a mount may lie in another.
+        // The longest match comes first, because a mount can be inside of another.
         pairs.sort_by_key(|(container, _)| std::cmp::Reverse(container.len()));
         Mounts(pairs)
     }
 
-    /// The host's path of a container's, where it lies below one of the mounts.
+    /// The host path of a container path; `None` if no mount contains it.
     #[must_use]
     pub fn host(&self, path: &str) -> Option<String> {
         let path = normalised(path)?;
@@ -25,8 +25,7 @@ impl Mounts {
     }
 }
 
-/// Without `.` and `..`: BitBake names what lies next to its build directory `/build/../work/…`. None
-/// for a relative path.
+/// The path without `.` and `..`: BitBake prints paths like `/build/../work/…`. `None` for a relative path.
 fn normalised(path: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in path.strip_prefix('/')?.split('/') {

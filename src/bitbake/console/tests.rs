@@ -5,7 +5,7 @@ use crate::bitbake::console::*;
 fn heard(console: &str) -> Collector {
     let mut collector = Collector::default();
     for raw in console.lines() {
-        let line = Line::new(raw);
+        let line = ConsoleLine::new(raw);
         let said = Said::read(&line);
         collector.hear(&line, said.as_ref());
     }
@@ -15,7 +15,7 @@ fn heard(console: &str) -> Collector {
 fn said(console: &str) -> String {
     let mut said = Vec::new();
     for raw in console.lines() {
-        let line = Line::new(raw);
+        let line = ConsoleLine::new(raw);
         match Said::read(&line) {
             Some(what) => said.push(format!("{what:?}")),
             None => said.push(format!("- {}", line.text)),
@@ -153,7 +153,7 @@ Error: initializing source docker://ghcr.io/siemens/kas/kas-isar:5.5: dial tcp: 
 
 #[test]
 fn colours_are_taken_off() {
-    let line = Line::new(
+    let line = ConsoleLine::new(
         "\u{1b}[32m2026-11-22 03:19:39 - INFO     - \u{1b}[1;31mNOTE: recipe a-1: task do_b: Started\u{1b}[0m",
     );
     assert_eq!(line.level, Some(Level::Info));
@@ -216,7 +216,7 @@ fn a_message_that_begins_on_its_second_line_is_no_empty_reason() {
             "ERROR: mc:q:x-1.0-r0 do_y: \nERROR: mc:q:x-1.0-r0 do_y: It is broken",
             "It is broken",
         ),
-        ("ERROR:  ", "it said nothing"),
+        ("ERROR:  ", "it printed nothing"),
     ] {
         assert_eq!(heard(console).failure().reason, reason, "{console:?}");
     }

@@ -63,7 +63,7 @@ struct AuditReport {
     /// The number of recipe files.
     recipes: usize,
     findings: Vec<CacheFinding>,
-    /// What was left out, and why.
+    /// The parts that were not checked, each with the reason.
     notes: Vec<String>,
 }
 

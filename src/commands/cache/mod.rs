@@ -32,7 +32,7 @@ enum CacheAction {
     /// Find faults: files for another architecture, one name for different contents, recipes that cause
     /// it, unfinished downloads. Exits with 10 if there is one
     Audit,
-    /// Remove what was not used for the longest time; nothing while a build uses a cache
+    /// Remove the least recently used objects; fails while a build uses a cache
     Prune(prune::PruneArgs),
 }
 

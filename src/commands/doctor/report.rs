@@ -35,7 +35,7 @@ pub(super) struct DoctorCheck {
     /// The message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
-    /// What to do, one line for each thing.
+    /// The remedies, one line each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The watcher's own side: a process that outlives us by a few seconds, to undo what we left.
+//! The watcher's own side: a process that outlives a killed run by a few seconds, to undo what it left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -15,29 +15,29 @@ use tokio::time::timeout;
 use crate::exec::watcher::protocol::{WatcherAnswer, WatcherRequest};
 use crate::exec::{ASK_LIMIT, Undo, UndoLimits, quiet};
 
-/// Everything is undone within 10 s of our death; half a second of it is for noticing.
+/// Everything is undone within 10 s of the run's death; half a second of that is for noticing it.
 const LIMITS: UndoLimits = UndoLimits {
     settle: Duration::from_secs(4),
     ask: ASK_LIMIT,
     total: Duration::from_millis(9_000),
 };
 
-/// How long what puts the machine in order waits for what it is to follow.
+/// Time that the restoring commands wait for the undo that they follow.
 const BEFORE_AFTERWARDS: Duration = Duration::from_secs(7);
 
-/// How long it may take: half a minute for each letter that a drive can have, as one that does not answer
-/// takes, and two minutes for the rest.
+/// Time limit of the restoring commands: half a minute for each possible drive letter, as a drive without an
+/// answer needs, and two minutes for the rest.
 const AFTERWARDS: Duration = Duration::from_secs(26 * 30 + 120);
 
-/// The watcher's whole life: the hidden subcommand [`crate::exec::watcher::SUBCOMMAND`] of the binary. `args` is the
-/// rest of its command line, the path of its log; requests come on stdin, answers go to stdout.
+/// The watcher's main function, for the hidden subcommand [`crate::exec::watcher::SUBCOMMAND`]. `args` is the
+/// rest of the command line, the path of its log. Requests come on stdin, answers go to stdout.
 ///
-/// Call it before anything else in `main`: it closes every descriptor that is not its own, for it must
-/// not keep open a pipe whose end somebody waits for.
+/// Call it before anything else in `main`: it closes every descriptor that is not its own, because it must not
+/// keep pipes of others open.
 #[must_use]
 pub fn main(args: &[String]) -> ExitCode {
     close_inherited();
-    // It fails only where we already lead a session, which is just as good.
+    // This fails only if the process already leads a session, which is as good.
     let _ = rustix::process::setsid();
     let log = WatcherLog::open(args.first().map(Path::new));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -46,7 +46,7 @@ pub fn main(args: &[String]) -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(watch(log));
-            // A read of stdin may still block a thread of the runtime; nobody waits for it.
+            // A thread of the runtime may still block in a read of stdin.
             runtime.shutdown_background();
             code
         }
@@ -66,7 +66,7 @@ fn close_inherited() {
         .filter(|&descriptor| descriptor > 2)
         .collect();
     for descriptor in descriptors {
-        // The one that listed the directory is in the list and closed already.
+        // The descriptor that listed the directory is in the list and already closed.
         let _ = nix::unistd::close(descriptor);
     }
 }
@@ -102,14 +102,14 @@ async fn watch(log: WatcherLog) -> ExitCode {
     }
     let mut all_gone = true;
     if !afterwards.is_empty() {
-        // What still runs then is not waited for: those who live want their machine back.
+        // A longer undo does not delay the restoring commands: users want their machine back.
         let soon = timeout(BEFORE_AFTERWARDS, drain(&mut undoing, &mut all_gone));
         let _ = soon.await;
         for after in &afterwards {
             all_gone &= put_in_order(after, &log).await;
         }
     }
-    // Each has its own limit; this one only makes sure that nothing keeps the watcher for ever.
+    // Each undo has its own limit; this one makes sure that nothing keeps the watcher for ever.
     let limit = LIMITS.total + AFTERWARDS + Duration::from_secs(1);
     let ended = timeout(limit, drain(&mut undoing, &mut all_gone)).await;
     if ended.is_ok() && all_gone {
@@ -125,7 +125,8 @@ async fn drain(undoing: &mut JoinSet<bool>, all_gone: &mut bool) {
     }
 }
 
-/// A hung drive is no reason to stay for ever, and a slow one none to be left away.
+/// Runs the restoring commands. A slow drive must get its time, and a hung one must not keep the watcher for
+/// ever.
 async fn put_in_order(after: &[String], log: &WatcherLog) -> bool {
     let (code, said) = quiet(after, AFTERWARDS).await;
     let how = match code {
@@ -137,7 +138,7 @@ async fn put_in_order(after: &[String], log: &WatcherLog) -> bool {
     code == Some(0)
 }
 
-/// Keeps the list until we say goodbye or the pipe breaks; returns what is then to be undone.
+/// Keeps the list of guards until the run says goodbye or the pipe breaks. Returns the guards that are left.
 async fn listen(
     input: impl AsyncRead + Unpin,
     undoing: &mut JoinSet<bool>,
@@ -176,7 +177,8 @@ async fn listen(
     guarded
 }
 
-/// We live and did not see its end: the machine is put in order once nothing of it is left.
+/// The run lives and did not see the end: undoes a guard, then runs its restoring commands once nothing is
+/// left.
 async fn undo_now(id: String, undo: Undo, log: WatcherLog) -> bool {
     let after = undo.after.clone();
     let gone = undo_one(id, undo, log.clone()).await;
@@ -208,7 +210,7 @@ fn names(left: &BTreeMap<String, Undo>) -> String {
 }
 
 fn answer(answer: &WatcherAnswer) {
-    // When we are gone nobody reads answers, and the end of stdin says so.
+    // After the death of the run, answers have no reader, and the end of stdin reports it.
     if let Ok(mut line) = serde_json::to_string(answer) {
         line.push('\n');
         let mut stdout = io::stdout().lock();
@@ -217,7 +219,7 @@ fn answer(answer: &WatcherAnswer) {
     }
 }
 
-/// Where the watcher says what it did; nowhere where the file cannot be opened.
+/// The watcher's log; without a file if it cannot be opened.
 #[derive(Clone)]
 struct WatcherLog(Option<std::sync::Arc<File>>);
 
@@ -232,7 +234,7 @@ impl WatcherLog {
     fn say(&self, message: &str) {
         if let Some(file) = &self.0 {
             let now = jiff::Timestamp::now();
-            // A full disk must not keep the watcher from its work.
+            // A full disk must not stop the watcher.
             let _ = (&**file).write_all(format!("{now:.0} {message}\n").as_bytes());
         }
     }

@@ -1,38 +1,38 @@
-//! What we and the watcher say to each other: one JSON object a line, each way.
+//! The protocol between a run and its watcher: one JSON object a line, each way.
 
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Undo;
 
-/// From us to the watcher. Exactly one of the words is set.
+/// From the run to the watcher. Exactly one of `guard`, `release`, `now` and `bye` is set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct WatcherRequest {
-    /// Undo what stands next to this word when we are gone. A second time with the same id adds to it.
+    /// Undo the rest of this object if the run dies. A second one with the same id adds to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) guard: Option<String>,
-    /// What to undo.
+    /// The undo of `guard`.
     #[serde(flatten)]
     pub(super) undo: Undo,
-    /// It ended well; forget it.
+    /// The guard's program ended well; forget it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) release: Option<String>,
-    /// Undo it now.
+    /// Undo this guard now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) now: Option<String>,
-    /// We end and nothing is left to undo.
+    /// The run ends, and nothing is left to undo.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) bye: bool,
 }
 
-/// From the watcher to us.
+/// From the watcher to the run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct WatcherAnswer {
     /// It is in a session of its own and listens.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) ready: bool,
-    /// This guard is taken over.
+    /// The watcher has stored this guard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ack: Option<String>,
 }

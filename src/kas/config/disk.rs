@@ -27,7 +27,7 @@ impl KasSource for DiskSource {
             .clone()
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn has_file(&self, path: &Path) -> bool {
         path.exists()
     }
 

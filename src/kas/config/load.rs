@@ -28,7 +28,7 @@ pub trait KasSource {
     fn read(&mut self, path: &Path) -> Option<Result<Arc<YamlNode>, Fault>>;
 
     /// Whether a path exists.
-    fn exists(&self, path: &Path) -> bool;
+    fn has_file(&self, path: &Path) -> bool;
 
     /// A path without links, `.` and `..`; what does not exist is kept as it is written.
     fn real(&self, path: &Path) -> PathBuf;
@@ -227,7 +227,7 @@ impl Walk<'_> {
         let real = self.source.real(path);
         self.open.push(real);
         if let Some(lock) = lock_path(path)
-            && self.source.exists(&lock)
+            && self.source.has_file(&lock)
         {
             // kas reads the lock file before it looks at `_source_dir`.
             let site = IncludeSite {
@@ -280,7 +280,7 @@ impl Walk<'_> {
                 ),
                 "not there in the container",
             ),
-            false if self.source.exists(Path::new(dir)) => Ok(PathBuf::from(dir)),
+            false if self.source.has_file(Path::new(dir)) => Ok(PathBuf::from(dir)),
             false => wrong(
                 "`_source_dir` names a directory that does not exist".to_owned(),
                 "no such directory",
@@ -337,7 +337,7 @@ impl Walk<'_> {
                 fault.hint("remove it, or move what both files need into a third"),
             ));
         }
-        if !self.source.exists(target) {
+        if !self.source.has_file(target) {
             let message = format!("the include `{}` does not exist", target.display());
             let fault = Fault::at(site.span.clone(), message, "no such file");
             return Err(refuse(fault));
@@ -357,12 +357,12 @@ impl Walk<'_> {
         root: &Path,
     ) -> Result<PathBuf, Box<ChainFault>> {
         let target = self.inside(site, root, file)?;
-        if self.source.exists(&target) {
+        if self.source.has_file(&target) {
             return Ok(target);
         }
         let beside = site.from.parent().unwrap_or(root);
         let alternate = self.inside(site, beside, file)?;
-        Ok(match self.source.exists(&alternate) {
+        Ok(match self.source.has_file(&alternate) {
             true => alternate,
             false => target,
         })

@@ -1,5 +1,5 @@
-//! What a kas chain means: its files in kas's order, merged as kas merges them, and the repositories that
-//! come of it.
+//! The meaning of a kas chain: its files in kas's order, merged as kas merges them, and the resulting
+//! repositories.
 //!
 //! [`load`] follows includes, lock files and other repositories; [`merge`] joins the files; [`repo`] resolves
 //! one repository's entry. All three follow kas 5.5 (`includehandler.py`, `config.py`, `repos.py`). kas itself

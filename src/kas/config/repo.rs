@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::kas::config::KasPlaces;
 use crate::kas::yaml::{YamlNode, YamlValue};
 
-/// What decides the revision of a clone.
+/// The key that decides the revision of a clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KasPin {
     /// A commit: nothing can change it.
@@ -59,7 +59,7 @@ pub struct KasRepo {
     pub path: PathBuf,
     /// The commit, where one is given; also beside a tag or branch.
     pub commit: Option<String>,
-    /// What decides the revision.
+    /// The key that decides the revision.
     pub pin: KasPin,
     /// The branch that must contain the commit, where one is given.
     pub branch: Option<String>,
@@ -85,7 +85,7 @@ impl KasRepo {
         }
     }
 
-    /// What the content of a clone is known by: `URL commit ID`, or what it follows.
+    /// The identity of a clone's content: `commit`, or the branch or tag that it follows.
     #[must_use]
     pub fn described(&self) -> String {
         let from = self.url.as_deref().unwrap_or("local");

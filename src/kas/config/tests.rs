@@ -12,7 +12,7 @@ impl KasSource for Files {
         Some(yaml::load(self.0.get(path)?, format))
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn has_file(&self, path: &Path) -> bool {
         self.0.contains_key(path)
     }
 

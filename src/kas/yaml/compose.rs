@@ -56,7 +56,7 @@ pub(super) fn compose(text: &str) -> Result<Arc<YamlNode>, Fault> {
     }
 }
 
-/// What the loader has read so far of one document.
+/// The parts of one document that the loader has read so far.
 struct Composer<'t> {
     source: &'t str,
     anchors: HashMap<String, Rc<RawNode>>,
@@ -377,7 +377,7 @@ impl Constructor {
     }
 }
 
-/// What makes two keys equal: to Python, `true`, `1` and `1.0` are one key.
+/// The equality of two keys: for Python, `true`, `1` and `1.0` are one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum KeyIdentity {
     Null,

@@ -5,8 +5,6 @@
 //! plain words their types, [`json`] reads `.json` files. Differences from YAML 1.2 that matter in kas files:
 //! `no` and `off` are false, `012` is ten, the last of equal keys counts, `<<` merges, and a quoted text may
 //! continue at the column of its key.
-//!
-//! Knows nothing of what a kas file means.
 
 mod compose;
 mod json;

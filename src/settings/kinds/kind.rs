@@ -1,4 +1,4 @@
-//! What a kind of setting does, and helpers that several kinds share.
+//! The trait of a setting's kind, and helpers that several kinds share.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ impl ValueFault {
     }
 }
 
-/// What relative paths are relative to.
+/// The base of relative paths.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PathBase<'a> {
     pub(crate) dir: &'a Path,

@@ -247,7 +247,7 @@ pub enum StorePlace {
         /// Nix's state directory.
         state_dir: PathBuf,
     },
-    /// A directory of ours.
+    /// A directory of the tool.
     Local {
         /// The directory.
         dir: PathBuf,

@@ -15,7 +15,7 @@ pub const RECENT: usize = 5;
 /// The measures of one build; `None` for those that could not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measure {
-    /// What its container used.
+    /// The resources that its container used.
     pub took: Option<ResourceUsage>,
     /// Seconds until the work that it shares with other variants was in the shared state cache.
     pub shared_seconds: Option<f64>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bitbake::console::{Collector, Failure, Mounts};
+use crate::bitbake::console::{BuildFailure, Collector, Mounts};
 use crate::exec::{ProcessEnd, ProcessOutcome};
 use crate::steps::result::StepResult;
 
@@ -41,7 +41,7 @@ impl EndEvidence<'_> {
                     self.program,
                     signal_name(signal)
                 ),
-                &Failure::default(),
+                &BuildFailure::default(),
             ),
             ProcessEnd::Unkillable => self.unkillable(),
         }
@@ -95,7 +95,7 @@ impl EndEvidence<'_> {
         }
     }
 
-    fn failed(&self, why: String, failure: &Failure) -> StepResult {
+    fn failed(&self, why: String, failure: &BuildFailure) -> StepResult {
         let log = failure
             .log
             .as_ref()

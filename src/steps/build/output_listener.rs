@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Instant;
 
-use crate::bitbake::console::{Collector, Line, Said};
+use crate::bitbake::console::{Collector, ConsoleLine, Said};
 use crate::event::EventKind;
 use crate::exec::ProcessOutput;
 use crate::state::records::measures::Measure;
@@ -78,7 +78,7 @@ impl<'a> OutputListener<'a> {
     ) {
         match output {
             ProcessOutput::Line(stream, text) => {
-                let line = Line::new(text);
+                let line = ConsoleLine::new(text);
                 let said = Said::read(&line);
                 self.collector.hear(&line, said.as_ref());
                 image_cues.hear(&line, said.as_ref());

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::bitbake::console::Line;
+use crate::bitbake::console::ConsoleLine;
 use crate::exec::{StopLevel, StopSignal};
 
 /// How far the leader has to come before other builds may start. Each goal includes the one before.
@@ -32,7 +32,7 @@ const FIRST_LINES: [&str; 4] = [
 ];
 
 impl WarmUpGoal {
-    fn is_reached_by(self, line: &Line<'_>) -> bool {
+    fn is_reached_by(self, line: &ConsoleLine<'_>) -> bool {
         match self {
             WarmUpGoal::Nothing => true,
             WarmUpGoal::KasRuns => line.level.is_some(),
@@ -118,7 +118,7 @@ impl WarmUp {
 impl WarmUpLeader<'_> {
     /// Takes note of a line of the leader's output. Returns whether it shows that the goal is reached; the others
     /// then start.
-    pub(super) fn hear(&self, line: &Line<'_>) -> bool {
+    pub(super) fn hear(&self, line: &ConsoleLine<'_>) -> bool {
         let reached = self.warm_up.goal.is_reached_by(line);
         if reached {
             self.warm_up.leader_is(WarmUpState::Done);
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn hear(leader: &WarmUpLeader<'_>, text: &str) -> bool {
-        leader.hear(&Line::new(text))
+        leader.hear(&ConsoleLine::new(text))
     }
 
     /// Whether a future is still pending.

@@ -38,7 +38,7 @@ pub(in crate::steps) fn compare(
     for one in captured {
         let twins: Vec<String> = file
             .iter()
-            .flat_map(hashes_file::HashesFile::entries)
+            .flat_map(hashes_file::ParsedHashes::entries)
             .filter(|(name, sha256)| *sha256 == one.sha256 && artifact(name).is_none())
             .map(|(name, _)| with_owner(records, name))
             .collect();

@@ -4,25 +4,21 @@ use sha2::block_api::compress256;
 
 use crate::store::chunk::zeros;
 #[cfg(target_arch = "x86_64")]
-use crate::store::hashing::sha_ni::ShaNi;
+pub(super) use crate::store::hashing::sha_ni::ShaNi as PairCompressor;
 
-/// What SHA-256 takes at a time.
+/// The unit of SHA-256's compression function.
 pub(super) type Block = [u8; BLOCK];
 
 const BLOCK: usize = 64;
 
-/// What compresses blocks of both at once.
-#[cfg(target_arch = "x86_64")]
-pub(super) type Both = ShaNi;
-
-/// There is nothing for this processor.
+/// Compresses blocks of two messages at once. No value exists on this architecture.
 #[cfg(not(target_arch = "x86_64"))]
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Both {}
+pub(super) enum PairCompressor {}
 
 #[cfg(not(target_arch = "x86_64"))]
-impl Both {
-    pub(super) fn detect() -> Option<Both> {
+impl PairCompressor {
+    pub(super) fn detect() -> Option<PairCompressor> {
         None
     }
 
@@ -39,12 +35,12 @@ impl Both {
 pub(super) struct Pair {
     first: Message,
     second: Message,
-    both: Both,
+    both: PairCompressor,
 }
 
 impl Pair {
     /// Two that are empty.
-    pub(super) fn new(both: Both) -> Pair {
+    pub(super) fn new(both: PairCompressor) -> Pair {
         Pair {
             first: Message::new(),
             second: Message::new(),
@@ -188,7 +184,7 @@ mod tests {
 
     #[test]
     fn both_are_what_each_is_alone() {
-        if Both::detect().is_none() {
+        if PairCompressor::detect().is_none() {
             println!("skipped in part: this processor cannot compress two messages at once");
         }
         proptest!(|((before, pieces) in messages())| {
@@ -197,7 +193,7 @@ mod tests {
             alone[1].update(&before);
             let mut each = [Message::new(), Message::new()];
             each[1].add(&before);
-            let mut pair = Both::detect().map(Pair::new);
+            let mut pair = PairCompressor::detect().map(Pair::new);
             if let Some(pair) = &mut pair {
                 pair.second_only(&before);
             }

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::bitbake::console::{ImageTasks, Line, Said};
+use crate::bitbake::console::{ConsoleLine, ImageTasks, Said};
 
 /// A change that the guard acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl ImageCueListener {
     }
 
     /// Takes note of a line of the build's output.
-    pub fn hear(&mut self, line: &Line<'_>, said: Option<&Said<'_>>) {
+    pub fn hear(&mut self, line: &ConsoleLine<'_>, said: Option<&Said<'_>>) {
         let image = said.and_then(|said| self.tasks.hear(said));
         // Only kas, inside the container, logs with a level; its first line comes long before any
         // task.
@@ -82,7 +82,7 @@ mod tests {
             ),
         ];
         for (text, cue) in lines {
-            let line = Line::new(text);
+            let line = ConsoleLine::new(text);
             listener.hear(&line, Said::read(&line).as_ref());
             assert_eq!(cues.try_recv().ok(), cue, "{text}");
         }
