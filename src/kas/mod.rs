@@ -1,8 +1,7 @@
-//! kas files: which files a chain reads, and what they say about repositories, layers and variables.
+//! kas files: the files that a chain reads, and their repositories, layers and variables.
 //!
 //! [`read`] follows all chains of a matrix and returns plain data ([`tree::KasTree`]) with every fault. [`config`] reads
-//! one chain exactly as kas does: its files in order, merged, and the repositories that come of it; [`yaml`] reads one
-//! file. Nothing here knows variants.
+//! one chain exactly as kas does: its files in order, merged, and the resulting repositories; [`yaml`] reads one file.
 
 pub mod apt_snapshot;
 pub mod config;
