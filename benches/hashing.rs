@@ -1,5 +1,6 @@
-//! How fast a file in the page cache is hashed, alone and together with its Nix archive. A processor that takes
-//! two messages at a time needs little longer for both (docs/performance.md). `cargo bench --bench hashing`.
+//! The speed of hashing a file in the page cache, alone and together with its Nix archive. A processor that
+//! hashes two messages at a time needs little longer for both (docs/performance.md). `cargo bench --bench
+//! hashing`.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 

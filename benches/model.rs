@@ -1,5 +1,5 @@
-//! What planning is made of, at 100, 1,000 and 10,000 variants: the matrix from its text, the input key, and the
-//! walk of the ready set. `cargo bench --bench model` runs all, with a word after it those whose name has it.
+//! The parts of planning, at 100, 1,000 and 10,000 variants: the matrix from its text, the input key, and the
+//! walk of the ready set. `cargo bench --bench model` runs all; an argument selects benchmarks by name.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
@@ -21,7 +21,7 @@ use isar_build_all::steps::{self, build, capture, register};
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
-/// A file of so many variants of one machine, with one artifact each.
+/// A file with `count` variants of one machine, with one artifact each.
 fn text(count: usize) -> String {
     let numbers: Vec<String> = (0..count).map(|number| format!("\"{number}\"")).collect();
     let numbers = numbers.join(", ");
@@ -87,7 +87,7 @@ fn plan(count: usize) -> Plan {
     plan
 }
 
-/// What 30 kas files, a dozen layers and as many variables come to.
+/// The inputs of 30 kas files, a dozen layers and as many variables.
 fn inputs() -> Inputs {
     let pairs = |what: &str, count: usize| -> Vec<(String, String)> {
         (0..count)
@@ -120,7 +120,7 @@ fn inputs() -> Inputs {
     }
 }
 
-/// Takes and ends one node after the other, the oldest first, until all have ended.
+/// Starts and ends one node after the other, the oldest first, until all have ended.
 fn walk(plan: &Plan) -> usize {
     let mut ready = ReadySet::new(plan);
     let mut running = std::collections::VecDeque::new();

@@ -1,8 +1,8 @@
-//! The console of a build: nothing that is said there can harm, and what is made of it fits on a screen.
+//! Target `console`: the output of a build. No output does harm, and the reason of a failure stays short.
 
 use isar_build_all::bitbake::console::{Collector, ConsoleLine, Mounts, Said};
 
-/// Listens to any bytes.
+/// Parses any bytes.
 pub fn console(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mounts = Mounts::new([

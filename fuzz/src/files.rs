@@ -1,11 +1,11 @@
-//! Inputs as files, in memory.
+//! Inputs as files in memory.
 
 use std::fs::File;
 use std::io::Write as _;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-/// A file that holds these bytes.
+/// A file with these bytes.
 pub(crate) fn holding(bytes: &[u8]) -> File {
     let memory = memfd_create("input", MemfdFlags::CLOEXEC).expect("memory for a file");
     let mut file = File::from(memory);

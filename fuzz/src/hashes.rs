@@ -1,12 +1,12 @@
-//! The hashes file: what is parsed can be updated; an update changes what it is asked to and nothing
-//! else, can be parsed again, and done twice changes nothing more.
+//! Target `hashes`: a parsed hashes file can be updated; an update changes only the requested lines, can be
+//! parsed again, and is idempotent.
 
 use std::collections::BTreeMap;
 
 use isar_build_all::hashes_file::{VariantHashes, parse, update};
 use isar_build_all::matrix::VariantKey;
 
-/// The first byte says what is updated, the rest is the text.
+/// The first byte selects the update; the rest is the text.
 pub fn hashes(data: &[u8]) {
     let Some((&what, text)) = data.split_first() else {
         return;
@@ -60,7 +60,7 @@ pub fn hashes(data: &[u8]) {
     assert_eq!(found, expected);
     assert_eq!(found.len(), after.len());
 
-    // Every line that holds no changed entry is still there, in its order. `{ }` in one line is opened up.
+    // Every line without a changed entry is still there, in order. `{ }` on one line is split.
     let is_open = text
         .lines()
         .any(|line| line.trim_start().starts_with('{') && line.contains('}'));
@@ -80,8 +80,8 @@ pub fn hashes(data: &[u8]) {
     }
 }
 
-/// Up to four variants: one that has what the file has, one that has more, one that shares a file with
-/// it, and one whose file is gone.
+/// Up to four variants: one with the names of the file, one with more, one that shares a file with it, and one
+/// whose file was removed.
 fn wishes(what: u8, old: &[(&str, [u8; 32])]) -> Vec<VariantHashes> {
     let variant = |id: &str| VariantHashes {
         key: VariantKey {
@@ -98,7 +98,7 @@ fn wishes(what: u8, old: &[(&str, [u8; 32])]) -> Vec<VariantHashes> {
         has.entries = old
             .iter()
             .step_by(2)
-            // What the others bring is theirs: two hashes for one name are refused, and rightly.
+            // Two hashes for one name are refused, which is correct.
             .filter(|(name, _)| !name.starts_with("new-"))
             .map(|(name, _)| ((*name).to_owned(), [what; 32]))
             .collect();

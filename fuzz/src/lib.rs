@@ -1,8 +1,7 @@
-//! What each fuzz target does with an input. `tests/fuzz/` includes this file and does the same
-//! with every file of the corpus.
+//! The bodies of the fuzz targets. `tests/fuzz/` includes this file and runs the same bodies on every file of
+//! the corpus.
 //!
-//! A body panics where something is wrong: by itself, or by an assertion about what has to hold for any
-//! input whatever.
+//! A body panics on a fault: by itself, or by an assertion about a property of every input.
 
 mod console;
 mod files;
@@ -19,10 +18,10 @@ pub use partitions::partitions;
 pub use ramdisk::ramdisk;
 pub use variants::variants;
 
-/// A body.
+/// The body of a target.
 pub type Body = fn(&[u8]);
 
-/// Every target by its name, which is also that of its corpus.
+/// Every target by its name, which is also the name of its corpus.
 pub const TARGETS: [(&str, Body); 6] = [
     ("console", console),
     ("hashes", hashes),

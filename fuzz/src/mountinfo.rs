@@ -1,11 +1,11 @@
-//! mountinfo: every line becomes a mount, in order, and nothing of it is lost; or one of them is named.
+//! Target `mountinfo`: every line becomes a mount, in order and without loss, or the error names a line.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use isar_build_all::host::mountinfo::{Mount, parse};
 
-/// Reads a file of any bytes.
+/// Parses any bytes.
 pub fn mountinfo(data: &[u8]) {
     let mounts = match parse(data) {
         Ok(mounts) => mounts,

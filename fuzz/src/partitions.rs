@@ -1,12 +1,11 @@
-//! Partition tables: whatever a disk says of itself, reading it ends, and a table without a fault lies
-//! inside of the disk.
+//! Target `partitions`: reading ends for any disk, and a table without a fault is inside of the disk.
 
 use isar_build_all::inspect::bare;
 
 use super::files::holding;
 
-/// The first byte says which checksums are set right, so that what lies behind them is reached; the rest
-/// is the disk.
+/// The first byte selects the checksums to repair, so that the code behind them is reached; the rest is the
+/// disk.
 pub fn partitions(data: &[u8]) {
     let Some((&right, disk)) = data.split_first() else {
         return;

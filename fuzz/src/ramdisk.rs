@@ -1,4 +1,4 @@
-//! Initial RAM disks: cpio archives, plain or compressed.
+//! Target `ramdisk`: cpio archives, plain or compressed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +9,10 @@ use isar_build_all::inspect::{Rules, bare};
 
 use super::files::holding;
 
-/// How many reads are enough: a few bytes may unpack to gigabytes, and that is no fault.
+/// The limit of reads: a few bytes may unpack to gigabytes, which is no fault.
 const READS: u32 = 4000;
 
-/// Reads a file of any bytes.
+/// Reads any bytes.
 pub fn ramdisk(data: &[u8]) {
     let reads = AtomicU32::new(0);
     let rules = Rules {

@@ -1,5 +1,5 @@
-//! variants.toml: whatever its text, there is a matrix that holds what its type promises, or faults that
-//! can be shown.
+//! Target `variants`: any text becomes a matrix that keeps the promises of its type, or faults that can be
+//! rendered.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use isar_build_all::plan::skip::Skips;
 use isar_build_all::plan::{Plan, Resources, Scope};
 use isar_build_all::store::path::check_name;
 
-/// Reads a file of any text.
+/// Parses any text.
 pub fn variants(data: &[u8]) {
     let Ok(source) = std::str::from_utf8(data) else {
         return;

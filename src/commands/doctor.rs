@@ -1,4 +1,4 @@
-//! `doctor`: checks the host, tool by tool, and says what to do about each fault.
+//! `doctor`: checks the host, tool by tool, with a hint for each fault.
 //!
 //! It reports all faults at once, needs no matrix, and works with a broken variants.toml.
 

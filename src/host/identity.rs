@@ -1,4 +1,4 @@
-//! Which user runs on which machine: user id, architecture, kernel, WSL distribution, NixOS.
+//! The user and the machine: user id, architecture, kernel, WSL distribution, NixOS.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Input keys: what a variant is built from, and whether it has to be built again.
+//! Input keys: the inputs of a variant's build, and the decision whether it must be built again.
 //!
 //! [`gather`] reads kas files, layers, patches, programs and what the settings name; [`key`] makes one hash of all
 //! of it; [`skip_decision`] compares that hash with the recorded one and asks [`proof`] whether the registered

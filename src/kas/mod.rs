@@ -1,8 +1,8 @@
-//! kas files: which files a chain reads, and what they say about repositories, layers and variables.
+//! kas files: the files that a chain reads, and their repositories, layers and variables.
 //!
 //! [`read`] follows all chains of a matrix and returns plain data ([`tree::KasTree`]) with every fault. [`config`] reads
-//! one chain exactly as kas does: its files in order, merged, and the repositories that come of it; [`yaml`] reads one
-//! file. [`chain_check`] reports what kas would refuse in a chain, by kas's own [`schema`] and its rules. Nothing here knows variants.
+//! one chain exactly as kas does: its files in order, merged, and the resulting repositories; [`yaml`] reads one file.
+//! [`chain_check`] reports chains that kas would refuse, by kas's own [`schema`] and its rules.
 
 pub mod apt_snapshot;
 pub mod chain_check;

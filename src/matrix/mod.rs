@@ -1,4 +1,4 @@
-//! The matrix: what to build, under which names, as `variants.toml` declares it.
+//! The matrix: the variants of `variants.toml`, with their names and kas files.
 //!
 //! [`parse::parse`] turns the text of the file into a [`Matrix`], or into every fault that it has:
 //!

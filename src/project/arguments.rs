@@ -18,7 +18,7 @@ pub struct Arguments {
     /// A part of the run instead of all of it.
     #[command(flatten)]
     pub mode: ModeArgs,
-    /// How a run goes.
+    /// The options of a run.
     #[command(flatten)]
     pub run: RunArgs,
     /// The form of the output.
@@ -68,7 +68,7 @@ pub struct ModeArgs {
     pub hash_only: bool,
 }
 
-/// How a run goes.
+/// The options of a run.
 #[derive(Debug, Args, Clone, Default)]
 #[command(next_help_heading = "Running")]
 pub struct RunArgs {

@@ -1,5 +1,5 @@
-//! Warnings at the beginning of a run: what was recovered, and what the user should know of kas files, settings
-//! and tools. None of them stops the run.
+//! Warnings at the beginning of a run: the recovery, and notes for the user about kas files, settings and tools. None
+//! of them stops the run.
 
 use crate::event::EventSink;
 use crate::recovery::{Line, Report};
@@ -8,7 +8,7 @@ use crate::settings;
 use crate::steps::build;
 use crate::tools::ToolNote;
 
-/// Emits all of them. `notes` are those of the tools.
+/// Emits all warnings. `notes` are those of the tools.
 pub(super) fn announce(run: &PreparedRun<'_>, notes: &[ToolNote], events: &EventSink) {
     if let Some(error) = &run.unpruned {
         events.warn(None, error.to_string(), error.hint());

@@ -30,7 +30,7 @@ use crate::steps::services::StepServices;
 use crate::store::Store;
 use crate::tools::ToolNote;
 
-/// How long calls to a disk that a stop left behind may go on before the run ends without them.
+/// Time for disk calls that a stop left behind, before the run ends without them.
 const LEFT_CALLS: Duration = Duration::from_secs(2);
 
 /// A run whose record is open: directory, journal, reporters.
@@ -50,7 +50,7 @@ struct BegunRun {
 /// Walks the plan of a prepared run to its end.
 ///
 /// # Errors
-/// What keeps the run from beginning; what fails later is in the events and in the outcome.
+/// Causes that keep the run from beginning; later failures are in the events and in the outcome.
 pub(super) fn execute(run: PreparedRun<'_>) -> Result<ExecutedRun, Failure> {
     let begun = BegunRun::begin(&run)?;
     let start = Instant::now();

@@ -1,6 +1,6 @@
 //! Finish: closes the run's journal and records, and waits until the reporters have drawn everything.
 //!
-//! The outcome stands already. A disk or a reporter that does not answer is waited for until a signal comes.
+//! The outcome is known already. A disk or a reporter that does not answer delays the end until a signal comes.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Variants that are built whatever the records say: `--rebuild` and `--no-skip`.
+//! Variants that are built regardless of the records: `--rebuild` and `--no-skip`.
 
 use crate::base::failure::{Failure, FailureKind};
 use crate::matrix::VariantKey;
@@ -6,13 +6,13 @@ use crate::matrix::selection::{VariantGlob, VariantIndex};
 use crate::project::Project;
 use crate::project::context::Context;
 
-/// The glob that `--rebuild` without a value stands for.
+/// The glob of `--rebuild` without a value.
 const EVERY_VARIANT: &str = "*/*";
 
 /// The variants that the command line forces to be built.
 #[derive(Debug, Clone, Default)]
 pub struct Forced {
-    /// Of `--rebuild=VARIANT`.
+    /// Variants of `--rebuild=VARIANT`.
     rebuilt: Vec<VariantGlob>,
     /// `--rebuild` without a value.
     all_rebuilt: bool,
@@ -20,7 +20,7 @@ pub struct Forced {
 }
 
 impl Forced {
-    /// Those of a command line.
+    /// The forced variants of a command line.
     ///
     /// # Errors
     /// A word that is not a glob, or that matches no selected variant.

@@ -1,4 +1,4 @@
-//! Forecast: what the host offers, what each build will need of it and for how long, and which builds wait for a
+//! Forecast: the resources of the host, the expected need and duration of each build, and the builds that wait for a
 //! group leader.
 //!
 //! Only an aid to planning: a value that cannot be read is assumed.
@@ -177,8 +177,8 @@ fn recent(past: &[Past]) -> &[Past] {
     past.get(..RECENT).unwrap_or(past)
 }
 
-/// The resources that the last builds used.
-/// there are no others.
+/// The resources that the last builds used. Builds that did not reach an image task did next to nothing, and count
+/// only if there are no others.
 fn took(past: &[Past]) -> Vec<ResourceUsage> {
     let began = |past: &&Past| past.measure.shared_seconds.is_some();
     let took = |past: &Past| past.measure.took;

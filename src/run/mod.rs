@@ -1,6 +1,6 @@
 //! One run: prepare, execute, finish.
 //!
-//! [`prepare`] takes the run's locks, recovers what killed runs left and decides what there is to do; [`execute`]
+//! [`prepare`] takes the run's locks, recovers from killed runs and decides what to skip; [`execute`]
 //! walks the plan; [`finish`] closes journal and records. Each phase hands the next a value that holds what is
 //! known by then: [`planned`], prepared, executed. [`scheduler`] orders the nodes of the plan, [`executor`] does
 //! their work.
@@ -38,7 +38,7 @@ use crate::run::prepare::{Preparation, prepare};
 /// Builds, captures and registers what the command line selects. Returns the exit code.
 ///
 /// # Errors
-/// What keeps the run from starting; what fails later is in the events and in the exit code.
+/// Causes that keep the run from starting; later failures are in the events and in the exit code.
 pub fn run(context: &Context, parts: &Parts) -> Result<u8, Failure> {
     match prepare(PlannedRun::new(context, parts)?)? {
         Preparation::NothingToDo(no_op) => no_op.report().map(|()| 0),

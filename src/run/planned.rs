@@ -1,4 +1,4 @@
-//! A planned run: what the command line, the settings and variants.toml say. Nothing on the host is changed yet.
+//! A planned run, from the command line, the settings and variants.toml. Nothing on the host is changed yet.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl RunIdentity {
     }
 }
 
-/// A run whose plan is made, and which was found fit to start.
+/// A run with a plan that has passed every check before its start.
 pub(super) struct PlannedRun<'a> {
     pub(super) context: &'a Context,
     pub(super) parts: &'a Parts,

@@ -30,7 +30,7 @@ use crate::tools;
 use crate::tools::{Runner, ToolNote, Toolchain};
 use crate::wsl::guard_setup::{GuardRequest, GuardSetup, choose_guard};
 
-/// How preparation ended.
+/// The result of the preparation.
 pub(super) enum Preparation<'a> {
     /// Every variant is unchanged.
     NothingToDo(Box<NoOp<'a>>),
@@ -38,7 +38,7 @@ pub(super) enum Preparation<'a> {
     Ready(Box<PreparedRun<'a>>),
 }
 
-/// A run that holds its locks and knows what it has to do.
+/// A run that holds its locks and has decided what to skip.
 pub(super) struct PreparedRun<'a> {
     pub(super) planned: PlannedRun<'a>,
     pub(super) tools: ProbedTools,
@@ -58,10 +58,10 @@ pub(super) struct PreparedRun<'a> {
 
 /// The tools of the host that the run uses.
 pub(super) struct ProbedTools {
-    /// How kas is run; `None` where nothing is built.
+    /// The program that runs kas; `None` if nothing is built.
     pub(super) runner: Option<Runner>,
     pub(super) store: tools::FoundStore,
-    /// How builds are kept from hanging on a Windows drive; `None` where that cannot happen.
+    /// The guard against hangs on a Windows drive; `None` if none is needed.
     pub(super) guarding: Option<GuardSetup>,
     /// Notes for the user about these tools.
     pub(super) notes: Vec<ToolNote>,

@@ -1,4 +1,4 @@
-//! Describes where a run draws, from which its reporters are chosen.
+//! Describes the outputs of a run, from which its reporters are chosen.
 
 use std::sync::Arc;
 

@@ -73,7 +73,7 @@ pub trait Work: Send + Sync + 'static {
 /// How often memory pressure is checked while a build is held back.
 const PRESSURE_CHECK: Duration = Duration::from_secs(1);
 
-/// A plan to walk, and how.
+/// A plan to walk, with its skips and the reaction to failures.
 #[derive(Clone, Copy)]
 pub struct WalkOptions<'a> {
     /// The plan.

@@ -1,5 +1,5 @@
-//! The commands that control one container, and what the engine's replies to them mean: the
-//! differences between Docker and podman after probing.
+//! The commands that control one container, and the meaning of the engine's replies: the differences between
+//! Docker and podman after probing.
 
 use std::ffi::OsStr;
 use std::path::Path;

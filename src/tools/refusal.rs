@@ -1,4 +1,4 @@
-//! Why an installed engine is not used: each reason with its message and hint.
+//! The reasons why an installed engine is not used, each with its message and hint.
 
 use std::path::PathBuf;
 

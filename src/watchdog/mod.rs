@@ -1,4 +1,4 @@
-//! The watchdog: says what a build does that has been silent for too long, and ends a build that is
+//! The watchdog: reports the activity of a build that has been silent for too long, and kills a build that is
 //! proven to hang in the kernel.
 //!
 //! [`silence_watch`] holds the clock. [`inspector`] takes snapshots of the build's processes, with a child

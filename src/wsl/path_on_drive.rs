@@ -1,5 +1,5 @@
-//! Whether a path leads to a Windows drive, found out without touching the drive: symbolic links
-//! are followed one by one, and the walk ends as soon as it reaches a drive.
+//! Decides whether a path leads to a Windows drive without touching the drive: symbolic links are followed one
+//! by one, and the walk ends as soon as it reaches a drive.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};

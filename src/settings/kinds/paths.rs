@@ -1,4 +1,4 @@
-//! Settings that are paths, programs or mounts. Looks at no file.
+//! Settings that are paths, programs or mounts. Reads no file.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Image cues: what the guard needs to know from the output of its build.
+//! Image cues: the parts of a build's output that its guard needs.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

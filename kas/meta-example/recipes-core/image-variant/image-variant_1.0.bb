@@ -1,4 +1,4 @@
-# Tells an image which variant it is: its host name, a marker, its network.
+# The identity of a variant in its image: host name, a marker, network.
 
 DESCRIPTION = "Name and network of this image variant"
 MAINTAINER = "isar-build-all <isar-build-all@example.org>"

@@ -1,5 +1,5 @@
-# An initramfs with the drivers of QEMU's machines alone. Debian's default copies
-# every driver that a disk might need, which takes minutes where the target's
+# An initramfs with only the drivers of QEMU's machines. Debian's default copies
+# every driver that a disk might need, which takes minutes if the target's
 # programs are emulated.
 
 DESCRIPTION = "Initramfs modules of QEMU's machines"
