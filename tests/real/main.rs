@@ -12,6 +12,7 @@
 )]
 
 mod caches;
+mod clone_name;
 mod contamination;
 mod examples;
 mod executor;

@@ -59,55 +59,63 @@ const NO_SNAPSHOT: &str = "ages        the Debian archive is used without a snap
 
 #[test]
 fn a_file_included_again_counts_again() {
-    let lines = explained(
-        "01-include-reached-twice",
-        &["kas/base.yml", "kas/lean.yml", "kas/machine.yml"],
-    );
+    support::counts::case(|| {
+        let lines = explained(
+            "01-include-reached-twice",
+            &["kas/base.yml", "kas/lean.yml", "kas/machine.yml"],
+        );
 
-    assert_says(
-        &lines,
-        &[
-            "repository isar: https://example.org/isar refspec master",
-            "ages        repository isar follows https://example.org/isar refspec master",
-            NO_SNAPSHOT,
-        ],
-    );
-    assert!(
-        lines.iter().any(|line| line.starts_with("layer meta-a: ")),
-        "{lines:#?}"
-    );
+        assert_says(
+            &lines,
+            &[
+                "repository isar: https://example.org/isar refspec master",
+                "ages        repository isar follows https://example.org/isar refspec master",
+                NO_SNAPSHOT,
+            ],
+        );
+        assert!(
+            lines.iter().any(|line| line.starts_with("layer meta-a: ")),
+            "{lines:#?}"
+        );
+    });
 }
 
 #[test]
 fn the_last_of_equal_keys_counts() {
-    let lines = explained("03-duplicate-key", &["base.yml"]);
+    support::counts::case(|| {
+        let lines = explained("03-duplicate-key", &["base.yml"]);
 
-    assert_says(
-        &lines,
-        &["repository isar: https://example.org/isar branch next"],
-    );
-    assert!(
-        lines.iter().any(|line| line.starts_with("layer meta-a: ")),
-        "{lines:#?}"
-    );
+        assert_says(
+            &lines,
+            &["repository isar: https://example.org/isar branch next"],
+        );
+        assert!(
+            lines.iter().any(|line| line.starts_with("layer meta-a: ")),
+            "{lines:#?}"
+        );
+    });
 }
 
 #[test]
 fn an_override_of_null_takes_the_pin_away() {
-    let lines = explained("04-null-removes", &["base.yml", "unpin.yml"]);
+    support::counts::case(|| {
+        let lines = explained("04-null-removes", &["base.yml", "unpin.yml"]);
 
-    assert_says(
-        &lines,
-        &["ages        repository isar follows https://example.org/isar branch next"],
-    );
+        assert_says(
+            &lines,
+            &["ages        repository isar follows https://example.org/isar branch next"],
+        );
+    });
 }
 
 #[test]
 fn null_makes_a_repository_the_projects_own() {
-    let lines = explained("04-null-removes", &["base.yml", "own.yml"]);
+    support::counts::case(|| {
+        let lines = explained("04-null-removes", &["base.yml", "own.yml"]);
 
-    assert!(
-        !lines.iter().any(|line| line.contains("example.org")),
-        "{lines:#?}"
-    );
+        assert!(
+            !lines.iter().any(|line| line.contains("example.org")),
+            "{lines:#?}"
+        );
+    });
 }

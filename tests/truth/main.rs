@@ -199,6 +199,10 @@ fn random_trees_are_read_as_kas_reads_them() {
     }
 
     assert!(python.wait().unwrap().success());
+    support::counts::count(&[
+        ("dumps_compared", compared),
+        ("dumps_differ", differences.len()),
+    ]);
     println!(
         "{count} trees, {compared} of them valid, {} differ",
         differences.len()

@@ -1,5 +1,5 @@
-//! What the tests really observed, for `scripts/faults`: one JSON line an observation, appended to the file
-//! that `ISAR_FAULTS_COUNTS` names. The script adds them up.
+//! What the tests really observed, for `scripts/faults` and `scripts/truth`: one JSON line an observation, appended to the file
+//! that `ISAR_TEST_COUNTS` names. The script adds them up.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -21,9 +21,16 @@ pub fn refused(what: &str) {
     append(&json!({ "refusals": { what: 1 } }));
 }
 
+/// A case of `tests/cases`: asked, and right if `check` does not panic.
+pub fn case(check: impl FnOnce()) {
+    count(&[("cases", 1)]);
+    check();
+    count(&[("cases_right", 1)]);
+}
+
 #[allow(clippy::disallowed_methods)]
 fn append(line: &Value) {
-    let Some(path) = std::env::var_os("ISAR_FAULTS_COUNTS") else {
+    let Some(path) = std::env::var_os("ISAR_TEST_COUNTS") else {
         return;
     };
     // In one piece, since the tests run beside each other.
