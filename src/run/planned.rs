@@ -113,6 +113,9 @@ impl<'a> PlannedRun<'a> {
         state
             .create()
             .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
+        state
+            .claim(&self.project.directory)
+            .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
         let wait = self.context.arguments.run.wait.limit();
         lock::acquire(state, &self.identity.holder(), wait)
     }

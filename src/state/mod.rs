@@ -5,6 +5,7 @@
 
 pub mod handle;
 pub mod journal;
+pub mod owner;
 pub mod records;
 pub mod runs;
 

@@ -290,3 +290,33 @@ fn an_optional_artifact_that_a_build_no_longer_makes_is_registered_no_longer() {
         said.stderr
     );
 }
+
+#[test]
+fn a_state_directory_of_another_project_is_refused_before_a_build() {
+    let (one, other) = (Project::new(), Project::new());
+    let state = one.path().join("state");
+    let run = |project: &Project| {
+        let mut command = project.command(&["--variant", "qemuamd64/base"]);
+        project.said(command.env("ISAR_BUILD_ALL_STATE_DIR", &state))
+    };
+    assert_eq!(run(&one).code, Some(0));
+
+    let refused = run(&other);
+
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    let owner = one.path().display().to_string();
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("belongs to the project in {owner}")),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("set `state-dir`"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!other.path().join("artifacts").exists());
+    assert_eq!(run(&one).code, Some(0));
+}
