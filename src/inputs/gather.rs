@@ -14,6 +14,7 @@ use crate::base::hex;
 use crate::bitbake::console::Mounts;
 use crate::fs::{PathError, parent, with_suffix};
 use crate::inputs::cache::HashCache;
+use crate::inputs::chain::{RepoLocations, ResolvedChain};
 use crate::inputs::checkout;
 use crate::inputs::key::{ContainerImage, Inputs, KasProgram, UnknownInputs, Unpinned};
 use crate::inputs::tree;
@@ -86,6 +87,8 @@ pub struct GatheredInputs {
     pub unknown: UnknownInputs,
     /// The trees, by their names in the inputs.
     pub trees: Vec<(String, Arc<FileTree>)>,
+    /// The chain as this tool reads it.
+    pub(super) chain: ResolvedChain,
 }
 
 /// Gathers inputs. A gatherer reads each file once; make a new one to see later changes.
@@ -228,6 +231,7 @@ impl<'a> Gatherer<'a> {
             unpinned,
             unknown,
             trees,
+            chain,
         })
     }
 
@@ -281,7 +285,11 @@ impl<'a> Gatherer<'a> {
             repo.path = locations.host(&repo.path);
         }
         repos.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(ResolvedChain { config, repos })
+        Ok(ResolvedChain {
+            config,
+            repos,
+            mounts: locations.mounts.clone(),
+        })
     }
 
     /// The files of a chain whose content counts as it is, each with its hash: those of the project's own
@@ -472,59 +480,6 @@ impl<'a> Gatherer<'a> {
         let pinned = &self.settings.pinned.value;
         unpinned.retain(|one| !pinned.iter().any(|word| word == one.word()));
         unpinned
-    }
-}
-
-/// The locations of a variant's repositories on this host.
-struct RepoLocations {
-    /// The root of the kas files' repository.
-    root: PathBuf,
-    dirs: VariantDirs,
-    mounts: Option<Mounts>,
-}
-
-impl RepoLocations {
-    /// The host path of a repository's directory as a chain names it, which may be a path of the container.
-    fn host(&self, path: &Path) -> PathBuf {
-        let below_work = path.strip_prefix(&self.dirs.work).is_ok();
-        if below_work || path.starts_with(&self.root) {
-            return path.to_owned();
-        }
-        let mapped = self
-            .mounts
-            .as_ref()
-            .zip(path.to_str())
-            .and_then(|(mounts, path)| mounts.host(path));
-        mapped.map_or_else(|| path.to_owned(), PathBuf::from)
-    }
-
-    /// The path of `name` in a local repository.
-    ///
-    /// # Errors
-    /// When a path that may exist in the container alone is not on the host: its content is unknown.
-    fn below(&self, repo: &KasRepo, name: &str) -> Result<PathBuf, PathError> {
-        let is_absolute = Path::new(name).is_absolute();
-        let path = match is_absolute {
-            true => self.host(Path::new(name)),
-            false => repo.path.join(name),
-        };
-        if (is_absolute || repo.path != self.root) && !path.exists() {
-            let missing = io::Error::from(io::ErrorKind::NotFound);
-            return Err(PathError::on("read", &path)(missing));
-        }
-        Ok(path)
-    }
-}
-
-/// A chain with its repositories, sorted by key; their paths are those of the host.
-struct ResolvedChain {
-    config: KasConfig,
-    repos: Vec<KasRepo>,
-}
-
-impl ResolvedChain {
-    fn repo(&self, key: &str) -> Option<&KasRepo> {
-        self.repos.iter().find(|repo| repo.key == key)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod apt_snapshot;
 pub mod config;
 mod content;
 mod cycles;
+pub mod dump;
 mod paths;
 mod reader;
 pub mod tree;

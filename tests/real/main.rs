@@ -13,6 +13,7 @@
 
 mod caches;
 mod contamination;
+mod dump;
 mod examples;
 mod executor;
 mod image;

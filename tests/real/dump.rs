@@ -1,0 +1,85 @@
+//! The dump of the real kas in its container: it confirms a reading, and refuses a clone that was moved.
+
+use std::process::Command;
+
+use crate::project::{Project, output};
+
+const VARIANT: &[&str] = &[
+    "--store",
+    "local",
+    "--variant",
+    "qemuamd64/base",
+    "--events",
+    "events.jsonl",
+];
+
+fn build(project: &Project, more: &[&str]) -> Vec<String> {
+    let run = project
+        .command(&[VARIANT, more].concat())
+        .env("ISAR_BUILD_ALL_MAX_AGE", "forever")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(0), "{stderr}");
+    assert_eq!(project.containers(), Vec::<String>::new());
+    let events = project.events("events.jsonl");
+    let warnings = events.iter().filter(|event| event["kind"] == "warning");
+    warnings
+        .map(|event| event["message"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn is_skipped(project: &Project) -> bool {
+    let events = project.events("events.jsonl");
+    events.iter().any(|event| event["kind"] == "skip")
+}
+
+#[test]
+fn kas_confirms_the_reading_of_its_files_and_finds_a_moved_clone() {
+    let project = Project::new();
+
+    let warnings = build(&project, &[]);
+
+    assert!(
+        !warnings.iter().any(|text| text.contains("builds it again")),
+        "{warnings:?}"
+    );
+    build(&project, &[]);
+    assert!(is_skipped(&project));
+
+    // A dirty clone stays where it is.
+    let clone = project
+        .path()
+        .join(".isar-build-all/build/qemuamd64/base/work/isar");
+    let pinned = output(
+        Command::new("git")
+            .arg("-C")
+            .arg(&clone)
+            .args(["rev-parse", "HEAD"]),
+    );
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+    let commit = ["commit", "-q", "--allow-empty", "-m", "x"];
+    output(
+        Command::new("git")
+            .arg("-C")
+            .arg(&clone)
+            .args(identity)
+            .args(commit),
+    );
+    let head = output(
+        Command::new("git")
+            .arg("-C")
+            .arg(&clone)
+            .args(["rev-parse", "HEAD"]),
+    );
+    std::fs::write(clone.join("edited"), "x").unwrap();
+
+    let warnings = build(&project, &["--no-skip"]);
+
+    let expected = format!(
+        "the next run builds it again: the clone of repository isar is at commit {}, and the kas files pin {}",
+        head.trim(),
+        pinned.trim()
+    );
+    assert!(warnings.contains(&expected), "{warnings:?}");
+}
