@@ -72,7 +72,9 @@ fn kas_confirms_the_reading_of_its_files_and_finds_a_moved_clone() {
             .arg(&clone)
             .args(["rev-parse", "HEAD"]),
     );
-    std::fs::write(clone.join("edited"), "x").unwrap();
+    let layer_conf = clone.join("meta/conf/layer.conf");
+    let text = std::fs::read_to_string(&layer_conf).unwrap();
+    std::fs::write(layer_conf, text + "# edited\n").unwrap();
 
     let warnings = build(&project, &["--no-skip"]);
 
