@@ -1,7 +1,6 @@
 //! Gathers the inputs of variants. Files that several variants share are read once.
 
 mod kas_source;
-mod locations;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,8 @@ use crate::base::hex;
 use crate::bitbake::console::Mounts;
 use crate::fs::{PathError, parent, with_suffix};
 use crate::inputs::cache::HashCache;
+use crate::inputs::chain::{RepoLocations, ResolvedChain};
 use crate::inputs::gather::kas_source::{GatherSource, KasFileContent, refused};
-use crate::inputs::gather::locations::{RepoLocations, ResolvedChain};
 use crate::inputs::key::{ContainerImage, Inputs, KasProgram, UnknownInputs, Unpinned};
 use crate::inputs::tree;
 use crate::inputs::tree::FileTree;
@@ -87,6 +86,8 @@ pub struct GatheredInputs {
     pub unknown: UnknownInputs,
     /// The trees, by their names in the inputs.
     pub trees: Vec<(String, Arc<FileTree>)>,
+    /// The chain as this tool reads it.
+    pub(super) chain: ResolvedChain,
 }
 
 /// Gathers inputs. A gatherer reads each file once; make a new one to see later changes.
@@ -229,6 +230,7 @@ impl<'a> Gatherer<'a> {
             unpinned,
             unknown,
             trees,
+            chain,
         })
     }
 
@@ -283,7 +285,11 @@ impl<'a> Gatherer<'a> {
             repo.path = locations.host(&repo.path);
         }
         repos.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(ResolvedChain { config, repos })
+        Ok(ResolvedChain {
+            config,
+            repos,
+            mounts: locations.mounts.clone(),
+        })
     }
 
     /// The files of a chain whose content counts as it is, each with its hash: those of the project's own

@@ -8,15 +8,17 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::fs::PathError;
+use crate::inputs::agreement;
 use crate::inputs::cache;
 use crate::inputs::key;
 use crate::inputs::key::{InputChange, KeyLine, UnknownInputs, Unpinned};
 use crate::inputs::listings::Listings;
 use crate::inputs::record::ToolsRecord;
 use crate::inputs::{
-    GatheredInputs, Gatherer, HashCache, ObservedStamps, ToolIdentity, image_name,
+    Disagreement, GatheredInputs, Gatherer, HashCache, ObservedStamps, ToolIdentity, image_name,
 };
 use crate::kas;
+use crate::kas::dump::KasDump;
 use crate::matrix::Variant;
 use crate::settings::{Environment, Settings};
 use crate::tools::Runner;
@@ -49,7 +51,7 @@ pub struct InputSnapshot {
     started: Timestamp,
 }
 
-/// The inputs of a build, proven to be the same before and after it.
+/// The inputs of a build, proven to be the same before and after it, and read by kas as this tool reads them.
 #[derive(Debug, Clone)]
 pub struct StableInputs {
     /// The input key.
@@ -75,6 +77,12 @@ pub enum UnstableInputs {
     /// An included kas file is missing from its clone, so its content is unknown.
     #[error("what kas files include from a cloned repository is not there at its pin")]
     IncludesUnknown,
+    /// kas did not report how it reads the kas files.
+    #[error("how kas reads the kas files is unknown: {0}")]
+    NoDump(String),
+    /// kas reads the kas files differently.
+    #[error("{0}")]
+    Disagreement(#[from] Disagreement),
     /// An input cannot be read.
     #[error(transparent)]
     Unreadable(#[from] PathError),
@@ -158,12 +166,18 @@ impl InputObserver {
         })
     }
 
-    /// Compares the inputs at `now`, after a build, with the snapshot.
-    pub fn after(&self, variant: &Variant, before: &InputSnapshot, now: Timestamp) -> AfterBuild {
+    /// Compares the inputs at `now`, after a build, with the snapshot and with kas's dump, or with why there is none.
+    pub fn after(
+        &self,
+        variant: &Variant,
+        before: &InputSnapshot,
+        dump: Result<KasDump, String>,
+        now: Timestamp,
+    ) -> AfterBuild {
         AfterBuild {
             // First, so that the comparison knows the image that came with the build.
             tools: self.learn_image(now),
-            inputs: self.compare(variant, before),
+            inputs: self.compare(variant, before, dump),
         }
     }
 
@@ -171,6 +185,7 @@ impl InputObserver {
         &self,
         variant: &Variant,
         before: &InputSnapshot,
+        dump: Result<KasDump, String>,
     ) -> Result<StableInputs, UnstableInputs> {
         let (gathered, stamps) = self.gather(variant)?;
         let lines = key::lines(&gathered.inputs);
@@ -189,6 +204,8 @@ impl InputObserver {
         if gathered.unknown.includes {
             return Err(UnstableInputs::IncludesUnknown);
         }
+        let dump = dump.map_err(UnstableInputs::NoDump)?;
+        agreement::check(&gathered.chain, &dump)?;
         for (_, tree) in &gathered.trees {
             // Without a listing, `explain` names the layer and not the file.
             if let Err(error) = self.listings.keep(tree) {

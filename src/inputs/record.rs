@@ -88,6 +88,8 @@ pub type LoadKeyLines<'a> = Box<dyn Fn(&VariantKey) -> Option<Vec<KeyLine>> + 'a
 pub struct DecisionRecords<'a> {
     /// The last complete build of each variant.
     pub keys: BTreeMap<VariantKey, KeyRecord>,
+    /// Why the last build of a variant left no key, as the end of a sentence.
+    pub doubts: BTreeMap<VariantKey, String>,
     /// The products of each variant.
     pub products: BTreeMap<VariantKey, Vec<ProductRecord>>,
     /// The last report of the tools.

@@ -25,7 +25,11 @@ pub enum BuildReason {
     #[serde(rename = "asked")]
     Forced,
     /// No complete build is recorded.
-    NoRecord,
+    NoRecord {
+        /// Why the last build left no record, where it succeeded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// An input has changed.
     Changed(InputChange),
     /// A file of a layer, patch or further input has changed.
@@ -62,7 +66,12 @@ impl std::fmt::Display for BuildReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             BuildReason::Forced => f.write_str("the command line asks for it"),
-            BuildReason::NoRecord => f.write_str("no complete build of it is recorded"),
+            BuildReason::NoRecord { why: None } => {
+                f.write_str("no complete build of it is recorded")
+            }
+            BuildReason::NoRecord { why: Some(why) } => {
+                write!(f, "its last build does not count: {why}")
+            }
             BuildReason::Changed(change) => write!(f, "{change}"),
             BuildReason::ChangedFile { class, file, how } => {
                 let how = match how.as_str() {
@@ -170,7 +179,8 @@ impl<'a> SkipJudge<'a> {
             reasons.push(BuildReason::Forced);
         }
         if record.is_none() {
-            reasons.push(BuildReason::NoRecord);
+            let why = self.records.doubts.get(&variant.key).cloned();
+            reasons.push(BuildReason::NoRecord { why });
         }
         if !reasons.is_empty() && !closely {
             return JudgedVariant::without_key(reasons, record);

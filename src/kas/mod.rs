@@ -9,6 +9,7 @@ pub mod chain_check;
 pub mod config;
 mod content;
 mod cycles;
+pub mod dump;
 mod paths;
 mod reader;
 pub mod schema;

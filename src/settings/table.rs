@@ -230,6 +230,10 @@ settings! {
     /// The time that a build has to stop before it is killed, in seconds. Default 30.
     stop_timeout: u64 = "stop-timeout" as NumberKind<u64, 0, 86_400>,
         default 30;
+    /// The time that `kas dump` has after a build to report how kas reads the kas files, in seconds
+    /// (docs/skipping.md). Without its report, the next run builds the variant again. Default 120.
+    dump_timeout: u64 = "dump-timeout" as NumberKind<u64, 1, 86_400>,
+        default 120;
     /// On WSL, the guard that keeps `sync(2)` inside a build from waiting for a Windows drive: `unmount`, `seccomp`,
     /// `off`, or `auto` for `seccomp` if a test shows that it works, else `unmount` (docs/wsl.md). Default
     /// `auto`.

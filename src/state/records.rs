@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/5-sources.sql"),
     include_str!("schema/6-build-measures.sql"),
     include_str!("schema/7-products.sql"),
+    include_str!("schema/8-doubts.sql"),
 ];
 
 /// How long a call waits for a write of another process.
@@ -305,10 +306,12 @@ impl Records {
             )?;
             let id = transaction.last_insert_rowid();
             // Until it is registered, the variant has no input key.
-            transaction.execute(
+            for statement in [
                 "DELETE FROM keys WHERE machine = ?1 AND variant = ?2",
-                params![start.variant.machine, start.variant.id],
-            )?;
+                "DELETE FROM doubts WHERE machine = ?1 AND variant = ?2",
+            ] {
+                transaction.execute(statement, params![start.variant.machine, start.variant.id])?;
+            }
             for name in start.deploy_names {
                 transaction.execute(
                     "INSERT OR IGNORE INTO build_deploys (build, deploy_name) VALUES (?1, ?2)",

@@ -3,6 +3,7 @@
 //! The step needs a build directory that no other build uses meanwhile, and leaves a deploy directory and a log, never
 //! a container. Captures are not its business.
 
+mod claim;
 mod clean_dir;
 pub mod command;
 mod container_args;
@@ -10,6 +11,7 @@ mod directories;
 mod disk_need;
 pub mod disk_reservation;
 mod ending;
+mod kas_dump;
 pub mod kas_run;
 mod ledger;
 mod output_listener;

@@ -14,6 +14,7 @@
 mod caches;
 mod clone_name;
 mod contamination;
+mod dump;
 mod examples;
 mod executor;
 mod image;

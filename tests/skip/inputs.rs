@@ -162,6 +162,8 @@ fn what_includes_from_a_clone_that_cannot_be_read_is_built() {
         "kas/server-2.yml",
         "header:\n  version: 14\n  includes:\n    - repo: isar\n      file: kas/x.yml\n",
     );
+    let dir = ".isar-build-all/build/qemuamd64/server-server-2/work/isar";
+    fs::remove_dir_all(world.project.path().join(dir)).unwrap();
     let said = world.expect(&[], server);
     assert!(
         said.stderr.contains("is not there at its pin"),
@@ -170,16 +172,31 @@ fn what_includes_from_a_clone_that_cannot_be_read_is_built() {
     );
     world.expect(&[], server);
     let clone = |head: &str| {
-        let dir = ".isar-build-all/build/qemuamd64/server-server-2/work/isar";
         let write = |file: &str, text: &str| {
             world.project.write(&format!("{dir}/{file}"), text);
         };
         write(".git/HEAD", head);
         write("kas/x.yml", "header:\n  version: 14\n");
     };
-    // Another commit than the pin's, and then the branch on which kas has patched the pin.
+    // Another commit than the pin's, which kas keeps in a dirty clone; then the branch on which kas has patched the pin.
+    let kept = "cd \"$KAS_WORK_DIR/isar/.git\"; cp HEAD kept; (cd \"$OLDPWD\"; kas_dump \"$@\"); mv kept HEAD\n";
+    world
+        .project
+        .write("fake/qemuamd64.server-server-2.dump.sh", kept);
     clone("b90b722fc2666b806a64f0bf5ca0feeb9b6f203c\n");
-    world.expect(&[], server);
+    let said = world.expect(&[], server);
+    assert!(
+        said.stderr.contains("is not there at its pin"),
+        "{}",
+        said.stderr
+    );
+    fs::remove_file(
+        world
+            .project
+            .path()
+            .join("fake/qemuamd64.server-server-2.dump.sh"),
+    )
+    .unwrap();
     clone("ref: refs/heads/patched-b90b722fc2666b806a64f0bf5ca0feeb9b6f203b\n");
     world.expect(&[], server);
     world.expect(&[], NONE);

@@ -10,5 +10,6 @@
 )]
 
 mod inputs;
+mod kas_dump;
 mod kas_reading;
 mod proof;

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use crate::base::fault::Fault;
 use crate::base::hex;
 use crate::fs::PathError;
+use crate::inputs::chain::RepoLocations;
 use crate::inputs::checkout;
-use crate::inputs::gather::locations::RepoLocations;
 use crate::kas::config::{self, ChainFault, KasRepo, KasSource};
 use crate::kas::yaml::YamlNode;
 

@@ -48,6 +48,37 @@ impl Records {
             .map_err(self.fault())
     }
 
+    /// Records why the build that has ended leaves no input key. The start of the next build removes it.
+    ///
+    /// # Errors
+    /// When SQLite cannot write.
+    pub fn record_doubt(&self, variant: &VariantKey, why: &str) -> Result<(), RecordsError> {
+        self.connection()
+            .execute(
+                "INSERT OR REPLACE INTO doubts (machine, variant, why) VALUES (?1, ?2, ?3)",
+                params![variant.machine, variant.id, why],
+            )
+            .map(drop)
+            .map_err(self.fault())
+    }
+
+    fn doubts(&self) -> Result<BTreeMap<VariantKey, String>, RecordsError> {
+        let connection = self.connection();
+        let read = || {
+            connection
+                .prepare("SELECT machine, variant, why FROM doubts")?
+                .query_map([], |row| {
+                    let variant = VariantKey {
+                        machine: row.get(0)?,
+                        id: row.get(1)?,
+                    };
+                    Ok((variant, row.get(2)?))
+                })?
+                .collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(self.fault())
+    }
+
     /// Loads what skip decisions read. `subject` identifies the tools; with `None`, no tools record is loaded.
     ///
     /// # Errors
@@ -59,6 +90,7 @@ impl Records {
         };
         Ok(DecisionRecords {
             keys: self.keys()?,
+            doubts: self.doubts()?,
             products: self.all_products()?,
             tools,
             key_lines: Box::new(|variant| self.key_lines(variant).ok().flatten()),

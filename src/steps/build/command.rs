@@ -27,6 +27,8 @@ pub(super) enum KasTask {
     /// Remove `tmp*` from the build directory. Root file systems in it belong to root, so kas does it: in the
     /// container it may.
     Clean,
+    /// Report how it reads the variant's kas files.
+    Dump,
 }
 
 /// A run of kas for a variant.
@@ -51,17 +53,22 @@ impl KasCommand {
     ) -> Result<KasCommand, UnfitWord> {
         let tools = &services.tools;
         let mut name = container_name(&cx.run, &cx.variant.key);
-        let word = match task {
-            KasTask::Build => "build",
+        let subcommand: &[&str] = match task {
+            KasTask::Build => &["build"],
             KasTask::Clean => {
                 name.push_str("-clean");
-                "clean"
+                &["clean"]
+            }
+            // The debug log names every kas file that kas reads.
+            KasTask::Dump => {
+                name.push_str("-dump");
+                &["-l", "debug", "dump", "--format", "json"]
             }
         };
         let mut kas = match &tools.runner {
             Runner::Kas(kas) => KasCommand {
                 program: kas.program.clone(),
-                args: words(&[word]),
+                args: words(subcommand),
                 env: Vec::new(),
                 is_container: false,
                 name,
@@ -74,19 +81,15 @@ impl KasCommand {
                 let key = &cx.variant.key;
                 check_words(&cx.settings, &tools.project_dir, &cx.variant, &cx.run)?;
                 let profile = match task {
-                    KasTask::Build => tools
+                    KasTask::Build | KasTask::Dump => tools
                         .guarding
                         .as_ref()
                         .and_then(|setup| setup.profile.as_deref()),
                     KasTask::Clean => None,
                 };
                 let runtime_args = runtime_args(&cx.settings, &cx.run, key, &name, profile)?;
-                let args = words(&[
-                    kas_container.mode_flag,
-                    "--runtime-args",
-                    &runtime_args,
-                    word,
-                ]);
+                let mut args = words(&[kas_container.mode_flag, "--runtime-args", &runtime_args]);
+                args.extend(words(subcommand));
                 let mut kas = KasCommand {
                     program: kas_container.program.clone(),
                     args,
@@ -113,6 +116,11 @@ impl KasCommand {
                 kas.args.extend(before.iter().map(OsString::from));
                 kas.args.push(cx.variant.kas_chain().into());
                 kas.args.extend(after.iter().map(OsString::from));
+            }
+            KasTask::Dump => {
+                let shared = dump_arguments(&cx.settings.kas_args.value);
+                kas.args.extend(shared.into_iter().map(OsString::from));
+                kas.args.push(cx.variant.kas_chain().into());
             }
             // kas-container finds the layout itself, and needs no kas file to clean.
             KasTask::Clean if kas.is_container => {}
@@ -171,13 +179,18 @@ impl KasCommand {
         format!("{MARK}={}", self.mark)
     }
 
-    /// The process to start.
-    pub(super) fn spec(&self, project_dir: &Path, log: &Path, settings: &Settings) -> ProcessSpec {
+    /// The process to start, with the file that gets its output, if any.
+    pub(super) fn spec(
+        &self,
+        project_dir: &Path,
+        log: Option<&Path>,
+        settings: &Settings,
+    ) -> ProcessSpec {
         ProcessSpec {
             args: self.args.clone(),
             dir: Some(project_dir.to_owned()),
             env: self.env.clone(),
-            log: Some(log.to_owned()),
+            log: log.map(Path::to_owned),
             stop_timeout: Duration::from_secs(settings.stop_timeout.value),
             ..ProcessSpec::new(&self.program)
         }
@@ -202,6 +215,40 @@ impl KasCommand {
     }
 }
 
+/// The words of `kas-args` that `kas dump` accepts too and that decide what it reads or checks out.
+fn dump_arguments(arguments: &[String]) -> Vec<&str> {
+    let mut shared = Vec::new();
+    let mut words = arguments.iter().map(String::as_str);
+    while let Some(word) = words.next().filter(|word| *word != "--") {
+        match word {
+            "--update" | "--force-checkout" => shared.push(word),
+            "--skip" => shared.extend([word].into_iter().chain(words.next())),
+            _ if word.starts_with("--skip=") => shared.push(word),
+            _ => {}
+        }
+    }
+    shared
+}
+
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dump_gets_only_the_arguments_that_decide_what_kas_reads() {
+        let arguments =
+            "--update --target x --skip setup_home -c do_build --skip=repos_checkout -- --update";
+        let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+
+        let shared = dump_arguments(&arguments);
+
+        assert_eq!(
+            shared,
+            ["--update", "--skip", "setup_home", "--skip=repos_checkout"]
+        );
+    }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::bitbake::silence::History;
 use crate::caches::warm;
 use crate::inputs::observer::{InputObserver, InputSnapshot, StableInputs};
+use crate::kas::dump::KasDump;
 use crate::settings::VariantDirs;
 use crate::state::records::deploys::SnapshotMoment;
 use crate::state::records::{BuildId, BuildStart, Records, RecordsError};
 use crate::steps::build::disk_need;
+use crate::steps::build::kas_dump::{self, NoDump};
 use crate::steps::build::kas_run::KasRun;
 use crate::steps::build::services::BuildServices;
 use crate::steps::context::StepContext;
@@ -21,8 +23,8 @@ pub(super) struct LedgerEntry {
     id: BuildId,
     /// The files that the build may overwrite, before it.
     snapshot: Arc<DeploySnapshot>,
-    /// The inputs before the build, where they could be read.
-    inputs: Option<InputSnapshot>,
+    /// The inputs before the build, or why they are unknown; absent where inputs are not observed.
+    inputs: Option<Result<InputSnapshot, String>>,
 }
 
 impl LedgerEntry {
@@ -44,7 +46,7 @@ impl LedgerEntry {
             Arc::new(cx.preparing(take).await?.map_err(unrecorded)?)
         };
         let inputs = match &services.inputs {
-            Some(observer) => observe(cx, observer).await?,
+            Some(observer) => Some(observe(cx, observer).await?),
             None => None,
         };
         let started = {
@@ -92,7 +94,7 @@ impl LedgerEntry {
     }
 
     /// Keeps what later builds can use of a good one: its inputs, the size of its directories, its silences, and that
-    /// its shared state is in the cache. Returns the inputs, if they are proven.
+    /// its shared state is in the cache. Returns the inputs, if they are proven, for which kas dumps the chain.
     pub(super) async fn keep(
         &mut self,
         cx: &StepContext,
@@ -102,10 +104,19 @@ impl LedgerEntry {
     ) -> Option<StableInputs> {
         let (cx_, dirs) = (cx.clone(), dirs.clone());
         let shared = services.shared.get(&cx.variant.key).cloned();
-        let observed = services.inputs.clone().zip(self.inputs.take());
+        let before = self.inputs.take();
+        // Before the inputs are read again, so that kas reads them in between.
+        let dump = match &before {
+            Some(Ok(_)) => kas_dump::dump(cx, services).await,
+            _ => Err(NoDump::NotNeeded),
+        };
+        let observer = services.inputs.clone();
         let keep = move || {
             let cx = cx_;
-            let inputs = observed.and_then(|(observer, before)| compare(&cx, &observer, &before));
+            let inputs = observer.zip(before).and_then(|(observer, before)| {
+                let compared = before.and_then(|before| compare(&cx, &observer, &before, dump));
+                compared.map_err(|why| doubt(&cx, &why)).ok()
+            });
             disk_need::record_size(&cx.settings, &cx.variant.key, &dirs);
             if let Some(silences) = silences
                 && let Err(error) = records(&cx).record_silences(&cx.variant.key, &silences)
@@ -174,35 +185,48 @@ fn record_start(
     Ok((id, history))
 }
 
-/// The inputs before the build; absent where they cannot be read.
+/// The inputs before the build, or why they cannot be read.
 async fn observe(
     cx: &StepContext,
     observer: &Arc<InputObserver>,
-) -> Result<Option<InputSnapshot>, StepResult> {
+) -> Result<Result<InputSnapshot, String>, StepResult> {
     let (observer, variant) = (Arc::clone(observer), Arc::clone(&cx.variant));
     let now = (cx.services.registry.clock)();
     let observed = cx.preparing(move || observer.before(&variant, now)).await?;
-    Ok(observed
-        .map_err(|error| not_proven(cx, &error.to_string()))
-        .ok())
+    Ok(observed.map_err(|error| {
+        let why = error.to_string();
+        not_proven(cx, &why);
+        why
+    }))
 }
 
-/// The inputs after the build, where they are what they were before. Blocking.
+/// The inputs after the build, where they are what they were before and kas reads them as this tool does. Blocking.
 fn compare(
     cx: &StepContext,
     observer: &InputObserver,
     before: &InputSnapshot,
-) -> Option<StableInputs> {
+    dump: Result<KasDump, NoDump>,
+) -> Result<StableInputs, String> {
     let registry = &cx.services.registry;
-    let after = observer.after(&cx.variant, before, (registry.clock)());
+    let dump = dump.map_err(|error| error.to_string());
+    let after = observer.after(&cx.variant, before, dump, (registry.clock)());
     if let Some((subject, tools)) = &after.tools {
         // An answer that is not recorded is asked for again by the next run.
         let _ = registry.records.record_tools(subject, tools);
     }
-    after
-        .inputs
-        .map_err(|error| not_proven(cx, &error.to_string()))
-        .ok()
+    after.inputs.map_err(|error| {
+        let why = error.to_string();
+        not_proven(cx, &why);
+        why
+    })
+}
+
+/// Keeps for the next run why this build leaves no input key. Blocking.
+fn doubt(cx: &StepContext, why: &str) {
+    if let Err(error) = records(cx).record_doubt(&cx.variant.key, why) {
+        // The next run then builds it without saying why.
+        tracing::warn!("{error}");
+    }
 }
 
 /// Without proven inputs, the next run has no key to compare with.

@@ -16,7 +16,7 @@ use crate::wsl::image_guard::{GuardContext, GuardFailure, ImageCue, ImageGuard, 
 pub(super) struct BuildSyncGuard(Option<ImageGuard>);
 
 impl BuildSyncGuard {
-    /// The guard of the build `name`. A clean makes no image and needs none.
+    /// The guard of the build `name`. Only a build makes an image and needs one.
     pub(super) fn new(
         cx: &StepContext,
         tools: &BuildTools,

@@ -1,4 +1,5 @@
-//! Records the input key of a registered variant, so that the next run can skip it. The comparison is elsewhere.
+//! Records the input key of a registered variant, so that the next run can skip it. Whether the inputs are proven, also
+//! by kas's own dump, is decided elsewhere.
 
 use std::fs;
 

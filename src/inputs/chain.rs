@@ -1,4 +1,4 @@
-//! Repositories of a chain, and their directories on this host.
+//! A variant's chain of kas files with its repositories, and their locations on this host.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ pub(super) struct RepoLocations {
     /// The root of the kas files' repository.
     pub(super) root: PathBuf,
     pub(super) dirs: VariantDirs,
+    /// The mounts of kas's container; `None` when kas runs without a container.
     pub(super) mounts: Option<Mounts>,
 }
 
@@ -50,9 +51,12 @@ impl RepoLocations {
 }
 
 /// A chain with its repositories, sorted by key; their paths are those of the host.
+#[derive(Debug, Clone)]
 pub(super) struct ResolvedChain {
     pub(super) config: KasConfig,
     pub(super) repos: Vec<KasRepo>,
+    /// The mounts of kas's container; `None` when kas runs without a container.
+    pub(super) mounts: Option<Mounts>,
 }
 
 impl ResolvedChain {
