@@ -8,7 +8,6 @@
 pub mod cache;
 mod checkout;
 mod gather;
-mod gc_roots;
 pub mod key;
 pub mod listings;
 pub mod observer;

@@ -24,6 +24,7 @@ use crate::settings::Settings;
 use crate::state::records::Records;
 use crate::state::{StateDir, journal, runs};
 use crate::steps::build;
+use crate::store::choice::ChosenStore;
 use crate::tools;
 use crate::tools::{Runner, ToolNote, Toolchain};
 use crate::wsl::guard_setup::{GuardRequest, GuardSetup, choose_guard};
@@ -58,7 +59,7 @@ pub(super) struct PreparedRun<'a> {
 pub(super) struct ProbedTools {
     /// How kas is run; `None` where nothing is built.
     pub(super) runner: Option<Runner>,
-    pub(super) store: tools::FoundStore,
+    pub(super) store: ChosenStore,
     /// How builds are kept from hanging on a Windows drive; `None` where that cannot happen.
     pub(super) guarding: Option<GuardSetup>,
     /// What the user should know of these tools.
@@ -155,8 +156,12 @@ impl ProbedTools {
     fn probe(planned: &PlannedRun<'_>) -> Result<ProbedTools, Failure> {
         let (settings, environment) = (&planned.project.settings, &planned.context.environment);
         let unusable = |error: tools::ToolError| Failure::environment(&error).hint(error.hint());
+        let choose_store = || {
+            ChosenStore::choose(&planned.context.backends, settings, environment)
+                .map_err(|error| Failure::environment(&error).hint(error.hint()))
+        };
         if planned.scope != Scope::Full {
-            let store = tools::FoundStore::probe(settings, environment).map_err(unusable)?;
+            let store = choose_store()?;
             return Ok(ProbedTools {
                 runner: None,
                 notes: store.note().into_iter().collect(),
@@ -167,7 +172,8 @@ impl ProbedTools {
         let toolchain =
             Toolchain::probe_on(planned.host.clone(), settings, environment).map_err(unusable)?;
         let mut notes = toolchain.notes();
-        notes.extend(toolchain.store.note());
+        let store = choose_store()?;
+        notes.extend(store.note());
         let request = GuardRequest {
             settings,
             environment,
@@ -178,7 +184,7 @@ impl ProbedTools {
         check_words(&toolchain.runner, planned)?;
         Ok(ProbedTools {
             runner: Some(toolchain.runner),
-            store: toolchain.store,
+            store,
             guarding,
             notes,
         })
@@ -213,6 +219,7 @@ fn recover(
         settings: &planned.project.settings,
         state: &planned.identity.state,
         environment: &planned.context.environment,
+        backends: &planned.context.backends,
         engine: tools.runner.as_ref().and_then(Runner::engine),
         command: &planned.identity.command,
         now: planned.identity.now(),

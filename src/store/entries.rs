@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn whatever_was_there_comes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::Local(LocalStore::new(dir.path().join("store")));
+        let store = Store::from(LocalStore::new(dir.path().join("store")));
         let hold = store.hold().unwrap();
         let after = dir.path().join("store/new");
         let added = Added {

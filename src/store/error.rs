@@ -92,6 +92,12 @@ pub enum StoreError {
     /// A file cannot be put there directly.
     #[error("the store cannot be written directly: {0}")]
     NotDirect(String),
+    /// The store does not read files in the deploy directory.
+    #[error("internal fault: this store takes no files in place: {}", .0.display())]
+    NotInPlace(PathBuf),
+    /// A journal names a store that this program cannot open.
+    #[error("the journal names a store of the kind `{0}`, which cannot be opened")]
+    Place(String),
     /// The store's database did not take a row.
     #[error("{}: {source}", path.display())]
     Database {
@@ -139,6 +145,8 @@ impl StoreError {
             StoreError::Name(_)
             | StoreError::NotUtf8(_)
             | StoreError::BaseName { .. }
+            | StoreError::NotInPlace(_)
+            | StoreError::Place(_)
             | StoreError::Printed { .. } => None,
         }
     }

@@ -9,7 +9,6 @@ use crate::hashes_file::file::HashesFile;
 use crate::recovery::Place;
 use crate::recovery::leftovers::{children, directories};
 use crate::recovery::report::{REMOVE, Report};
-use crate::store::LocalStore;
 
 /// How long to wait for a living process that changes output entries. It does so for moments.
 const WAIT: Duration = Duration::from_secs(10);
@@ -18,9 +17,11 @@ const WAIT: Duration = Duration::from_secs(10);
 /// lock of the hashes file out of the output entries and the hashes.
 pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
     let state = place.state;
-    let local = LocalStore::new(state.store());
+    let local = state.store();
     let mut ours = parts_in(state.root(), &[".part"]);
-    ours.extend(parts_in(local.dir(), &[".part"]));
+    for dir in place.backends.iter().flat_map(|one| one.part_dirs(&local)) {
+        ours.extend(parts_in(&dir, &[".part"]));
+    }
     for machine in directories(&state.sizes()) {
         ours.extend(parts_in(&machine, &[".part"]));
     }

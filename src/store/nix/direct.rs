@@ -81,11 +81,11 @@ impl NixStore {
                 "the collector is not held back, or the archive's hash is missing".to_owned(),
             ));
         };
-        let _schema = shared(&self.state_dir.join("db/big-lock"), &hold.stop)?;
+        let _schema = shared(&self.state_dir.join("db/big-lock"), &|| hold.is_stopped())?;
         if let Some(why) = self.not_direct() {
             return Err(StoreError::NotDirect(why));
         }
-        let lock = PathLock::take(store_path, &hold.stop)?;
+        let lock = PathLock::take(store_path, &|| hold.is_stopped())?;
         let mut database = self.database()?;
         let of_database = |source| StoreError::Database {
             path: self.database_path(),
