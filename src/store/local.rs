@@ -3,8 +3,8 @@
 //!
 //! Base names are those that Nix gives in an ordinary installation: the store directory that goes into
 //! their hash is `/nix/store`, wherever this one lies, so that a file has the same name in both. An
-//! entry appears by a link or a rename, complete, and has mode 0444. What lies there is still read and
-//! compared before it is trusted, since nothing keeps others from writing to it.
+//! entry appears by a link or a rename, complete, and has mode 0444. A file is still read and
+//! compared before the store trusts it: nothing keeps other programs from writing to the directory.
 
 use std::fs;
 use std::io;
@@ -78,7 +78,7 @@ impl FoundStore for LocalFound {
 /// The mode of an entry, as in Nix's store.
 const MODE: u32 = 0o444;
 
-/// A store in a directory of ours.
+/// A store in a directory of this tool.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     dir: PathBuf,

@@ -3,7 +3,7 @@
 //!
 //! A file is added by the first of these that there is: [`direct`], if it was asked for; `builtins.path`
 //! ([`path`]), which takes a file from where it lies under any name; `nix-store --add-fixed`, which wants a
-//! copy of the right name. What each command does is Nix's manual and was seen with 2.8: `--add-fixed` leaves no GC root and
+//! copy of the right name. The effects of each command are those of Nix's manual, and were observed with 2.8: `--add-fixed` leaves no GC root and
 //! ignores `--add-root`; `--realise PATH --add-root LINK` makes one, replaces a link into the store and
 //! refuses to replace anything else; a file at a store path is no proof that it is complete, only the
 //! database knows.
@@ -200,8 +200,8 @@ impl NixStore {
         }
     }
 
-    /// Makes `link` a GC root of `target`, replacing a link or file that is there. What was there
-    /// stays until the new is rooted, a file under a second name.
+    /// Makes `link` a GC root of `target`, replacing a link or file that is there. The old file
+    /// or link stays until the new one is rooted, a file under a second name.
     fn root_entry(&self, hold: &Hold, target: &Path, link: &Path) -> Result<(), StoreError> {
         let there = match link.symlink_metadata() {
             Ok(metadata) => Some(metadata.file_type()),

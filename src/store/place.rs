@@ -16,7 +16,7 @@ pub struct StorePlace {
 }
 
 impl StorePlace {
-    /// The place of a store with these paths. What is not UTF-8 in them is replaced.
+    /// The place of a store with these paths. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn new(kind: &str, paths: &[(&str, &Path)]) -> StorePlace {
         let field = |(name, path): &(&str, &Path)| {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// The levels of zstd that can be asked for. Those above need more memory to decompress.
+/// The levels of zstd that `compress` accepts. Higher levels need more memory to decompress.
 pub const LEVELS: RangeInclusive<u8> = 1..=19;
 
 /// The level of `zst` alone: zstd's own default.
@@ -24,7 +24,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// What the name of a product has behind its artifact's.
+    /// The end of a product's name, after the name of its artifact.
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Product {
 #[error("`{0}` is no compression that is known here")]
 pub struct UnknownCompression(pub String);
 
-/// What `compress` in variants.toml asks for: `zst`, `zst:LEVEL`, or `none`.
+/// Parses `compress` of variants.toml: `zst`, `zst:LEVEL`, or `none`.
 ///
 /// # Errors
 /// When it is something else.

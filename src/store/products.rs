@@ -1,7 +1,7 @@
 //! Makes products of a file, all in one read: a copy compressed by zstd, and a block map. Knows nothing of
 //! what is in the file.
 //!
-//! Holes cost no reads: what is made gets zeros that nobody reads. zstd compresses in threads of its own, in
+//! Holes cost no reads: products get zeros without one. zstd compresses in threads of its own, in
 //! jobs of a fixed size, so that what comes out depends neither on how many there are nor on where the holes
 //! lie. A block map tells exactly the holes: zeros that were written may have to lie on the medium.
 //!
@@ -37,16 +37,16 @@ fn most_threads(level: u8) -> u32 {
     }
 }
 
-/// What a thread of zstd compresses at a time, in bytes.
+/// The job of a thread of zstd, in bytes.
 const JOB: u32 = 1 << 20;
 
 /// How far back zstd looks, as a power of two: what decompressing needs, whatever the level.
 const WINDOW: u32 = 21;
 
-/// What products are made of.
+/// The source of products.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The file, which nobody changes.
+    /// The file; a change while it is read is an error.
     pub path: &'a Path,
     /// Its size in bytes.
     pub bytes: u64,
@@ -138,7 +138,7 @@ pub fn make(
     Ok(made.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// What is being made.
+/// A product that is being made.
 enum Maker {
     Zst(Encoder<'static, Output>),
     Bmap(Map),

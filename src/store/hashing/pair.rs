@@ -6,12 +6,12 @@ use crate::store::chunk::zeros;
 #[cfg(target_arch = "x86_64")]
 use crate::store::hashing::sha_ni::ShaNi;
 
-/// What SHA-256 takes at a time.
+/// The block of SHA-256.
 pub(super) type Block = [u8; BLOCK];
 
 const BLOCK: usize = 64;
 
-/// What compresses blocks of both at once.
+/// The function that compresses blocks of both at once.
 #[cfg(target_arch = "x86_64")]
 pub(super) type Both = ShaNi;
 
@@ -99,7 +99,7 @@ impl Pair {
 
 struct Message {
     state: [u32; 8],
-    /// What is not a whole block yet: the first `length % BLOCK` bytes of it.
+    /// The bytes of an incomplete block: the first `length % BLOCK` bytes of it.
     pending: Block,
     /// Its length up to here, in bytes.
     length: u64,
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// What is put before the second message, and then pieces of bytes (each from its seed) and of zeros.
+    /// The bytes before the second message, and then pieces of bytes (each from its seed) and of zeros.
     fn messages() -> impl Strategy<Value = (usize, Vec<(bool, usize, u8)>)> {
         let length = prop_oneof![0..200_usize, Just(BLOCK), Just(4096), 0..20_000_usize];
         (

@@ -2,7 +2,7 @@
 //! nothing of what is in the file.
 //!
 //! The database is Nix's own affair, so this is for who asks for it, only where its schema is the one that
-//! is known here, and what was written is asked for through `nix-store` afterwards. The order and the locks
+//! is known here, and `nix-store` checks the result afterwards. The order and the locks
 //! are those of `LocalStore::addToStoreFromDump` in Nix's `src/libstore/local-store.cc`: the collector is
 //! held back by a shared lock on `gc.lock` (our [`Hold`]), a change of the schema by one on `db/big-lock`,
 //! and who adds the same path by `<path>.lock`. Under these: is it valid by now? Else the file gets mode
