@@ -14,6 +14,12 @@ pub const LEVELS: RangeInclusive<u8> = 1..=19;
 /// The level of `zst` alone: zstd's own default.
 const LEVEL: u8 = 3;
 
+const ZST: &str = ".zst";
+const BMAP: &str = ".bmap";
+
+/// The ends of the names of all products.
+pub const SUFFIXES: [&str; 2] = [ZST, BMAP];
+
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -28,8 +34,8 @@ impl Method {
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
-            Method::Zst(_) => ".zst",
-            Method::Bmap => ".bmap",
+            Method::Zst(_) => ZST,
+            Method::Bmap => BMAP,
         }
     }
 }
