@@ -165,6 +165,8 @@ mod tests {
 
     use super::*;
     use crate::settings::{CommandLine, Jobs, LayerFile, LayerInput};
+    use crate::store::BACKENDS;
+    use crate::store::choice::words;
 
     fn report(project: &str) -> ConfigReport {
         let variables = [("DL_DIR", "/tmp/dl"), ("ISAR_BUILD_ALL_JOB", "2")];
@@ -184,6 +186,7 @@ mod tests {
                 jobs: Some(Jobs::Fixed(2)),
                 ..CommandLine::default()
             },
+            stores: words(BACKENDS),
         };
         config(Settings::resolve_leniently(&layers), &layers.environment)
     }

@@ -11,12 +11,10 @@ mod wsl;
 use std::process::ExitCode;
 
 use crate::host::identity::Host;
-use crate::settings::{
-    Ci, Environment, ExecutorChoice, Resolution, Settings, StoreChoice, Surroundings,
-};
-use crate::tools::{
-    EngineCandidate, FoundEngine, FoundProgram, NixAccess, NoNix, Survey, ToolError,
-};
+use crate::settings::{Ci, Environment, ExecutorChoice, Resolution, Settings, Surroundings};
+use crate::store::Backend;
+use crate::store::backend::{StoreFinding, StoreVerdict};
+use crate::tools::{EngineCandidate, FoundEngine, FoundProgram, Survey, ToolError};
 use crate::wsl::WslHost;
 
 use crate::base::failure::Failure;
@@ -48,7 +46,7 @@ impl Subcommand for DoctorCommand {
 fn run(context: &Context) -> Result<(String, u8), Failure> {
     let layers = context.layers(context.project_file()?)?;
     let resolution = Settings::resolve_leniently(&layers);
-    let report = doctor(&resolution, &layers.environment, &context.surroundings);
+    let report = doctor(&resolution, &layers.environment, context);
     let text = match context.arguments.output.format {
         OutputFormat::Json => json(&report)?,
         OutputFormat::Text | OutputFormat::Dot => {
@@ -59,13 +57,15 @@ fn run(context: &Context) -> Result<(String, u8), Failure> {
 }
 
 /// Checks everything that a build with these settings needs.
-fn doctor(
-    resolution: &Resolution,
-    environment: &Environment,
-    surroundings: &Surroundings,
-) -> DoctorReport {
+fn doctor(resolution: &Resolution, environment: &Environment, context: &Context) -> DoctorReport {
     let host = Host::capture(environment);
-    doctor_on(&host, resolution, environment, surroundings)
+    let surroundings = &context.surroundings;
+    doctor_on(
+        &host,
+        resolution,
+        environment,
+        (surroundings, &context.backends),
+    )
 }
 
 /// As [`doctor`], for a host that was captured before.
@@ -73,15 +73,28 @@ fn doctor_on(
     host: &Host,
     resolution: &Resolution,
     environment: &Environment,
-    surroundings: &Surroundings,
+    (surroundings, backends): (&Surroundings, &[&'static dyn Backend]),
 ) -> DoctorReport {
     let settings = &resolution.settings;
-    let survey = Survey::take(settings, environment, host);
+    let (survey, stores) = std::thread::scope(|scope| {
+        let stores = scope.spawn(|| -> Vec<StoreFinding> {
+            let findings = backends.iter();
+            findings
+                .filter_map(|one| one.examine(&settings.store.value, environment))
+                .collect()
+        });
+        let survey = Survey::take(settings, environment, host);
+        let stores = stores.join();
+        (
+            survey,
+            stores.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    });
     let mut checks = vec![host_check(host), user_check(host)];
     checks.extend(surroundings_checks(surroundings));
     checks.extend(settings_checks(resolution, environment));
     checks.extend(runner_checks(settings, &survey));
-    checks.push(nix_check(settings.store.value, &survey));
+    checks.extend(stores.into_iter().map(store_check));
     checks.extend(survey.programs.iter().map(program_check));
     let machine = WslHost::capture(host);
     // `wsl_checks` reports mounts or a ledger that cannot be read.
@@ -226,37 +239,19 @@ fn engine_checks(found: &FoundEngine, survey: &Survey, needed: bool) -> Vec<Doct
     }
 }
 
-fn nix_check(choice: StoreChoice, survey: &Survey) -> DoctorCheck {
-    let instead = "artifacts go to the local store";
-    match (&survey.nix, choice) {
-        (Ok(nix), choice) => {
-            let access = match nix.access {
-                NixAccess::SingleUser => "of one user, without a daemon",
-                NixAccess::Daemon => "through its daemon",
-            };
-            let store = nix.store_dir.display();
-            let message = match choice {
-                StoreChoice::Local => format!("{store} is not used: {instead}"),
-                StoreChoice::Auto | StoreChoice::Nix => format!("{store}, {access}"),
-            };
-            DoctorCheck::new("nix-store", CheckVerdict::Ok)
-                .at(&nix.program, Some(nix.version))
-                .says(message)
-        }
-        (Err(why), StoreChoice::Nix) => {
-            let error = ToolError::NoNix(why.clone());
-            DoctorCheck::tool("nix-store", true, &error)
-        }
-        (Err(NoNix::Absent), _) => DoctorCheck::new("nix-store", CheckVerdict::Ok)
-            .says(format!("not installed: {instead}")),
-        (Err(why), StoreChoice::Local) => {
-            DoctorCheck::new("nix-store", CheckVerdict::Ok).says(format!("not needed ({why})"))
-        }
-        // An installed Nix is most likely meant to be used.
-        (Err(why), StoreChoice::Auto) => DoctorCheck::new("nix-store", CheckVerdict::Warn)
-            .says(format!("{why}; {instead}"))
-            .hint(why.hint()),
+fn store_check(finding: StoreFinding) -> DoctorCheck {
+    let verdict = match finding.verdict {
+        StoreVerdict::Good => CheckVerdict::Ok,
+        StoreVerdict::Doubtful => CheckVerdict::Warn,
+        StoreVerdict::Unusable => CheckVerdict::Fail,
+    };
+    let check = DoctorCheck::new(finding.name, verdict);
+    match finding.program {
+        Some((program, version)) => check.at(&program, Some(version)),
+        None => check,
     }
+    .says(finding.message)
+    .hint(finding.hint)
 }
 
 fn program_check(program: &FoundProgram) -> DoctorCheck {

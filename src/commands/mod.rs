@@ -27,12 +27,14 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 use crate::base::failure::{Failure, FailureKind};
 use crate::project::arguments::{Arguments, OutputFormat};
 use crate::project::context::Context;
 use crate::run::Parts;
+use crate::settings::StoreChoice;
 
 /// The name of the program.
 const NAME: &str = "isar-build-all";
@@ -128,11 +130,20 @@ impl Tool {
             // A script's own options may precede those of its caller: the last one counts.
             .args_override_self(true);
         Arguments::augment_args(root)
+            .mut_arg("store", |option| option.value_parser(self.store_parser()))
             .about(ABOUT)
             .long_about(LONG_ABOUT)
             .after_help(EXAMPLES)
             .after_long_help(format!("{EXAMPLES}\n\n{EXIT_CODES}"))
             .subcommands(self.commands.iter().map(|one| one.define()))
+    }
+
+    /// Accepts `auto` and the names of the stores.
+    fn store_parser(&self) -> impl TypedValueParser<Value = StoreChoice> {
+        let stores = self.parts.backends.iter().map(|one| one.word());
+        let words = std::iter::once(StoreChoice::AUTO).chain(stores);
+        PossibleValuesParser::new(words.map(|word| PossibleValue::new(word.name).help(word.help)))
+            .map(|word| StoreChoice::of(&word))
     }
 
     /// Parses the command line (`args`, the program's name first), runs it, and returns the exit code of
@@ -221,7 +232,11 @@ impl Invocation<'_> {
     /// # Errors
     /// When there is no working directory.
     pub fn context(&self) -> Result<Context, Failure> {
-        let context = Context::capture(self.arguments.clone(), self.words)?;
+        let context = Context::capture(
+            self.arguments.clone(),
+            self.words,
+            &self.tool.parts.backends,
+        )?;
         if let Some(filter) = context.environment.text("ISAR_BUILD_ALL_LOG") {
             // It fails only where a subscriber is installed already, which then serves.
             let _ = tracing_subscriber::fmt()

@@ -21,7 +21,8 @@ use crate::settings::Settings;
 use crate::settings::StoreWrite;
 use crate::state::StateDir;
 use crate::state::journal::JournalError;
-use crate::tools;
+use crate::store::backend::StoreRun;
+use crate::store::choice::ChosenStore;
 use crate::tools::Engine;
 
 /// Recover from killed runs: containers, half-done registrations, captures, locks
@@ -69,13 +70,20 @@ fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failure> {
     let command = context.command_line();
     let lock = lock::acquire(&state, &Holder::this(&command, now), args.wait.limit())?;
     let engine = Engine::find(&settings, &context.environment, &host);
-    let store = tools::FoundStore::probe(&settings, &context.environment)
+    let opening = StoreRun {
+        id: "recover",
+        state_dir: state.root(),
+        local: &state.store(),
+        write: StoreWrite::Auto,
+    };
+    let store = ChosenStore::choose(&context.backends, &settings, &context.environment)
         .ok()
-        .map(|store| crate::run::store::open(store, &state, StoreWrite::Auto, "recover").store);
+        .map(|store| store.open(&opening).store);
     let place = Place {
         settings: &settings,
         state: &state,
         environment: &context.environment,
+        backends: &context.backends,
         engine: engine.as_ref().ok(),
         command: &command,
         now,

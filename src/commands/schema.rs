@@ -7,6 +7,7 @@ use crate::commands::output::{json, print};
 use crate::commands::{Invocation, Subcommand};
 use crate::matrix::schema::schema;
 use crate::settings;
+use crate::store::choice::words;
 
 pub(super) struct SchemaCommand;
 
@@ -15,7 +16,9 @@ impl Subcommand for SchemaCommand {
         clap::Command::new("schema").about("Print the JSON Schema of variants.toml")
     }
 
-    fn run(&self, _call: &Invocation<'_>) -> Result<ExitCode, Failure> {
-        print(&json(&schema(&settings::json_schema()))?)
+    fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
+        print(&json(&schema(&settings::json_schema(&words(
+            &call.tool.parts.backends,
+        ))))?)
     }
 }

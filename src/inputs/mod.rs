@@ -11,7 +11,6 @@ pub mod cache;
 mod chain;
 pub mod checkout;
 mod gather;
-mod gc_roots;
 pub mod key;
 pub mod listings;
 pub mod observer;

@@ -6,16 +6,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::hex;
 use crate::fs::stamp::Stamp;
 use crate::hashes_file::file::read_text;
 use crate::hashes_file::parse;
-use crate::inputs::gc_roots::GcRoots;
 use crate::inputs::record::{KeyArtifact, KeyRecord, ProductRecord, RegisteredFile};
 use crate::matrix::Variant;
 use crate::settings::Settings;
+use crate::store::backend::{Backend, GcRoots};
+use crate::store::choice::backend;
 use crate::store::copy;
 use crate::store::hashing::Want;
 
@@ -26,13 +27,19 @@ pub struct Proofs<'a> {
     verify: bool,
     /// The entries of the hashes file; `None` when it cannot be read.
     hashes: Option<BTreeMap<String, String>>,
-    roots: BTreeMap<PathBuf, GcRoots>,
+    backends: &'a [&'static dyn Backend],
+    /// The roots of each store, by its record; `None` where it has no garbage collector.
+    roots: BTreeMap<String, Option<GcRoots>>,
 }
 
 impl<'a> Proofs<'a> {
     /// Reads the hashes file.
     #[must_use]
-    pub fn new(settings: &'a Settings, verify: bool) -> Proofs<'a> {
+    pub fn new(
+        settings: &'a Settings,
+        backends: &'a [&'static dyn Backend],
+        verify: bool,
+    ) -> Proofs<'a> {
         let hashes = read_text(&settings.hashes_file.value)
             .ok()
             .and_then(|text| {
@@ -46,6 +53,7 @@ impl<'a> Proofs<'a> {
             settings,
             verify,
             hashes,
+            backends,
             roots: BTreeMap::new(),
         }
     }
@@ -189,17 +197,18 @@ impl<'a> Proofs<'a> {
             }
             Err(_) => return Err(format!("{shown} is gone")),
         }
-        let Some(state_dir) = store.strip_prefix("nix ") else {
-            return Ok(());
-        };
-        let roots = self
-            .roots
-            .entry(PathBuf::from(state_dir))
-            .or_insert_with_key(|dir| GcRoots::read(dir));
-        if roots.has(entry) {
-            Ok(())
-        } else {
-            Err(format!("{shown} is not a root of Nix's garbage collector"))
+        if !self.roots.contains_key(store) {
+            let kind = store.split(' ').next().unwrap_or_default();
+            let Some(backend) = backend(self.backends, kind) else {
+                return Err(format!("{shown} is in an unknown kind of store: {store}"));
+            };
+            self.roots.insert(store.to_owned(), backend.roots(store));
+        }
+        match self.roots.get(store).and_then(Option::as_ref) {
+            Some(roots) if !roots.links.contains(entry) => {
+                Err(format!("{shown} is not a root of {}", roots.collector))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

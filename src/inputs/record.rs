@@ -39,7 +39,7 @@ pub struct KeyRecord {
     pub unpinned: Vec<Unpinned>,
     /// Every declared artifact.
     pub artifacts: Vec<KeyArtifact>,
-    /// The store: `local`, or `nix` followed by Nix's state directory.
+    /// The store, as [`OpenStore::record`](crate::store::OpenStore::record) says it.
     pub store: String,
     /// The id of the run.
     pub run: String,
@@ -48,7 +48,7 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// The kind of its store: `nix` or `local`.
+    /// The name of its store's backend.
     #[must_use]
     pub fn store_kind(&self) -> &str {
         self.store.split(' ').next().unwrap_or_default()

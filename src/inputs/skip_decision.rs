@@ -326,10 +326,9 @@ impl<'a> SkipJudge<'a> {
     }
 
     fn artifacts(&mut self, variant: &Variant, record: &KeyRecord) -> Option<BuildReason> {
-        let wanted = match self.settings.store.value {
+        let wanted = match &self.settings.store.value {
             StoreChoice::Auto => None,
-            StoreChoice::Nix => Some("nix"),
-            StoreChoice::Local => Some("local"),
+            StoreChoice::Named(name) => Some(name.as_str()),
         };
         if wanted.is_some_and(|wanted| wanted != record.store_kind()) {
             let what = format!("it is registered in another store: {}", record.store);

@@ -98,7 +98,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub verify: bool,
     /// The store in which artifacts are registered [default: auto, Nix if it is usable]
-    #[arg(long, value_enum, value_name = "STORE")]
+    #[arg(long, value_name = "STORE")]
     pub store: Option<StoreChoice>,
     /// The program that runs kas [default: kas-container]
     #[arg(long, value_enum, value_name = "EXECUTOR")]

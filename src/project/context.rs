@@ -10,6 +10,8 @@ use crate::settings::{
 };
 
 use crate::base::failure::{Failure, FailureKind};
+use crate::store::Backend;
+use crate::store::choice::words;
 
 /// The context of a command.
 #[derive(Debug)]
@@ -25,14 +27,21 @@ pub struct Context {
     pub surroundings: Surroundings,
     /// The working directory.
     pub working_dir: PathBuf,
+    /// The stores to choose from.
+    pub backends: Vec<&'static dyn Backend>,
 }
 
 impl Context {
-    /// The context of this process. `words` is its command line, the name of the program first.
+    /// The context of this process. `words` is its command line, the name of the program first; `backends` are the stores
+    /// to choose from.
     ///
     /// # Errors
     /// When there is no working directory.
-    pub fn capture(arguments: Arguments, words: &[OsString]) -> Result<Context, Failure> {
+    pub fn capture(
+        arguments: Arguments,
+        words: &[OsString],
+        backends: &[&'static dyn Backend],
+    ) -> Result<Context, Failure> {
         let environment = Environment::capture();
         let surroundings = Surroundings::capture(&environment);
         let working_dir = std::env::current_dir().map_err(|error| {
@@ -46,6 +55,7 @@ impl Context {
             environment,
             surroundings,
             working_dir,
+            backends: backends.to_vec(),
         })
     }
 
@@ -85,6 +95,7 @@ impl Context {
             project,
             environment: self.environment.clone(),
             command_line: self.settings_layer(),
+            stores: words(&self.backends),
         })
     }
 
@@ -165,7 +176,7 @@ impl Context {
         CommandLine {
             executor: run.executor,
             engine: run.engine,
-            store: run.store,
+            store: run.store.clone(),
             jobs: run.jobs,
             hung_build: run.kill_hung.then_some(HungBuild::Kill),
             color: self.arguments.output.no_color.then_some(ColorChoice::Never),

@@ -21,7 +21,8 @@ use crate::settings::{Environment, Settings};
 use crate::state::StateDir;
 use crate::state::journal;
 use crate::state::journal::{Entry, JournalError, Unfinished, unfinished};
-use crate::store::Store;
+use crate::store::choice::reopen;
+use crate::store::{Backend, Store};
 use crate::tools::Engine;
 
 /// Where and how to recover.
@@ -32,6 +33,8 @@ pub struct Place<'a> {
     pub state: &'a StateDir,
     /// What programs are run with.
     pub environment: &'a Environment,
+    /// The stores that journals may name.
+    pub backends: &'a [&'static dyn Backend],
     /// The engine whose containers are looked through; none where none can be used.
     pub engine: Option<&'a Engine>,
     /// Our command line, for those who wait for our locks.
@@ -93,9 +96,18 @@ fn in_order(
     registrations::settle(place, &mut runs, report);
     for run in runs.iter_mut().filter(|run| !run.adding.is_empty()) {
         leftovers::end_writers(place, &run.run);
-        for (variant, store, store_paths) in std::mem::take(&mut run.adding) {
-            leftovers::half_added(&variant, &store.store(), &store_paths, report);
-        }
+        run.adding.retain(
+            |(variant, store, store_paths)| match reopen(place.backends, store) {
+                Ok(store) => {
+                    leftovers::half_added(variant, &store, store_paths, report);
+                    false
+                }
+                Err(error) => {
+                    report.failed(&error, error.hint());
+                    true
+                }
+            },
+        );
     }
     if look_for_containers {
         leftovers::unlock(place, report);

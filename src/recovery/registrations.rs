@@ -18,6 +18,7 @@ use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unf
 use crate::state::records::{Records, RecordsError, Registered};
 use crate::steps::product_files;
 use crate::steps::register::prepared::without;
+use crate::store::choice::reopen;
 use crate::store::entries;
 use crate::store::entries::Before;
 use crate::store::{Added, Captured, Hold, Store, StoreError};
@@ -121,7 +122,7 @@ fn settle_one(place: &Place<'_>, registration: &Registration) -> Result<Settled,
             .and_then(|file| file.get(&artifact.unique_name));
         now.is_some_and(|now| nix32::encode(&now) == artifact.nix32)
     };
-    let store = registration.store.store();
+    let store = reopen(place.backends, &registration.store)?;
     let settled = if registration.artifacts().all(is_written) {
         Settled::Finished
     } else if registration.artifacts().any(cannot_turn_back) {

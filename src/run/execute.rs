@@ -18,7 +18,7 @@ use crate::run::prepare::PreparedRun;
 use crate::run::reporters::report_context;
 use crate::run::scheduler::{FailurePolicy, WalkOptions};
 use crate::run::signals::StopSignals;
-use crate::run::{announce, publish, scheduler, store, watching};
+use crate::run::{announce, publish, scheduler, watching};
 use crate::state::journal::{Entry, Journal, JournalError};
 use crate::steps::build::threads::ThreadVariables;
 use crate::steps::build::warm_up::WarmUp;
@@ -28,6 +28,7 @@ use crate::steps::capture::{CapturePolicy, Provenance};
 use crate::steps::register::Registry;
 use crate::steps::services::StepServices;
 use crate::store::Store;
+use crate::store::backend::StoreRun;
 use crate::tools::ToolNote;
 
 /// Time for disk calls that a stop left behind, before the run ends without them.
@@ -98,13 +99,12 @@ impl BegunRun {
             .map_err(|error| Failure::environment(error.to_string()))?;
         let (hub, events) = Hub::start(&identity.id, Arc::clone(&identity.clock), reporters)
             .map_err(Failure::environment)?;
-        let write = settings.store_write.value;
-        let opened = store::open(
-            run.tools.store.clone(),
-            &identity.state,
-            write,
-            &identity.id,
-        );
+        let opened = run.tools.store.open(&StoreRun {
+            id: &identity.id,
+            state_dir: identity.state.root(),
+            local: &identity.state.store(),
+            write: settings.store_write.value,
+        });
         let mut notes = run.tools.notes.clone();
         notes.extend(opened.note);
         notes.extend(publish::open_files(context, &run.planned.plan));

@@ -23,7 +23,6 @@ mod reporters;
 pub mod scheduler;
 mod signals;
 pub(crate) mod skips;
-pub(crate) mod store;
 mod watching;
 
 pub use crate::run::parts::Parts;

@@ -1,4 +1,4 @@
-//! The parts of a run: steps and reporters.
+//! The parts of which a run is assembled: steps, stores and reporters.
 //!
 //! The tool passes [`Parts::standard`]; a test adds a part of its own to the list.
 
@@ -6,12 +6,15 @@ use crate::plan::StepInfo;
 use crate::report::{REPORTERS, ReporterEntry};
 use crate::steps::STEPS;
 use crate::steps::step::Step;
+use crate::store::{BACKENDS, Backend};
 
 /// The parts of a run, each list in the order in which its entries count.
 #[derive(Clone)]
 pub struct Parts {
     /// The steps, in the order in which they run for a variant.
     pub steps: Vec<&'static dyn Step>,
+    /// The stores, in the order in which `auto` tries them.
+    pub backends: Vec<&'static dyn Backend>,
     /// The reporters to choose from.
     pub reporters: Vec<ReporterEntry>,
 }
@@ -22,6 +25,7 @@ impl Parts {
     pub fn standard() -> Parts {
         Parts {
             steps: STEPS.to_vec(),
+            backends: BACKENDS.to_vec(),
             reporters: REPORTERS.to_vec(),
         }
     }

@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::state::records::Records;
 use crate::state::{StateDir, journal, runs};
 use crate::steps::build;
+use crate::store::choice::ChosenStore;
 use crate::tools;
 use crate::tools::{Runner, ToolNote, Toolchain};
 use crate::wsl::guard_setup::{GuardRequest, GuardSetup, choose_guard};
@@ -60,7 +61,7 @@ pub(super) struct PreparedRun<'a> {
 pub(super) struct ProbedTools {
     /// The program that runs kas; `None` if nothing is built.
     pub(super) runner: Option<Runner>,
-    pub(super) store: tools::FoundStore,
+    pub(super) store: ChosenStore,
     /// The guard against hangs on a Windows drive; `None` if none is needed.
     pub(super) guarding: Option<GuardSetup>,
     /// Notes for the user about these tools.
@@ -158,8 +159,12 @@ impl ProbedTools {
     fn probe(planned: &PlannedRun<'_>) -> Result<ProbedTools, Failure> {
         let (settings, environment) = (&planned.project.settings, &planned.context.environment);
         let unusable = |error: tools::ToolError| Failure::environment(&error).hint(error.hint());
+        let choose_store = || {
+            ChosenStore::choose(&planned.context.backends, settings, environment)
+                .map_err(|error| Failure::environment(&error).hint(error.hint()))
+        };
         if planned.scope != Scope::Full {
-            let store = tools::FoundStore::probe(settings, environment).map_err(unusable)?;
+            let store = choose_store()?;
             return Ok(ProbedTools {
                 runner: None,
                 notes: store.note().into_iter().collect(),
@@ -170,7 +175,8 @@ impl ProbedTools {
         let toolchain =
             Toolchain::probe_on(planned.host.clone(), settings, environment).map_err(unusable)?;
         let mut notes = toolchain.notes();
-        notes.extend(toolchain.store.note());
+        let store = choose_store()?;
+        notes.extend(store.note());
         let request = GuardRequest {
             settings,
             environment,
@@ -181,7 +187,7 @@ impl ProbedTools {
         check_words(&toolchain.runner, planned)?;
         Ok(ProbedTools {
             runner: Some(toolchain.runner),
-            store: toolchain.store,
+            store,
             guarding,
             notes,
         })
@@ -241,6 +247,7 @@ fn recover(
         settings: &planned.project.settings,
         state: &planned.identity.state,
         environment: &planned.context.environment,
+        backends: &planned.context.backends,
         engine: tools.runner.as_ref().and_then(Runner::engine),
         command: &planned.identity.command,
         now: planned.identity.now(),

@@ -23,7 +23,7 @@ use crate::project::context::Context;
 use crate::run::forced::Forced;
 use crate::state::StateDir;
 use crate::state::records::Records;
-use crate::tools;
+use crate::store::choice::ChosenStore;
 use crate::tools::Runner;
 
 /// Decides which variants of a project are unchanged.
@@ -87,7 +87,11 @@ impl<'a> ProjectJudge<'a> {
         let recorded = records
             .for_decision(subject.as_deref())
             .map_err(|error| Failure::environment(&error).hint(error.hint()))?;
-        let proofs = Proofs::new(settings, self.context.arguments.run.verify);
+        let proofs = Proofs::new(
+            settings,
+            &self.context.backends,
+            self.context.arguments.run.verify,
+        );
         let listings = Listings::at(state_dir(self.project).trees());
         let mut judge = SkipJudge::new(gatherer, recorded, proofs, listings, now);
         let answer = ask(&mut judge);
@@ -107,7 +111,7 @@ impl<'a> ProjectJudge<'a> {
     pub(crate) fn rejudge(
         self,
         plan: &Plan,
-        (runner, store): (&Runner, &tools::FoundStore),
+        (runner, store): (&Runner, &ChosenStore),
         records: &Records,
         clock: &Clock,
     ) -> Result<(Arc<InputObserver>, Skips), Failure> {

@@ -77,16 +77,62 @@ impl GateChoice {
     }
 }
 
+/// A store that the setting `store` can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreWord {
+    /// The word.
+    pub name: &'static str,
+    /// Its meaning, for the help of the command line.
+    pub help: &'static str,
+}
+
 /// The store in which artifacts are registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreChoice {
-    /// Nix if it is usable, else local
+    /// The first store that is usable.
     Auto,
-    /// The Nix store
-    Nix,
-    /// A content-addressed store in the state directory
-    Local,
+    /// The store with this name.
+    Named(String),
+}
+
+impl StoreChoice {
+    /// The choice that is not the name of a store.
+    pub const AUTO: StoreWord = StoreWord {
+        name: "auto",
+        help: "Nix if it is usable, else local",
+    };
+
+    /// The choice that a word stands for. Whether a store has that name is not checked.
+    #[must_use]
+    pub fn of(word: &str) -> StoreChoice {
+        match word {
+            "auto" => StoreChoice::Auto,
+            name => StoreChoice::Named(name.to_owned()),
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            StoreChoice::Auto => StoreChoice::AUTO.name,
+            StoreChoice::Named(name) => name,
+        }
+    }
+}
+
+impl std::str::FromStr for StoreChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(word: &str) -> Result<StoreChoice, Self::Err> {
+        Ok(StoreChoice::of(word))
+    }
+}
+
+impl Serialize for StoreChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// How files are added to a Nix store.

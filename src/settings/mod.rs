@@ -26,7 +26,7 @@ mod tests;
 
 pub use crate::settings::choices::{
     BuildSharing, ColorChoice, DriveUsers, EngineChoice, ExecutorChoice, GateChoice, HungBuild,
-    IsarMode, Jobs, StoreChoice, StoreWrite, SyncGuard, UnmountMode,
+    IsarMode, Jobs, StoreChoice, StoreWord, StoreWrite, SyncGuard, UnmountMode,
 };
 pub use crate::settings::environment::Environment;
 pub use crate::settings::fault::{SettingsError, SettingsFault};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::suggest;
+use crate::settings::choices::StoreWord;
 use crate::settings::defaults::DefaultContext;
 use crate::settings::environment::{Environment, SYSTEM_ROOT};
 use crate::settings::fault::{SettingsError, SettingsFault, SettingsSource};
@@ -40,6 +41,8 @@ pub struct LayerInput {
     pub environment: Environment,
     /// The command line.
     pub command_line: CommandLine,
+    /// The stores that the setting `store` can name; `auto` is no store.
+    pub stores: Vec<StoreWord>,
 }
 
 impl LayerInput {
@@ -188,7 +191,7 @@ impl<'a> Resolver<'a> {
         };
         Some(match text {
             None => Err(SettingsFault::at(name, "is not UTF-8".to_owned(), None)),
-            Some(text) => K::from_text(text)
+            Some(text) => K::text_among(text, &self.input.stores)
                 .map_err(|fault| SettingsFault::at(name, fault.message, fault.hint)),
         })
     }
@@ -206,7 +209,7 @@ impl SettingReader for Resolver<'_> {
         let home = input.environment.home();
         for (layer, file, dir) in &self.files {
             let Some(value) = file.get(key) else { continue };
-            match K::from_toml(value) {
+            match K::toml_among(value, &input.stores) {
                 Ok(value_read) => {
                     let place = file.source.line_place(value.span().start);
                     sourced.cover(K::anchor(value_read, PathBase { dir, home }), *layer, place);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::settings::choices::StoreWord;
 use crate::settings::kinds::SettingKind;
 use crate::settings::layer::{Layer, Sourced};
 
@@ -44,7 +45,7 @@ pub struct Setting {
     /// The option that sets it, for messages.
     pub(crate) option: &'static str,
     pub(crate) aliases: &'static [VariableAlias],
-    pub(crate) schema: fn() -> serde_json::Value,
+    pub(crate) schema: fn(&[StoreWord]) -> serde_json::Value,
 }
 
 impl Setting {

@@ -16,8 +16,8 @@ use crate::settings::choices::{
 use crate::settings::defaults::DefaultContext;
 use crate::settings::kinds::{
     Age, AgeKind, ChoiceKind, ChoiceListKind, GlobListKind, JobsKind, MountListKind, NumberKind,
-    PathGlobListKind, PathKind, PathListKind, ProgramKind, SettingKind, VariablesKind, WordKind,
-    WordListKind,
+    PathGlobListKind, PathKind, PathListKind, ProgramKind, SettingKind, StoreKind, VariablesKind,
+    WordKind, WordListKind,
 };
 use crate::settings::layer::Sourced;
 use crate::settings::setting::{
@@ -66,7 +66,7 @@ macro_rules! settings {
                     doc: concat!($($doc, "\n"),+),
                     option: first_of!($($option,)? concat!("--", $key)),
                     aliases: &[$($($alias),+)?],
-                    schema: <$kind as SettingKind>::schema,
+                    schema: <$kind as SettingKind>::schema_among,
                 },
             )+
         ];
@@ -171,7 +171,7 @@ settings! {
         default BTreeMap::new();
     /// The store in which artifacts are registered: `nix`, `local`, or `auto` for Nix if it is usable.
     /// Default `auto`.
-    store: StoreChoice = "store" as ChoiceKind<StoreChoice>,
+    store: StoreChoice = "store" as StoreKind,
         default StoreChoice::Auto;
     /// How files are added to a Nix store. `auto`: with `builtins.path`, or with `nix-store --add-fixed` if
     /// there is no `nix-instantiate`. `add-fixed`: always with `nix-store --add-fixed`. `direct`: directly

@@ -4,6 +4,18 @@ use std::path::Path;
 
 use crate::settings::*;
 
+/// The stores that these settings can name.
+const STORES: [StoreWord; 2] = [
+    StoreWord {
+        name: "nix",
+        help: "",
+    },
+    StoreWord {
+        name: "local",
+        help: "",
+    },
+];
+
 const HOME: &str = "/home/user";
 
 fn input(user: &str, project: &str, variables: &[(&str, &str)]) -> LayerInput {
@@ -20,6 +32,7 @@ fn input(user: &str, project: &str, variables: &[(&str, &str)]) -> LayerInput {
         }),
         environment: Environment::new(Path::new(HOME), variables.iter().copied()),
         command_line: CommandLine::default(),
+        stores: STORES.to_vec(),
     }
 }
 
@@ -341,7 +354,7 @@ fn surroundings_follow_from_variables() {
 
 #[test]
 fn the_schema_describes_every_setting() {
-    let schema = json_schema();
+    let schema = json_schema(&STORES);
     for setting in SETTINGS {
         let place = setting.key.replace('.', "/properties/");
         let described = schema.pointer(&format!("/properties/{place}/description"));

@@ -26,7 +26,7 @@ use crate::steps::context::StepContext;
 use crate::steps::result::StepResult;
 use crate::steps::step::{Step, StepFuture};
 use crate::steps::variant_state::{Captures, VariantState};
-use crate::store::{Captured, Hold, Taking};
+use crate::store::{CaptureWay, Captured, Hold};
 
 pub use crate::steps::capture::policy::{CapturePolicy, Provenance};
 
@@ -113,12 +113,12 @@ impl CaptureJob {
     async fn take(self) -> Result<(Vec<TakenFile>, Option<Arc<Hold>>), StepResult> {
         let job = self.clone();
         let sources = self.cx.blocking(move || sources::find(&job)).await??;
-        match self.store.taking(&self.cx.run) {
-            Taking::InPlace(program) => {
-                let (taken, hold) = in_place::take(&self, sources, &program).await?;
+        match self.store.capture_way(&self.cx.run) {
+            CaptureWay::InPlace => {
+                let (taken, hold) = in_place::take(&self, sources).await?;
                 Ok((taken, Some(hold)))
             }
-            Taking::Staged(_) => copying::take(&self, sources).await,
+            CaptureWay::Staged(_) => copying::take(&self, sources).await,
         }
     }
 

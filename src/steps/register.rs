@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::hashes_file::file::read_text;
 use crate::plan::step_info::always;
 use crate::plan::{BuildDirUse, LaneSize, Scope, StepInfo, StepKind, StepLane, StepWords};
-use crate::state::journal::{Entry, StorePlace};
+use crate::state::journal::Entry;
 use crate::steps::artifact_event::artifact_event;
 use crate::steps::capture::staging::{clear_staging, staging_dir};
 use crate::steps::context::StepContext;
@@ -155,7 +155,7 @@ fn add(cx: &StepContext, files: &[Captured], hold: &Hold) -> Result<Vec<Added>, 
     cx.intend_blocking(&Entry::Adding {
         run: cx.run.clone(),
         variant: cx.variant.key.clone(),
-        store: StorePlace::of(store),
+        store: store.place(),
         store_paths,
     })?;
     let mut added = Vec::with_capacity(files.len());

@@ -45,7 +45,7 @@ pub enum CopyError {
     NotAFile {
         /// The source.
         path: PathBuf,
-        /// What it is.
+        /// Its kind, as `a directory`.
         what: &'static str,
     },
     /// The source changed while it was read.
@@ -53,7 +53,7 @@ pub enum CopyError {
     Changed {
         /// The source.
         path: PathBuf,
-        /// What changed.
+        /// The change.
         what: &'static str,
     },
     /// We were asked to stop.
@@ -65,7 +65,7 @@ pub enum CopyError {
 }
 
 impl CopyError {
-    /// What to do about it, where we know.
+    /// A remedy, as a command where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -98,7 +98,7 @@ pub struct Dest<'a> {
 }
 
 impl Dest<'_> {
-    /// One that is synced, with the mode of a file of ours.
+    /// A synced one, with the mode of an ordinary new file.
     #[must_use]
     pub fn at(path: &Path) -> Dest<'_> {
         Dest {
@@ -136,7 +136,12 @@ pub fn copy(
             Some(&part)
         }
     };
-    let hashed = read(source, &file, before, written, want, stop)?;
+    let opened = OpenedSource {
+        path: source,
+        file: &file,
+        before,
+    };
+    let hashed = opened.read(written, want, stop)?;
     if dest.synced {
         part.commit(dest.mode)?;
     } else {
@@ -151,7 +156,12 @@ pub fn copy(
 /// See [`CopyError`].
 pub fn hash(source: &Path, want: Want, stop: Stop<'_>) -> Result<Hashed, CopyError> {
     let (file, before) = open(source)?;
-    read(source, &file, before, None, want, stop)
+    let opened = OpenedSource {
+        path: source,
+        file: &file,
+        before,
+    };
+    opened.read(None, want, stop)
 }
 
 /// Where a file has data, in whole blocks of `block` bytes, in order and none beside the next. Where the file
@@ -252,67 +262,82 @@ pub fn regular(path: &Path, metadata: &Metadata) -> Result<(), CopyError> {
     })
 }
 
-fn read(
-    source: &Path,
-    file: &File,
+/// A file to read, open.
+#[derive(Clone, Copy)]
+struct OpenedSource<'a> {
+    path: &'a Path,
+    file: &'a File,
+    /// Its stamp when it was opened.
     before: Stamp,
-    written: Option<&PartFile>,
-    want: Want,
-    stop: Stop<'_>,
-) -> Result<Hashed, CopyError> {
-    let changed = |what| CopyError::Changed {
-        path: source.to_owned(),
-        what,
-    };
-    let sums = std::thread::scope(|scope| {
-        let mut hashing = Hashing::start(scope, want, before.bytes)
-            .map_err(PathError::on("start a thread to hash", source))?;
-        let mut at = 0;
-        while at < before.bytes {
-            let (data, end) =
-                next_data(file, at, before.bytes).map_err(PathError::on("read", source))?;
-            if data > at {
-                hole(&mut hashing, data - at, source, stop)?;
-                at = data;
-            }
-            while at < end {
-                if stop() {
-                    return Err(CopyError::Stopped(source.to_owned()));
+}
+
+impl OpenedSource<'_> {
+    /// Reads the file to its end, hashes it, and writes its data to `written`.
+    fn read(
+        self,
+        written: Option<&PartFile>,
+        want: Want,
+        stop: Stop<'_>,
+    ) -> Result<Hashed, CopyError> {
+        let OpenedSource {
+            path: source,
+            file,
+            before,
+        } = self;
+        let changed = |what| CopyError::Changed {
+            path: source.to_owned(),
+            what,
+        };
+        let sums = std::thread::scope(|scope| {
+            let mut hashing = Hashing::start(scope, want, before.bytes)
+                .map_err(PathError::on("start a thread to hash", source))?;
+            let mut at = 0;
+            while at < before.bytes {
+                let (data, end) =
+                    next_data(file, at, before.bytes).map_err(PathError::on("read", source))?;
+                if data > at {
+                    hole(&mut hashing, data - at, source, stop)?;
+                    at = data;
                 }
-                let most = next_chunk(end - at);
-                let length = hashing.data(|space| -> Result<usize, CopyError> {
-                    let length = read_at(file, &mut space[..most], at)
-                        .map_err(PathError::on("read", source))?;
-                    if let Some(part) = written {
-                        part.file()
-                            .write_all_at(&space[..length], at)
-                            .map_err(PathError::on("write", part.path()))?;
+                while at < end {
+                    if stop() {
+                        return Err(CopyError::Stopped(source.to_owned()));
                     }
-                    Ok(length)
-                })?;
-                if length == 0 {
-                    return Err(changed("it became shorter"));
+                    let most = next_chunk(end - at);
+                    let length = hashing.data(|space| -> Result<usize, CopyError> {
+                        let length = read_at(file, &mut space[..most], at)
+                            .map_err(PathError::on("read", source))?;
+                        if let Some(part) = written {
+                            part.file()
+                                .write_all_at(&space[..length], at)
+                                .map_err(PathError::on("write", part.path()))?;
+                        }
+                        Ok(length)
+                    })?;
+                    if length == 0 {
+                        return Err(changed("it became shorter"));
+                    }
+                    at += length as u64;
                 }
-                at += length as u64;
             }
+            let sums = hashing.finish().map_err(PathError::on("hash", source))?;
+            Ok(sums)
+        })?;
+        let after = Stamp::of(&file.metadata().map_err(PathError::on("read", source))?);
+        if after.bytes != before.bytes {
+            return Err(changed("its size"));
         }
-        let sums = hashing.finish().map_err(PathError::on("hash", source))?;
-        Ok(sums)
-    })?;
-    let after = Stamp::of(&file.metadata().map_err(PathError::on("read", source))?);
-    if after.bytes != before.bytes {
-        return Err(changed("its size"));
+        if after.mtime != before.mtime || after.ctime != before.ctime {
+            return Err(changed("its times"));
+        }
+        if !is_at(file, source).map_err(PathError::on("read", source))? {
+            return Err(changed("it was replaced"));
+        }
+        Ok(Hashed {
+            sums,
+            stamp: before,
+        })
     }
-    if after.mtime != before.mtime || after.ctime != before.ctime {
-        return Err(changed("its times"));
-    }
-    if !is_at(file, source).map_err(PathError::on("read", source))? {
-        return Err(changed("it was replaced"));
-    }
-    Ok(Hashed {
-        sums,
-        stamp: before,
-    })
 }
 
 /// Zeros in portions, so that a stop is heard in a file of terabytes of nothing.

@@ -1,5 +1,4 @@
-//! Output entries: what is at the path of one, turning it to the store, and turning it back. Knows
-//! nothing of why.
+//! Output entries: the state of a path, pointing it to the store, and pointing it back. Knows nothing of the reasons.
 //!
 //! A file that is in an output entry's place keeps a second name, `<entry>.kept.part`, until the turn
 //! is settled, so that it can be given back.
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::fs::{PathError, parent, remove, sync_dir, with_suffix};
 use crate::store::{Added, Hold, Store, StoreError};
 
-/// What was at an output entry's path.
+/// The state of an output entry's path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "was", rename_all = "snake_case")]
 pub enum Before {
@@ -29,10 +28,10 @@ pub enum Before {
 }
 
 impl Before {
-    /// What is there now.
+    /// The present state.
     ///
     /// # Errors
-    /// What the system answers, absence excepted.
+    /// The error of the system, except that the path is absent.
     pub fn of(link: &Path) -> Result<Before, PathError> {
         match link.symlink_metadata() {
             Ok(there) if there.is_symlink() => fs::read_link(link)
@@ -78,8 +77,7 @@ pub fn turn(
     store.link(hold, added, link)
 }
 
-/// Turns an output entry back to what it was, where it points to `after` and nobody has changed it
-/// since.
+/// Turns an output entry back to what it was, if it still points to `after`.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -103,10 +101,10 @@ pub fn turn_back(
     Ok(settle(link)?)
 }
 
-/// Nobody will turn it back any more.
+/// Removes the second name: the entry will not be turned back any more.
 ///
 /// # Errors
-/// What the system answers.
+/// The error of the system.
 pub fn settle(link: &Path) -> Result<(), PathError> {
     remove(&kept(link))
 }
@@ -120,7 +118,7 @@ mod tests {
     #[test]
     fn whatever_was_there_comes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::Local(LocalStore::new(dir.path().join("store")));
+        let store = Store::from(LocalStore::new(dir.path().join("store")));
         let hold = store.hold().unwrap();
         let after = dir.path().join("store/new");
         let added = Added {

@@ -40,7 +40,7 @@ pub enum StoreError {
         command: String,
         /// How it ended.
         status: std::process::ExitStatus,
-        /// What it wrote to its standard error.
+        /// Its standard error.
         stderr: String,
     },
     /// A Nix program printed something else than it is documented to.
@@ -48,9 +48,9 @@ pub enum StoreError {
     Printed {
         /// Program and arguments.
         command: String,
-        /// What it printed.
+        /// Its output.
         printed: String,
-        /// What was expected.
+        /// The documented output.
         expected: &'static str,
     },
     /// The store gave another path than our hash says: the bytes are not those that we hashed.
@@ -78,7 +78,7 @@ pub enum StoreError {
     Damaged {
         /// The store path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The content, as the end of a sentence.
         what: String,
         /// How it is taken away, as a command.
         remove: String,
@@ -92,6 +92,12 @@ pub enum StoreError {
     /// A file cannot be put there directly.
     #[error("the store cannot be written directly: {0}")]
     NotDirect(String),
+    /// The store does not read files in the deploy directory.
+    #[error("internal fault: this store takes no files in place: {}", .0.display())]
+    NotInPlace(PathBuf),
+    /// A journal names a store that this program cannot open.
+    #[error("the journal names a store of the kind `{0}`, which cannot be opened")]
+    Place(String),
     /// The store's database did not take a row.
     #[error("{}: {source}", path.display())]
     Database {
@@ -109,7 +115,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What to do about it, where we know.
+    /// A remedy, as a command where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -139,6 +145,8 @@ impl StoreError {
             StoreError::Name(_)
             | StoreError::NotUtf8(_)
             | StoreError::BaseName { .. }
+            | StoreError::NotInPlace(_)
+            | StoreError::Place(_)
             | StoreError::Printed { .. } => None,
         }
     }
@@ -157,7 +165,7 @@ fn command_hint(stderr: &str) -> Option<String> {
     }
 }
 
-/// What a program said, as the end of a message.
+/// The errors that a program printed, as the end of a message.
 fn said(stderr: &str) -> String {
     // Nix repeats warnings about its own configuration with every command; errors say what failed.
     let lines: Vec<&str> = stderr

@@ -1,9 +1,9 @@
-//! Adds a file to the Nix store from where it lies, and hashes it ourselves at the same time: neither waits
-//! for the other, and no byte is copied twice. Knows nothing of what the file is.
+//! Adds a file to the Nix store from the deploy directory and hashes it in this process at the same time: neither waits
+//! for the other, and no byte is copied twice. Knows nothing of the file's content.
 //!
-//! That both have read the same is proven: the path that Nix gives must be the one that our hash says, and
-//! the file must be in the same state at the end as at the beginning. A path that was added of another file
-//! is nobody's root, and the next garbage collection takes it.
+//! Two checks prove that both read the same bytes: the path that Nix prints must be the one that this process computes from
+//! its hash, and the file must have the same stamp at the end as at the beginning. A path that was added of another file
+//! has no root, and the next garbage collection removes it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +18,13 @@ use crate::store::copy;
 use crate::store::copy::{CopyError, Hashed};
 use crate::store::error::StoreError;
 use crate::store::hashing::Want;
-use crate::store::{Hold, NixStore};
+use crate::store::nix::PathAddition;
+use crate::store::{Hold, NixStore, OpenStore as _};
 
-/// How often one that waits looks whether it is to stop.
+/// How often a wait looks for a request to stop.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Whether files that are being hashed may be added: not known, yes, or never.
+/// Permission to add files that are being hashed: unknown, granted, or refused for good.
 #[derive(Debug, Default)]
 pub struct Go {
     answer: Mutex<Option<bool>>,
@@ -31,7 +32,7 @@ pub struct Go {
 }
 
 impl Go {
-    /// Says it, once.
+    /// Grants or refuses; only the first call counts.
     pub fn say(&self, go: bool) {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.get_or_insert(go);
@@ -42,7 +43,7 @@ impl Go {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) == Some(false)
     }
 
-    /// Waits for it; `stop` is asked under the lock, and must not ask for it.
+    /// Waits for the answer, or for `stop`, which counts as a refusal. `stop` runs under the lock and must not use it.
     fn wait(&self, stop: &dyn Fn() -> bool) -> bool {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -60,73 +61,92 @@ impl Go {
     }
 }
 
-/// Hashes `source` and adds it as `name`, which waits until `go` is said. `before` is the state in which
-/// the file was found to be what it should.
-///
-/// # Errors
-/// See [`StoreError`]; a file that changed is [`CopyError::Changed`].
-pub fn add(
-    store: &NixStore,
-    program: &Path,
-    hold: &Hold,
-    source: &Path,
-    name: &str,
-    before: &Stamp,
-    go: &Go,
-) -> Result<(Hashed, ArtifactOrigin), StoreError> {
-    let given_up = AtomicBool::new(false);
-    let ended = || given_up.load(Ordering::Relaxed) || (hold.stop)();
-    let stop = || ended() || go.is_refused();
-    let stopped = || CopyError::Stopped(source.to_owned());
-    let (hashed, added) = thread::scope(|scope| {
-        let adding = scope.spawn(|| {
-            let added = if go.wait(&ended) {
-                store.add_path(program, hold, source, name, None, &stop)
-            } else {
-                Err(stopped().into())
-            };
-            if added.is_err() {
+/// A file to add from the deploy directory.
+#[derive(Debug, Clone, Copy)]
+pub struct FileInPlace<'a> {
+    /// Its path.
+    pub source: &'a Path,
+    /// Its name in the store.
+    pub name: &'a str,
+    /// The stamp with which the gates examined it.
+    pub before: &'a Stamp,
+}
+
+impl NixStore {
+    /// Hashes a file and adds it with `program`, which is `nix-instantiate`; the addition waits for `go`.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; a file that changed is [`CopyError::Changed`].
+    pub(super) fn hash_and_add(
+        &self,
+        program: &Path,
+        hold: &Hold,
+        file: &FileInPlace<'_>,
+        go: &Go,
+    ) -> Result<(Hashed, ArtifactOrigin), StoreError> {
+        let FileInPlace {
+            source,
+            name,
+            before,
+        } = *file;
+        let given_up = AtomicBool::new(false);
+        let ended = || given_up.load(Ordering::Relaxed) || hold.is_stopped();
+        let stop = || ended() || go.is_refused();
+        let addition = PathAddition {
+            source,
+            name,
+            sha256: None,
+        };
+        let (hashed, added) = thread::scope(|scope| {
+            let adding = scope.spawn(|| {
+                let added = if go.wait(&ended) {
+                    self.add_path(program, hold, &addition, &stop)
+                } else {
+                    Err(CopyError::Stopped(source.to_owned()).into())
+                };
+                if added.is_err() {
+                    given_up.store(true, Ordering::Relaxed);
+                }
+                added
+            });
+            let hashed = copy::hash(source, Want::FlatAndNar, &stop)
+                .map_err(StoreError::from)
+                .and_then(|hashed| {
+                    let path = self.path_of(&hashed.sums.sha256, name)?;
+                    let is_valid = self.is_valid(hold, &path)?;
+                    Ok((hashed, path, is_valid))
+                });
+            // A file that the store has already, or that has changed, need not be written.
+            if !matches!(hashed, Ok((_, _, false))) {
                 given_up.store(true, Ordering::Relaxed);
             }
-            added
+            let panicked = |_| {
+                Err(std::io::Error::other("adding it panicked")).map_err(|error| {
+                    StoreError::from(PathError::on::<std::io::Error>("add", source)(error))
+                })
+            };
+            (hashed, adding.join().unwrap_or_else(panicked))
         });
-        let hashed = copy::hash(source, Want::FlatAndNar, &stop)
-            .map_err(StoreError::from)
-            .and_then(|hashed| {
-                let path = store.path_of(&hashed.sums.sha256, name)?;
-                let is_valid = store.is_valid(hold, &path)?;
-                Ok((hashed, path, is_valid))
-            });
-        // What the store has already need not be written; nor what has changed.
-        if !matches!(hashed, Ok((_, _, false))) {
-            given_up.store(true, Ordering::Relaxed);
-        }
-        let panicked = |_| {
-            Err(std::io::Error::other("adding it panicked")).map_err(|error| {
-                StoreError::from(PathError::on::<std::io::Error>("add", source)(error))
-            })
+        let (hashed, how) = match (hashed, added) {
+            (Ok((hashed, _, true)), _) => (hashed, ArtifactOrigin::AlreadyValid),
+            (Ok((hashed, path, false)), Ok(printed)) if printed == path => {
+                (hashed, ArtifactOrigin::Added)
+            }
+            (Ok((_, _, false)), Ok(_)) => {
+                return Err(changed(source, "its content, between two reads").into());
+            }
+            // The hashing stopped because the addition failed.
+            (Err(StoreError::Copy(CopyError::Stopped(_))), Err(error)) => return Err(error),
+            (Err(error), _) | (Ok((_, _, false)), Err(error)) => return Err(error),
         };
-        (hashed, adding.join().unwrap_or_else(panicked))
-    });
-    let (hashed, how) = match (hashed, added) {
-        (Ok((hashed, _, true)), _) => (hashed, ArtifactOrigin::AlreadyValid),
-        (Ok((hashed, path, false)), Ok(printed)) if printed == path => {
-            (hashed, ArtifactOrigin::Added)
+        let after = source
+            .symlink_metadata()
+            .map_err(PathError::on("read", source))?;
+        if hashed.stamp != *before || Stamp::of(&after) != *before {
+            return Err(changed(source, "its state").into());
         }
-        (Ok((_, _, false)), Ok(_)) => {
-            return Err(changed(source, "its content, between two reads").into());
-        }
-        // The one that stopped did so because of the other.
-        (Err(StoreError::Copy(CopyError::Stopped(_))), Err(error)) => return Err(error),
-        (Err(error), _) | (Ok((_, _, false)), Err(error)) => return Err(error),
-    };
-    let after = source
-        .symlink_metadata()
-        .map_err(PathError::on("read", source))?;
-    if hashed.stamp != *before || Stamp::of(&after) != *before {
-        return Err(changed(source, "its state").into());
+        Ok((hashed, how))
     }
-    Ok((hashed, how))
 }
 
 fn changed(source: &Path, what: &'static str) -> CopyError {

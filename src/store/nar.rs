@@ -5,7 +5,7 @@
 //! `src/libutil/archive.cc` of Nix: each string is its length as 64-bit little endian, its bytes, and
 //! zeros up to a multiple of eight.
 
-/// What stands before the bytes of a file of `size` bytes.
+/// The archive before the bytes of a file of `size` bytes.
 #[must_use]
 pub fn header(size: u64, executable: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(144);
@@ -22,7 +22,7 @@ pub fn header(size: u64, executable: bool) -> Vec<u8> {
     out
 }
 
-/// What stands after them.
+/// The archive after the bytes.
 #[must_use]
 pub fn trailer(size: u64) -> Vec<u8> {
     let mut out = vec![0; padding(size)];

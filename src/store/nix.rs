@@ -3,16 +3,19 @@
 //!
 //! A file is added by the first of these that there is: [`direct`], if it was asked for; `builtins.path`
 //! ([`path`]), which takes a file from where it lies under any name; `nix-store --add-fixed`, which wants a
-//! copy of the right name. What each command does is Nix's manual and was seen with 2.8: `--add-fixed` leaves no GC root and
+//! copy of the right name. The effects of each command are those of Nix's manual, and were observed with 2.8: `--add-fixed` leaves no GC root and
 //! ignores `--add-root`; `--realise PATH --add-root LINK` makes one, replaces a link into the store and
 //! refuses to replace anything else; a file at a store path is no proof that it is complete, only the
 //! database knows.
 
+mod backend;
 mod command;
 mod direct;
 mod path;
 
+pub use crate::store::nix::backend::NixBackend;
 pub use crate::store::nix::command::{WRITER_MARK, writer_mark};
+pub(in crate::store) use crate::store::nix::path::PathAddition;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +34,7 @@ use crate::store::copy::{CopyError, Stop, hash};
 use crate::store::error::StoreError;
 use crate::store::hashing::Want;
 use crate::store::path as store_path;
-use crate::store::{Added, Captured, Hold};
+use crate::store::{Captured, Hold};
 
 /// How often a request to stop is looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -69,14 +72,9 @@ impl NixStore {
         }
     }
 
-    pub(super) fn path_of(&self, sha256: &[u8; 32], name: &str) -> Result<PathBuf, StoreError> {
-        let store_dir = text(&self.store_dir)?;
-        Ok(store_path::flat_path(store_dir, sha256, name)?.into())
-    }
-
-    /// Holds the collector back. In a multi-user installation the lock belongs to the daemon and
-    /// cannot be opened; between adding a path and rooting it nothing protects it there.
-    pub(super) fn lock(&self, stop: Stop<'_>) -> Result<Option<File>, StoreError> {
+    /// Locks the garbage collector out. In a multi-user installation the lock belongs to the daemon and cannot be opened;
+    /// nothing protects a path there between its addition and its root.
+    fn lock_collector(&self, stop: Stop<'_>) -> Result<Option<File>, StoreError> {
         let path = self.gc_lock();
         let Ok(file) = open_lock(&path) else {
             return Ok(None);
@@ -96,43 +94,15 @@ impl NixStore {
         self.state_dir.join("gc.lock")
     }
 
-    pub(super) fn is_valid(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
+    fn check_validity(&self, hold: &Hold, path: &Path) -> Result<bool, StoreError> {
         // Without --print-invalid an invalid path and a broken database both end with status 1.
         let args = [
             "--check-validity".as_ref(),
             "--print-invalid".as_ref(),
             path.as_os_str(),
         ];
-        let invalid = self.run(hold, &args, &hold.stop)?;
+        let invalid = self.run(hold, &args, &|| hold.is_stopped())?;
         Ok(invalid.is_empty())
-    }
-
-    pub(super) fn insert(&self, hold: &Hold, captured: &Captured) -> Result<Added, StoreError> {
-        let name = &captured.unique_name;
-        let store_path = self.path_of(&captured.sha256, name)?;
-        let how = if self.is_valid(hold, &store_path)? {
-            self.check_file(&store_path, captured)?;
-            captured.added.unwrap_or(ArtifactOrigin::AlreadyValid)
-        } else {
-            self.put(hold, captured, &store_path)?
-        };
-        self.check_recorded_hash(hold, &store_path, captured)?;
-        Ok(Added { store_path, how })
-    }
-
-    /// Whether the file with this hash and name is valid, and of this size.
-    pub(crate) fn has_whole(
-        &self,
-        hold: &Hold,
-        sha256: &[u8; 32],
-        name: &str,
-        bytes: u64,
-    ) -> Result<bool, StoreError> {
-        let path = self.path_of(sha256, name)?;
-        let is_whole = path
-            .symlink_metadata()
-            .is_ok_and(|there| there.is_file() && there.len() == bytes);
-        Ok(is_whole && self.is_valid(hold, &path)?)
     }
 
     /// Adds a file that is not valid yet.
@@ -148,8 +118,12 @@ impl NixStore {
         let name = &captured.unique_name;
         let printed = match &self.instantiate {
             Some(program) => {
-                let sha256 = Some(&captured.sha256);
-                self.add_path(program, hold, &captured.path, name, sha256, &hold.stop)?
+                let addition = PathAddition {
+                    source: &captured.path,
+                    name,
+                    sha256: Some(&captured.sha256),
+                };
+                self.add_path(program, hold, &addition, &|| hold.is_stopped())?
             }
             None => self.add_fixed(hold, &captured.path, name)?,
         };
@@ -172,7 +146,7 @@ impl NixStore {
             });
         }
         let args = ["--add-fixed".as_ref(), "sha256".as_ref(), path.as_os_str()];
-        Ok(PathBuf::from(self.run(hold, &args, &hold.stop)?))
+        Ok(PathBuf::from(self.run(hold, &args, &|| hold.is_stopped())?))
     }
 
     /// Valid paths are not read again, but a file of another size is seen without reading.
@@ -205,7 +179,7 @@ impl NixStore {
             return Ok(());
         };
         let args = ["-q".as_ref(), "--hash".as_ref(), path.as_os_str()];
-        let printed = self.run(hold, &args, &hold.stop)?;
+        let printed = self.run(hold, &args, &|| hold.is_stopped())?;
         let recorded = printed
             .strip_prefix("sha256:")
             .filter(|hash| nix32::decode(hash).is_ok())
@@ -215,7 +189,7 @@ impl NixStore {
                 expected: "a SHA-256 in Nix base32",
             })?;
         let ours = nix32::encode(nar_sha256);
-        if recorded == ours || is_executable(path, recorded, captured, &hold.stop)? {
+        if recorded == ours || is_executable(path, recorded, captured, &|| hold.is_stopped())? {
             Ok(())
         } else {
             Err(StoreError::RecordedHash {
@@ -226,9 +200,9 @@ impl NixStore {
         }
     }
 
-    /// Makes `link` a GC root of `target`, replacing a link or file that is there. What was there
-    /// stays until the new is rooted, a file under a second name.
-    pub(super) fn link(&self, hold: &Hold, target: &Path, link: &Path) -> Result<(), StoreError> {
+    /// Makes `link` a GC root of `target`, replacing a link or file that is there. The old file
+    /// or link stays until the new one is rooted, a file under a second name.
+    fn root_entry(&self, hold: &Hold, target: &Path, link: &Path) -> Result<(), StoreError> {
         let there = match link.symlink_metadata() {
             Ok(metadata) => Some(metadata.file_type()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -252,12 +226,7 @@ impl NixStore {
         }
     }
 
-    pub(super) fn turn_back(
-        &self,
-        hold: &Hold,
-        before: &Path,
-        link: &Path,
-    ) -> Result<(), StoreError> {
+    fn root_again(&self, hold: &Hold, before: &Path, link: &Path) -> Result<(), StoreError> {
         if before.starts_with(&self.store_dir) {
             self.root(hold, before, link)
         } else {

@@ -8,11 +8,17 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// The levels of zstd that can be asked for. Those above need more memory to decompress.
+/// The levels of zstd that `compress` accepts. Higher levels need more memory to decompress.
 pub const LEVELS: RangeInclusive<u8> = 1..=19;
 
 /// The level of `zst` alone: zstd's own default.
 const LEVEL: u8 = 3;
+
+const ZST: &str = ".zst";
+const BMAP: &str = ".bmap";
+
+/// The ends of the names of all products.
+pub const SUFFIXES: [&str; 2] = [ZST, BMAP];
 
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,12 +30,12 @@ pub enum Method {
 }
 
 impl Method {
-    /// What the name of a product has behind its artifact's.
+    /// The end of a product's name, after the name of its artifact.
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
-            Method::Zst(_) => ".zst",
-            Method::Bmap => ".bmap",
+            Method::Zst(_) => ZST,
+            Method::Bmap => BMAP,
         }
     }
 }
@@ -74,7 +80,7 @@ impl Product {
 #[error("`{0}` is no compression that is known here")]
 pub struct UnknownCompression(pub String);
 
-/// What `compress` in variants.toml asks for: `zst`, `zst:LEVEL`, or `none`.
+/// Parses `compress` of variants.toml: `zst`, `zst:LEVEL`, or `none`.
 ///
 /// # Errors
 /// When it is something else.

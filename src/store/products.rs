@@ -1,52 +1,38 @@
 //! Makes products of a file, all in one read: a copy compressed by zstd, and a block map. Knows nothing of
 //! what is in the file.
 //!
-//! Holes cost no reads: what is made gets zeros that nobody reads. zstd compresses in threads of its own, in
+//! Holes cost no reads: products get zeros without one. zstd compresses in threads of its own, in
 //! jobs of a fixed size, so that what comes out depends neither on how many there are nor on where the holes
 //! lie. A block map tells exactly the holes: zeros that were written may have to lie on the medium.
 //!
 //! Blocking; memory is bounded: for each thread a few jobs.
 
+mod bmap;
 #[cfg(test)]
 mod tests;
+mod zst;
 
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use zstd::stream::write::Encoder;
-use zstd::zstd_safe::CParameter;
 
-use crate::base::hex;
 use crate::fs::stamp::Stamp;
 use crate::fs::{PartFile, PathError};
 use crate::store::chunk::{CHUNK, next_chunk, zeros};
 use crate::store::copy::{CopyError, Stop, open, read_at};
 use crate::store::product::Method;
+use crate::store::products::bmap::BlockMap;
+use crate::store::products::zst::ZstdCopy;
 
 /// The blocks of block maps, in bytes: those that bmaptool itself uses.
 pub const BLOCK: u64 = 4096;
 
-/// Threads of zstd at most. Each has three jobs in memory, and tables that grow with the level.
-fn most_threads(level: u8) -> u32 {
-    match level {
-        0..=5 => 4,
-        6..=12 => 2,
-        _ => 1,
-    }
-}
-
-/// What a thread of zstd compresses at a time, in bytes.
-const JOB: u32 = 1 << 20;
-
-/// How far back zstd looks, as a power of two: what decompressing needs, whatever the level.
-const WINDOW: u32 = 21;
-
-/// What products are made of.
+/// The source of products.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// The file, which nobody changes.
+    /// The file; a change while it is read is an error.
     pub path: &'a Path,
     /// Its size in bytes.
     pub bytes: u64,
@@ -96,7 +82,7 @@ pub fn make(
     }
     let mut makers = wanted
         .iter()
-        .map(|(method, dest)| Maker::start(*method, dest, bytes, threads))
+        .map(|(method, dest)| start(*method, dest, bytes, threads))
         .collect::<Result<Vec<_>, _>>()?;
     let stopped = || CopyError::Stopped(path.to_owned());
     let mut buffer = vec![0; CHUNK];
@@ -134,111 +120,57 @@ pub fn make(
     if Stamp::of(&after) != state {
         return Err(changed("its state"));
     }
-    let made = makers.into_iter().map(Maker::finish);
+    let made = makers.into_iter().map(finish);
     Ok(made.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// What is being made.
-enum Maker {
-    Zst(Encoder<'static, Output>),
-    Bmap(Map),
-}
+/// A product that is being made, from the bytes of its source in order.
+trait ProductMaker {
+    /// Zeros of a hole.
+    fn hole(&mut self, zeros: &[u8]) -> Result<(), PathError>;
 
-impl Maker {
-    fn start(method: Method, dest: &Path, bytes: u64, threads: u32) -> Result<Maker, PathError> {
-        let output = Output {
-            part: PartFile::create(dest)?,
-            bytes: 0,
-            sha256: Sha256::new(),
-        };
-        Ok(match method {
-            Method::Zst(level) => Maker::Zst(
-                encoder(output, level, bytes, threads)
-                    .map_err(PathError::on("start zstd for", dest))?,
-            ),
-            Method::Bmap => Maker::Bmap(Map {
-                output,
-                image: bytes,
-                ranges: Vec::new(),
-                range: Sha256::new(),
-            }),
-        })
-    }
+    /// Bytes of a data range.
+    fn data(&mut self, data: &[u8]) -> Result<(), PathError>;
 
-    fn hole(&mut self, zeros: &[u8]) -> Result<(), PathError> {
-        match self {
-            Maker::Zst(encoder) => write(encoder, zeros),
-            Maker::Bmap(_) => Ok(()),
-        }
-    }
-
-    fn data(&mut self, data: &[u8]) -> Result<(), PathError> {
-        match self {
-            Maker::Zst(encoder) => write(encoder, data),
-            Maker::Bmap(map) => {
-                map.range.update(data);
-                Ok(())
-            }
-        }
-    }
-
-    /// A range of data is over.
+    /// The end of a data range.
     fn end_of(&mut self, range: &Range<u64>) {
-        if let Maker::Bmap(map) = self
-            && !range.is_empty()
-        {
-            let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
-            let sha256 = std::mem::take(&mut map.range).finalize().into();
-            map.ranges.push((blocks, sha256));
-        }
+        let _ = range;
     }
 
-    fn finish(self) -> Result<Made, PathError> {
-        let output = match self {
-            Maker::Zst(encoder) => {
-                let part = encoder.get_ref().part.path().to_owned();
-                encoder.finish().map_err(PathError::on("write", &part))?
-            }
-            Maker::Bmap(mut map) => {
-                let text = map.text();
-                map.output
-                    .write_all(text.as_bytes())
-                    .map_err(PathError::on("write", map.output.part.path()))?;
-                map.output
-            }
-        };
-        let part = output.part;
-        part.file()
-            .sync_all()
-            .map_err(PathError::on("sync", part.path()))?;
-        Ok(Made {
-            part,
-            bytes: output.bytes,
-            sha256: output.sha256.finalize().into(),
-        })
-    }
+    /// Writes the rest of the product, which is not synced yet.
+    fn finish(self: Box<Self>) -> Result<Output, PathError>;
 }
 
-fn write(encoder: &mut Encoder<'static, Output>, data: &[u8]) -> Result<(), PathError> {
-    let written = encoder.write_all(data);
-    written.map_err(PathError::on("write", encoder.get_ref().part.path()))
-}
-
-/// Says the size and a checksum in the frame, as the program zstd does. There is always a thread: without
-/// one, zstd compresses otherwise.
-fn encoder(
-    output: Output,
-    level: u8,
+/// Starts the product at `dest` of a source of `bytes` bytes.
+fn start(
+    method: Method,
+    dest: &Path,
     bytes: u64,
     threads: u32,
-) -> io::Result<Encoder<'static, Output>> {
-    let mut encoder = Encoder::new(output, level.into())?;
-    encoder.set_pledged_src_size(Some(bytes))?;
-    encoder.include_checksum(true)?;
-    encoder.window_log(WINDOW)?;
-    encoder.multithread(threads.clamp(1, most_threads(level)))?;
-    encoder.set_parameter(CParameter::JobSize(JOB))?;
-    Ok(encoder)
+) -> Result<Box<dyn ProductMaker>, PathError> {
+    let output = Output {
+        part: PartFile::create(dest)?,
+        bytes: 0,
+        sha256: Sha256::new(),
+    };
+    Ok(match method {
+        Method::Zst(level) => Box::new(ZstdCopy::start(output, level, (bytes, dest), threads)?),
+        Method::Bmap => Box::new(BlockMap::new(output, bytes)),
+    })
+}
+
+/// Completes a product on the disk.
+fn finish(maker: Box<dyn ProductMaker>) -> Result<Made, PathError> {
+    let output = maker.finish()?;
+    let part = output.part;
+    part.file()
+        .sync_all()
+        .map_err(PathError::on("sync", part.path()))?;
+    Ok(Made {
+        part,
+        bytes: output.bytes,
+        sha256: output.sha256.finalize().into(),
+    })
 }
 
 /// A file that is hashed while it is written.
@@ -259,58 +191,5 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A block map, of format version 2.0: what bmap-tools says in the comments of those that it writes.
-struct Map {
-    output: Output,
-    /// The image's size in bytes.
-    image: u64,
-    /// Blocks with data, and the SHA-256 of their bytes.
-    ranges: Vec<(Range<u64>, [u8; 32])>,
-    /// That of the range that is read.
-    range: Sha256,
-}
-
-impl Map {
-    fn text(&self) -> String {
-        let mapped: u64 = self
-            .ranges
-            .iter()
-            .map(|(blocks, _)| blocks.end - blocks.start)
-            .sum();
-        let mut ranges = String::new();
-        for (blocks, sha256) in &self.ranges {
-            let last = blocks.end - 1;
-            let numbers = if blocks.start == last {
-                last.to_string()
-            } else {
-                format!("{}-{last}", blocks.start)
-            };
-            let sha256 = hex::encode(sha256);
-            ranges += &format!("        <Range chksum=\"{sha256}\"> {numbers} </Range>\n");
-        }
-        let text = |checksum: &str| {
-            format!(
-                "<?xml version=\"1.0\" ?>\n\
-                 <!-- A block map for bmaptool: which blocks of the image have data. -->\n\
-                 <bmap version=\"2.0\">\n    \
-                 <ImageSize> {image} </ImageSize>\n    \
-                 <BlockSize> {BLOCK} </BlockSize>\n    \
-                 <BlocksCount> {blocks} </BlocksCount>\n    \
-                 <MappedBlocksCount> {mapped} </MappedBlocksCount>\n    \
-                 <ChecksumType> sha256 </ChecksumType>\n    \
-                 <BmapFileChecksum> {checksum} </BmapFileChecksum>\n    \
-                 <BlockMap>\n\
-                 {ranges}    </BlockMap>\n\
-                 </bmap>\n",
-                image = self.image,
-                blocks = self.image.div_ceil(BLOCK),
-            )
-        };
-        // Its own checksum is that of the text with zeros in the checksum's place.
-        let checksum: [u8; 32] = Sha256::digest(text(&"0".repeat(64))).into();
-        text(&hex::encode(&checksum))
     }
 }

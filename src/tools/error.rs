@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::host::identity::RunsAsRoot;
-use crate::tools::nix::NoNix;
 use crate::tools::probe::ProbeError;
 use crate::tools::refusal::EngineRefusal;
 use crate::tools::version::Version;
@@ -59,9 +58,6 @@ pub enum ToolError {
     /// No installed engine can be used.
     #[error("{}", refused(.0))]
     EngineRefused(Vec<EngineRefusal>),
-    /// The settings name the Nix store, and it cannot be used.
-    #[error("the settings ask for the Nix store, and {0}")]
-    NoNix(NoNix),
 }
 
 /// The exit code of every [`ToolError`].
@@ -107,12 +103,6 @@ impl ToolError {
                     .collect::<Vec<_>>()
                     .join("\n"),
             ),
-            ToolError::NoNix(why) => Some(format!(
-                "{}; or set `store = \"local\"`",
-                why.hint().unwrap_or_else(|| {
-                    "`sudo apt install nix-bin`, or https://nixos.org/download".to_owned()
-                })
-            )),
         }
     }
 

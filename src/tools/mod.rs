@@ -35,7 +35,7 @@ pub use crate::tools::version::Version;
 use crate::host::identity::Host;
 use crate::tools::probe::Prober;
 
-use crate::settings::{Environment, ExecutorChoice, Settings, StoreChoice};
+use crate::settings::{Environment, ExecutorChoice, Settings};
 
 /// A warning about a tool that does not prevent builds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -90,27 +90,13 @@ impl Runner {
     }
 }
 
-/// The store that artifacts are registered in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FoundStore {
-    /// The Nix store.
-    Nix(Nix),
-    /// The local store.
-    Local {
-        /// Why it is not the Nix store; none where the settings ask for the local one.
-        instead_of: Option<NoNix>,
-    },
-}
-
-/// The host and all tools that a build needs, probed.
+/// The host and the tools that run builds, probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     /// The host.
     pub host: Host,
     /// The program that runs builds.
     pub runner: Runner,
-    /// The store that artifacts are registered in.
-    pub store: FoundStore,
 }
 
 impl Toolchain {
@@ -134,12 +120,7 @@ impl Toolchain {
     ) -> Result<Self, ToolError> {
         host.refuse_root()?;
         let runner = Runner::probe(settings, environment, &host)?;
-        let store = FoundStore::probe(settings, environment)?;
-        Ok(Self {
-            host,
-            runner,
-            store,
-        })
+        Ok(Self { host, runner })
     }
 
     /// Warnings about the engine.
@@ -162,54 +143,6 @@ impl Toolchain {
             notes.extend(engine.notes.iter().cloned());
         }
         notes
-    }
-}
-
-impl FoundStore {
-    /// The kind: `nix` or `local`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            FoundStore::Nix(_) => "nix",
-            FoundStore::Local { .. } => "local",
-        }
-    }
-
-    /// Finds the store that the settings ask for. Works without an engine and as root, so that
-    /// artifacts can be registered where they cannot be built.
-    ///
-    /// # Errors
-    /// [`ToolError::NoNix`] when the settings name Nix and it cannot be used.
-    pub fn probe(settings: &Settings, environment: &Environment) -> Result<Self, ToolError> {
-        let found = match settings.store.value {
-            StoreChoice::Local => return Ok(FoundStore::Local { instead_of: None }),
-            StoreChoice::Auto | StoreChoice::Nix => Nix::probe(Prober::new(environment)),
-        };
-        match (found, settings.store.value) {
-            (Ok(nix), _) => Ok(FoundStore::Nix(nix)),
-            (Err(why), StoreChoice::Nix) => Err(ToolError::NoNix(why)),
-            (Err(why), _) => Ok(FoundStore::Local {
-                instead_of: Some(why),
-            }),
-        }
-    }
-
-    /// A warning if the local store replaces the Nix store and the settings do not name it.
-    #[must_use]
-    pub fn note(&self) -> Option<ToolNote> {
-        let FoundStore::Local {
-            instead_of: Some(why),
-        } = self
-        else {
-            return None;
-        };
-        let meant = "if that is intended, set `store = \"local\"`";
-        Some(ToolNote {
-            message: format!("artifacts go to the local store, because {why}"),
-            hint: why
-                .hint()
-                .map_or_else(|| meant.to_owned(), |hint| format!("{hint}; {meant}")),
-        })
     }
 }
 

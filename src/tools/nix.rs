@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::settings::Environment;
 use crate::tools::probe::Prober;
 use crate::tools::version::Version;
 
@@ -79,7 +80,12 @@ impl NoNix {
 }
 
 impl Nix {
-    pub(crate) fn probe(prober: Prober<'_>) -> Result<Self, NoNix> {
+    /// Finds Nix, and checks that this user can add to its store. Starts programs, each with a time limit.
+    ///
+    /// # Errors
+    /// See [`NoNix`].
+    pub fn find(environment: &Environment) -> Result<Self, NoNix> {
+        let prober = Prober::new(environment);
         let program = prober.find("nix-store").ok_or(NoNix::Absent)?;
         let unusable = |why: String| NoNix::Unusable {
             program: program.clone(),

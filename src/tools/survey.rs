@@ -10,7 +10,6 @@ use crate::tools::engine::{Engine, EngineCandidate, EngineKind, EngineQuery};
 use crate::tools::error::ToolError;
 use crate::tools::kas::Kas;
 use crate::tools::kas_container::KasContainer;
-use crate::tools::nix::{Nix, NoNix};
 use crate::tools::probe::Prober;
 use crate::tools::version::Version;
 
@@ -45,8 +44,6 @@ pub struct Survey {
     pub engines: [FoundEngine; 2],
     /// The engine that a build would use.
     pub engine: Result<Engine, ToolError>,
-    /// The Nix store.
-    pub nix: Result<Nix, NoNix>,
     /// Programs that kas-container uses, or that help to look into images.
     pub programs: Vec<FoundProgram>,
 }
@@ -58,9 +55,8 @@ impl Survey {
         let prober = Prober::new(environment);
         let mode = settings.isar_mode.value;
         let question = EngineQuery { prober, host, mode };
-        let (kas_container, kas, engines, nix, programs) = std::thread::scope(|scope| {
+        let (kas_container, kas, engines, programs) = std::thread::scope(|scope| {
             let docker = scope.spawn(move || found(question, EngineKind::Docker));
-            let nix = scope.spawn(move || Nix::probe(prober));
             let kas_container = scope.spawn(move || KasContainer::probe(settings, prober));
             let kas = scope.spawn(move || Kas::probe(settings, prober));
             let programs = scope.spawn(move || ["git", "sgdisk"].map(|name| program(prober, name)));
@@ -69,7 +65,6 @@ impl Survey {
                 joined(kas_container),
                 joined(kas),
                 [joined(docker), podman],
-                joined(nix),
                 joined(programs),
             )
         });
@@ -84,7 +79,6 @@ impl Survey {
             kas,
             engines,
             engine,
-            nix,
             programs: programs.into(),
         }
     }

@@ -4,10 +4,12 @@ use std::fs;
 
 use isar_build_all::matrix::schema;
 use isar_build_all::settings;
+use isar_build_all::store::BACKENDS;
+use isar_build_all::store::choice::words;
 use serde_json::Value;
 
 fn schema() -> Value {
-    schema::schema(&settings::json_schema())
+    schema::schema(&settings::json_schema(&words(BACKENDS)))
 }
 
 #[test]

@@ -92,9 +92,7 @@ fn journal(world: &World, before: &State, after: &State, was: impl Fn(usize) -> 
             run: "dead".to_owned(),
             number: 1,
             hashes_file: world.path("artifact-hashes.nix"),
-            store: StorePlace::Local {
-                dir: world.path(".isar-build-all/store"),
-            },
+            store: StorePlace::new("local", &[("dir", &world.path(".isar-build-all/store"))]),
             variants: vec![IntendedVariant {
                 key: VariantKey {
                     machine: "qemuamd64".to_owned(),

@@ -52,7 +52,7 @@ impl World {
         let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
         World {
             registry: Registry {
-                store: Arc::new(Store::Local(LocalStore::new(state.store()))),
+                store: Arc::new(Store::from(LocalStore::new(state.store()))),
                 records: Arc::new(Records::open(&state.records()).unwrap()),
                 clock,
                 command: "isar-build-all".to_owned(),

@@ -14,24 +14,28 @@ use isar_build_all::steps::register::batch::Batch;
 use isar_build_all::steps::result::StepResult;
 use isar_build_all::steps::step::Step as _;
 use isar_build_all::steps::variant_state::VariantState;
-use isar_build_all::store::Store;
+use isar_build_all::store::{NixStore, Store};
 
-use crate::world::{Ended, World, gate, variant};
+use crate::world::{Ended, World, gate, nix_store, variant};
 use support::PrivateNix;
 
 /// A world whose Nix adds files in place by a program that does something first.
 fn in_place(before: &str) -> World {
+    changed_nix(before, |_, _| ())
+}
+
+/// [`in_place`] with a change to the store.
+fn changed_nix(before: &str, change: impl FnOnce(&World, &mut NixStore)) -> World {
     let mut world = World::new(Some((PrivateNix::new(), StoreWrite::Auto)));
     let program = support::script(
         world.dir.path(),
         "nix-instantiate",
         &format!("#!/bin/sh\n{before}\nexec nix-instantiate \"$@\"\n"),
     );
-    let Store::Nix(mut nix) = (*world.registry.store).clone() else {
-        panic!("it is a Nix store")
-    };
+    let mut nix = nix_store(world.nix.as_ref().unwrap(), StoreWrite::Auto);
     nix.instantiate = Some(program);
-    world.registry.store = Arc::new(Store::Nix(nix));
+    change(&world, &mut nix);
+    world.registry.store = Arc::new(Store::from(nix));
     world
 }
 
@@ -133,12 +137,9 @@ fn all_captures_of_a_run_together_add_no_more_files_at_once_than_it_has_places_f
 
 /// One waits for the other, and the collector cannot be kept away as long: it is the daemon's.
 fn collected_between(meanwhile: impl Fn(&World)) -> (World, Ended) {
-    let mut world = in_place("");
-    let Store::Nix(mut nix) = (*world.registry.store).clone() else {
-        panic!("it is a Nix store")
-    };
-    nix.state_dir = world.path("no/such/place");
-    world.registry.store = Arc::new(Store::Nix(nix));
+    let mut world = changed_nix("", |world, nix| {
+        nix.state_dir = world.path("no/such/place");
+    });
     world.registry.batch = Some(Arc::new(Batch::of(2)));
     world.deploy("image-debian-qemuamd64.wic", b"an image");
     world.deploy("image-debian-qemuamd64-vmlinuz", b"a kernel");

@@ -17,7 +17,7 @@ use isar_build_all::steps::capture::Provenance;
 use isar_build_all::steps::deploy_snapshot::DeploySnapshot;
 use isar_build_all::steps::result::StepResult;
 use isar_build_all::steps::variant_state::VariantState;
-use isar_build_all::store::Taking;
+use isar_build_all::store::CaptureWay;
 use support::PrivateNix;
 
 #[test]
@@ -28,10 +28,10 @@ fn what_was_deployed_is_registered() {
         let mut state = VariantState::default();
         let captured = world.capture("base", &mut state, &world.built());
         assert_eq!(captured.result, StepResult::succeeded());
-        let staging = match world.registry.store.taking("run") {
-            Taking::InPlace(_) => None,
-            Taking::Staged(Some(dir)) => Some(dir.join("qemuamd64/base")),
-            Taking::Staged(None) => Some(world.path("artifacts/qemuamd64/.captured/run/base")),
+        let staging = match world.registry.store.capture_way("run") {
+            CaptureWay::InPlace => None,
+            CaptureWay::Staged(Some(dir)) => Some(dir.join("qemuamd64/base")),
+            CaptureWay::Staged(None) => Some(world.path("artifacts/qemuamd64/.captured/run/base")),
         };
         if let Some(staging) = &staging {
             assert_eq!(

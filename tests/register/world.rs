@@ -47,6 +47,17 @@ pub(crate) struct Ended {
     pub(crate) events: Vec<EventKind>,
 }
 
+pub(crate) fn nix_store(nix: &PrivateNix, write: StoreWrite) -> NixStore {
+    NixStore {
+        store_dir: nix.store_dir(),
+        state_dir: nix.state_dir(),
+        env: nix.env(),
+        instantiate: (write != StoreWrite::AddFixed).then(|| "nix-instantiate".into()),
+        direct: write == StoreWrite::Direct,
+        ..NixStore::new("nix-store".into())
+    }
+}
+
 impl World {
     pub(crate) fn new(nix: Option<(PrivateNix, StoreWrite)>) -> World {
         let dir = tempfile::tempdir().unwrap();
@@ -54,15 +65,8 @@ impl World {
         let state = StateDir::at(settings.state_dir.value.clone());
         state.create().unwrap();
         let store = match &nix {
-            Some((nix, write)) => Store::Nix(NixStore {
-                store_dir: nix.store_dir(),
-                state_dir: nix.state_dir(),
-                env: nix.env(),
-                instantiate: (*write != StoreWrite::AddFixed).then(|| "nix-instantiate".into()),
-                direct: *write == StoreWrite::Direct,
-                ..NixStore::new("nix-store".into())
-            }),
-            None => Store::Local(LocalStore::new(state.store())),
+            Some((nix, write)) => Store::from(nix_store(nix, *write)),
+            None => Store::from(LocalStore::new(state.store())),
         };
         let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
         World {

@@ -13,9 +13,8 @@ use isar_build_all::event::ArtifactOrigin;
 use isar_build_all::fs::stamp::Stamp;
 use isar_build_all::store::copy::{CopyError, Dest, copy, hash};
 use isar_build_all::store::hashing::Want;
-use isar_build_all::store::in_place;
-use isar_build_all::store::in_place::Go;
-use isar_build_all::store::{Captured, NixStore, Store, StoreError};
+use isar_build_all::store::in_place::{FileInPlace, Go};
+use isar_build_all::store::{Captured, NixStore, OpenStore as _, Store, StoreError};
 use support::PrivateNix;
 use support::{eventually, script};
 
@@ -37,6 +36,14 @@ fn nix_store(nix: &PrivateNix, way: Way) -> NixStore {
         instantiate: (way != Way::Fixed).then(|| "nix-instantiate".into()),
         direct: way == Way::Direct,
         ..NixStore::new("nix-store".into())
+    }
+}
+
+/// A store that adds in place by `program`.
+fn in_place_by(nix: &PrivateNix, program: &Path) -> NixStore {
+    NixStore {
+        instantiate: Some(program.to_owned()),
+        ..nix_store(nix, Way::InPlace)
     }
 }
 
@@ -79,10 +86,12 @@ fn capture(nix: &NixStore, way: Way, hold: &isar_build_all::store::Hold, image: 
     };
     let hashed = match way {
         Way::InPlace => {
-            let program = Path::new("nix-instantiate");
-            let before = stamp(image);
-            let (hashed, how) =
-                in_place::add(nix, program, hold, image, name, &before, &go()).unwrap();
+            let file = FileInPlace {
+                source: image,
+                name,
+                before: &stamp(image),
+            };
+            let (hashed, how) = nix.add_in_place(hold, &file, &go()).unwrap();
             captured.added = Some(how);
             hashed
         }
@@ -154,7 +163,7 @@ fn every_way_leaves_the_same() {
     let mut rows = Vec::new();
     for way in WAYS {
         let of_way = nix_store(&nix, way);
-        let store = Store::Nix(of_way.clone());
+        let store = Store::from(of_way.clone());
         let hold = store.hold().unwrap();
         let captured = capture(&of_way, way, &hold, &image_path);
         let added = store.insert(&hold, &captured).unwrap();
@@ -209,7 +218,7 @@ fn what_is_valid_is_added_by_nobody() {
     image(&path);
     for way in WAYS {
         let of_way = nix_store(&nix, way);
-        let store = Store::Nix(of_way.clone());
+        let store = Store::from(of_way.clone());
         let hold = store.hold().unwrap();
         let first = capture(&of_way, way, &hold, &path);
         store.insert(&hold, &first).unwrap();
@@ -243,14 +252,16 @@ fn add_with(
     image: &Path,
     between: impl FnOnce(),
 ) -> Result<ArtifactOrigin, StoreError> {
-    let of_way = nix_store(nix, Way::InPlace);
-    let hold = Store::Nix(of_way.clone()).hold().unwrap();
+    let store = Store::from(in_place_by(nix, program));
+    let hold = store.hold().unwrap();
     let (before, go) = (stamp(image), Go::default());
+    let file = FileInPlace {
+        source: image,
+        name: "isar-one.img",
+        before: &before,
+    };
     std::thread::scope(|scope| {
-        let adding = scope.spawn(|| {
-            in_place::add(&of_way, program, &hold, image, "isar-one.img", &before, &go)
-                .map(|(_, how)| how)
-        });
+        let adding = scope.spawn(|| store.add_in_place(&hold, &file, &go).map(|(_, how)| how));
         // Long enough to hash 8 MiB, and it is no matter if it is not.
         std::thread::sleep(Duration::from_millis(500));
         between();
@@ -296,13 +307,18 @@ fn what_is_refused_while_it_is_hashed_is_not_added() {
     let nix = PrivateNix::new();
     let path = nix.dir().join("image.img");
     image(&path);
-    let of_way = nix_store(&nix, Way::InPlace);
-    let hold = Store::Nix(of_way.clone()).hold().unwrap();
+    // A start of this program would be another error.
+    let program = Path::new("/nonexistent/nix-instantiate");
+    let store = Store::from(in_place_by(&nix, program));
+    let hold = store.hold().unwrap();
     let go = Go::default();
     go.say(false);
-    // It would say that it cannot be started.
-    let program = Path::new("/nonexistent/nix-instantiate");
-    let result = in_place::add(&of_way, program, &hold, &path, "i.img", &stamp(&path), &go);
+    let file = FileInPlace {
+        source: &path,
+        name: "i.img",
+        before: &stamp(&path),
+    };
+    let result = store.add_in_place(&hold, &file, &go);
     assert!(
         matches!(result, Err(StoreError::Copy(CopyError::Stopped(_)))),
         "{result:?}"
@@ -321,23 +337,20 @@ fn a_nix_that_is_stopped_leaves_nothing() {
         "nix-instantiate",
         "#!/bin/sh\nmkdir \"$NIX_STORE_DIR/add-$$-0\"\n: > \"$NIX_STORE_DIR/add-$$-0/x\"\nsleep 60\n",
     );
-    let of_way = nix_store(&nix, Way::InPlace);
+    let of_way = in_place_by(&nix, &program);
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let asked = std::sync::Arc::clone(&stop);
-    let hold = Store::Nix(of_way.clone())
+    let hold = Store::from(of_way.clone())
         .hold_until(move || asked.load(Ordering::Relaxed))
         .unwrap();
     std::thread::scope(|scope| {
         let adding = scope.spawn(|| {
-            in_place::add(
-                &of_way,
-                &program,
-                &hold,
-                &path,
-                "i.img",
-                &stamp(&path),
-                &go(),
-            )
+            let file = FileInPlace {
+                source: &path,
+                name: "i.img",
+                before: &stamp(&path),
+            };
+            of_way.add_in_place(&hold, &file, &go())
         });
         assert!(eventually(Duration::from_secs(20), || !of_way.is_tidy()));
         stop.store(true, Ordering::Relaxed);
@@ -372,7 +385,7 @@ fn direct_repairs_waits_and_knows_its_schema() {
     image(&path);
     let of_way = nix_store(&nix, Way::Direct);
     assert_eq!(of_way.not_direct(), None);
-    let store = Store::Nix(of_way.clone());
+    let store = Store::from(of_way.clone());
     let hold = store.hold().unwrap();
     let captured = capture(&of_way, Way::Direct, &hold, &path);
     let place = store.path_of(&captured.sha256, "isar-one.img").unwrap();

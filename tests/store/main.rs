@@ -9,5 +9,6 @@
     reason = "test code"
 )]
 
+mod added_backend;
 mod bytes;
 mod stores;

@@ -58,7 +58,7 @@ fn output(dir: &Path) -> PathBuf {
 #[test]
 fn nix_agrees_with_our_hashes_and_paths() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let output = output(nix.dir());
     for (name, content) in [
         ("isar-base-qemuamd64.wic", &b"hello\n"[..]),
@@ -89,7 +89,7 @@ fn nix_agrees_with_our_hashes_and_paths() {
 #[test]
 fn what_nix_has_as_an_executable_file_is_the_same_file() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let output = output(nix.dir());
     let capture = captured(nix.dir(), "isar-base-initrd.img", b"070701");
     fs::set_permissions(&capture.path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -112,7 +112,7 @@ fn what_nix_has_as_an_executable_file_is_the_same_file() {
 #[test]
 fn the_output_entry_is_the_gc_root() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let link = output(nix.dir()).join("i.wic");
     let old = store
         .add(&captured(nix.dir(), "i.wic", b"old"), &link)
@@ -130,7 +130,7 @@ fn the_output_entry_is_the_gc_root() {
 #[test]
 fn the_collector_waits_while_we_add() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let output = output(nix.dir());
     store
         .add(&captured(nix.dir(), "first", b"1"), &output.join("first"))
@@ -154,7 +154,7 @@ fn the_collector_waits_while_we_add() {
 #[test]
 fn what_a_dead_process_left_at_the_path_is_repaired() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let captured = captured(nix.dir(), "i.wic", b"whole content");
     let path = store.path_of(&captured.sha256, "i.wic").unwrap();
     fs::write(&path, "whole").unwrap();
@@ -169,7 +169,7 @@ fn what_a_dead_process_left_at_the_path_is_repaired() {
 #[test]
 fn a_valid_path_with_other_content_is_refused() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let captured = captured(nix.dir(), "i.wic", b"content");
     let link = output(nix.dir()).join("i.wic");
     let path = store.add(&captured, &link).unwrap().store_path;
@@ -203,14 +203,14 @@ fn fake(nix: &PrivateNix, word: &str, instead: &str) -> Store {
     store.program = support::root().join("tests/support/fakes/nix-store-that-fails");
     store.env.push(("FAKE_ON".into(), word.into()));
     store.env.push(("FAKE_DO".into(), instead.into()));
-    Store::Nix(store)
+    Store::from(store)
 }
 
 #[test]
 fn what_goes_wrong_with_nix_is_said() {
     let nix = PrivateNix::new();
     let link = output(nix.dir()).join("i.wic");
-    let missing = Store::Nix(NixStore {
+    let missing = Store::from(NixStore {
         program: "/nonexistent/nix-store".into(),
         ..nix_store(&nix)
     });
@@ -250,7 +250,7 @@ fn what_goes_wrong_with_nix_is_said() {
         unique_name: "other.wic".to_owned(),
         ..captured
     };
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     out += &store.add(&misnamed, &link).unwrap_err().to_string();
     insta::assert_snapshot!(shown(&nix, &out), @"
     cannot start /nonexistent/nix-store: No such file or directory (os error 2)
@@ -275,7 +275,7 @@ fn what_goes_wrong_with_nix_is_said() {
 #[test]
 fn what_is_at_the_link_is_not_lost() {
     let nix = PrivateNix::new();
-    let store = Store::Nix(nix_store(&nix));
+    let store = Store::from(nix_store(&nix));
     let broken = fake(&nix, "--realise", "echo 'error: no' >&2; exit 1");
     let output = output(nix.dir());
     let link = output.join("i.wic");
@@ -311,8 +311,8 @@ fn a_file_at_the_link_itself_can_be_registered() {
     let nix = PrivateNix::new();
     let dir = tempfile::tempdir().unwrap();
     for store in [
-        Store::Nix(nix_store(&nix)),
-        Store::Local(LocalStore::new(dir.path().join("s"))),
+        Store::from(nix_store(&nix)),
+        Store::from(LocalStore::new(dir.path().join("s"))),
     ] {
         let link = output(dir.path()).join("i.wic");
         let _ = fs::remove_file(&link);
@@ -326,7 +326,7 @@ fn a_file_at_the_link_itself_can_be_registered() {
 #[test]
 fn the_local_store_has_nixs_names() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::Local(LocalStore::new(dir.path().join("store")));
+    let store = Store::from(LocalStore::new(dir.path().join("store")));
     let link = output(dir.path()).join("i.wic");
     let one = captured(dir.path(), "i.wic", b"one");
     let added = store.add(&one, &link).unwrap();
@@ -352,7 +352,7 @@ fn the_local_store_has_nixs_names() {
 #[test]
 fn the_local_store_trusts_nothing_that_it_has_not_read() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::Local(LocalStore::new(dir.path().join("store")));
+    let store = Store::from(LocalStore::new(dir.path().join("store")));
     let link = output(dir.path()).join("i.wic");
     for staged in [true, false] {
         for bad in ["shorter", "same siz", ""] {

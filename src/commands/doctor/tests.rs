@@ -5,6 +5,8 @@ use std::path::Path;
 use crate::commands::doctor::directories::{GIB, room_check};
 use crate::commands::doctor::*;
 use crate::settings::{Environment, LayerFile, LayerInput, Terminal};
+use crate::store::BACKENDS;
+use crate::store::choice::words;
 use crate::tools::tests::made::{SUDO, host, program};
 
 struct MadeHost {
@@ -41,10 +43,16 @@ impl MadeHost {
                 text: project.to_owned(),
             }),
             environment,
+            stores: words(BACKENDS),
             ..LayerInput::default()
         };
         let resolution = Settings::resolve_leniently(&input);
-        doctor_on(host, &resolution, &input.environment, &surroundings)
+        doctor_on(
+            host,
+            &resolution,
+            &input.environment,
+            (&surroundings, BACKENDS),
+        )
     }
 
     /// As text, with what differs from machine to machine taken out.

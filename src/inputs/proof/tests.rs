@@ -1,4 +1,5 @@
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -9,6 +10,7 @@ use crate::inputs::proof::*;
 use crate::inspect::format::Format;
 use crate::matrix::{Artifact, VariantKey};
 use crate::settings::LayerInput;
+use crate::store::BACKENDS;
 
 const NAME: &str = "isar-base-qemuamd64.wic";
 const MAP: &str = "isar-base-qemuamd64.wic.bmap";
@@ -90,7 +92,7 @@ impl RegisteredProject {
     }
 
     fn check(&self) -> Result<bool, String> {
-        Proofs::new(&self.settings, false)
+        Proofs::new(&self.settings, BACKENDS, false)
             .check(&self.variant, &self.record)
             .map(|moved| moved.is_some())
     }

@@ -31,8 +31,7 @@ pub(in crate::recovery) fn half_added(
     store_paths: &[PathBuf],
     report: &mut Report,
 ) {
-    let Store::Nix(nix) = store else { return };
-    for dir in nix.unfinished_of_the_dead() {
+    for dir in store.half_written() {
         let what = format!("{}, which a Nix that was killed was writing", dir.display());
         report.attempt(REMOVE, what, || {
             fs::remove_dir_all(&dir).map_err(PathError::on("remove", &dir))

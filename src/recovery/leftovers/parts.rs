@@ -9,7 +9,7 @@ use crate::hashes_file::file::HashesFile;
 use crate::recovery::Place;
 use crate::recovery::leftovers::{children, directories};
 use crate::recovery::report::{REMOVE, Report};
-use crate::store::LocalStore;
+use crate::store::product::SUFFIXES;
 
 /// How long to wait for a living process that changes output entries. It does so for moments.
 const WAIT: Duration = Duration::from_secs(10);
@@ -18,9 +18,11 @@ const WAIT: Duration = Duration::from_secs(10);
 /// lock of the hashes file out of the output entries and the hashes.
 pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
     let state = place.state;
-    let local = LocalStore::new(state.store());
+    let local = state.store();
     let mut ours = parts_in(state.root(), &[".part"]);
-    ours.extend(parts_in(local.dir(), &[".part"]));
+    for dir in place.backends.iter().flat_map(|one| one.part_dirs(&local)) {
+        ours.extend(parts_in(&dir, &[".part"]));
+    }
     for machine in directories(&state.sizes()) {
         ours.extend(parts_in(&machine, &[".part"]));
     }
@@ -28,12 +30,14 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
         remove_part(&part, report);
     }
     let hashes_file = &place.settings.hashes_file.value;
+    let products = SUFFIXES.map(|suffix| [suffix, ".part"].concat());
+    let products = products.each_ref().map(String::as_str);
     let of_output = || {
         let mut found: Vec<PathBuf> = directories(&place.settings.output_dir.value)
             .iter()
             .flat_map(|machine| {
                 let mut parts = parts_in(machine, &[".link.part", ".old.part"]);
-                parts.extend(dead(parts_in(machine, &[".zst.part", ".bmap.part"])));
+                parts.extend(dead(parts_in(machine, &products)));
                 parts
             })
             .collect();

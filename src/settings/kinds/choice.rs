@@ -27,11 +27,7 @@ impl<E: ValueEnum + PartialEq> SettingKind for ChoiceKind<E> {
     type Value = E;
 
     fn expected() -> String {
-        let names: Vec<String> = Self::names()
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        format!("one of {}", names.join(", "))
+        one_of(&Self::names())
     }
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<E, Vec<ValueFault>> {
         string::<Self>(value)
@@ -42,14 +38,7 @@ impl<E: ValueEnum + PartialEq> SettingKind for ChoiceKind<E> {
                 .to_possible_value()
                 .is_some_and(|possible| possible.get_name() == text)
         });
-        known.cloned().ok_or_else(|| {
-            let fault = ValueFault::new(format!("expected {}, found `{text}`", Self::expected()));
-            let names = Self::names();
-            match suggest::nearest(text, names.iter().map(String::as_str)) {
-                Some(name) => fault.hint(format!("did you mean `{name}`?")),
-                None => fault,
-            }
-        })
+        known.cloned().ok_or_else(|| unknown(text, &Self::names()))
     }
     fn show(value: &E) -> String {
         value
@@ -59,6 +48,21 @@ impl<E: ValueEnum + PartialEq> SettingKind for ChoiceKind<E> {
     }
     fn schema() -> serde_json::Value {
         json!({ "enum": Self::names() })
+    }
+}
+
+/// The words to choose from, as [`SettingKind::expected`] says them.
+pub(super) fn one_of(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("one of {}", names.join(", "))
+}
+
+/// The fault of a text that is none of the words.
+pub(super) fn unknown(text: &str, names: &[String]) -> ValueFault {
+    let fault = ValueFault::new(format!("expected {}, found `{text}`", one_of(names)));
+    match suggest::nearest(text, names.iter().map(String::as_str)) {
+        Some(name) => fault.hint(format!("did you mean `{name}`?")),
+        None => fault,
     }
 }
 

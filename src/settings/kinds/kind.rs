@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::settings::choices::StoreWord;
+
 /// A fault of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ValueFault {
@@ -74,6 +76,17 @@ pub(crate) trait SettingKind {
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self::Value, Vec<ValueFault>>;
     /// Reads the value of an environment variable.
     fn from_text(text: &str) -> Result<Self::Value, ValueFault>;
+    /// [`SettingKind::from_toml`] for a value that may name one of these stores.
+    fn toml_among(
+        value: &Spanned<DeValue<'_>>,
+        _stores: &[StoreWord],
+    ) -> Result<Self::Value, Vec<ValueFault>> {
+        Self::from_toml(value)
+    }
+    /// [`SettingKind::from_text`] for a value that may name one of these stores.
+    fn text_among(text: &str, _stores: &[StoreWord]) -> Result<Self::Value, ValueFault> {
+        Self::from_text(text)
+    }
     /// Makes relative paths absolute.
     fn anchor(value: Self::Value, _base: PathBase<'_>) -> Self::Value {
         value
@@ -82,6 +95,10 @@ pub(crate) trait SettingKind {
     fn show(value: &Self::Value) -> String;
     /// The JSON Schema of a value.
     fn schema() -> serde_json::Value;
+    /// [`SettingKind::schema`] for a value that may name one of these stores.
+    fn schema_among(_stores: &[StoreWord]) -> serde_json::Value {
+        Self::schema()
+    }
 }
 
 /// Reads a string with `from_text`.

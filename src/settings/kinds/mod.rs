@@ -10,6 +10,7 @@ mod jobs;
 mod kind;
 mod number;
 mod paths;
+mod store;
 mod words;
 
 pub use crate::settings::kinds::age::Age;
@@ -22,4 +23,5 @@ pub(crate) use crate::settings::kinds::number::NumberKind;
 pub(crate) use crate::settings::kinds::paths::{
     MountListKind, PathKind, PathListKind, ProgramKind,
 };
+pub(crate) use crate::settings::kinds::store::StoreKind;
 pub(crate) use crate::settings::kinds::words::{VariablesKind, WordKind, WordListKind};

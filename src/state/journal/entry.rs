@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::exec::Undo;
 use crate::fs::stamp::Stamp;
 use crate::matrix::VariantKey;
-use crate::store::Store;
 use crate::store::entries::Before;
-use crate::store::{LocalStore, NixStore};
+pub use crate::store::place::StorePlace;
 use crate::wsl::WindowsDrive;
 
 /// An entry: one line of the journal.
@@ -232,58 +231,4 @@ pub struct IntendedArtifact {
     pub before: Before,
     /// The stamp of the file that was captured.
     pub source: Stamp,
-}
-
-/// Which store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum StorePlace {
-    /// Nix's.
-    Nix {
-        /// The program `nix-store`.
-        program: PathBuf,
-        /// The store directory.
-        store_dir: PathBuf,
-        /// Nix's state directory.
-        state_dir: PathBuf,
-    },
-    /// A directory of the tool.
-    Local {
-        /// The directory.
-        dir: PathBuf,
-    },
-}
-
-impl StorePlace {
-    /// That of a store.
-    #[must_use]
-    pub fn of(store: &Store) -> StorePlace {
-        match store {
-            Store::Nix(nix) => StorePlace::Nix {
-                program: nix.program.clone(),
-                store_dir: nix.store_dir.clone(),
-                state_dir: nix.state_dir.clone(),
-            },
-            Store::Local(local) => StorePlace::Local {
-                dir: local.dir().to_owned(),
-            },
-        }
-    }
-
-    /// The store that is there.
-    #[must_use]
-    pub fn store(&self) -> Store {
-        match self {
-            StorePlace::Nix {
-                program,
-                store_dir,
-                state_dir,
-            } => Store::Nix(NixStore {
-                store_dir: store_dir.clone(),
-                state_dir: state_dir.clone(),
-                ..NixStore::new(program.clone())
-            }),
-            StorePlace::Local { dir } => Store::Local(LocalStore::new(dir.clone())),
-        }
-    }
 }

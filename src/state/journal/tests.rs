@@ -36,9 +36,7 @@ fn registering(run: &str, number: u64) -> Entry {
         run: run.to_owned(),
         number,
         hashes_file: "/p/artifact-hashes.nix".into(),
-        store: StorePlace::Local {
-            dir: "/p/store".into(),
-        },
+        store: StorePlace::new("local", &[("dir", Path::new("/p/store"))]),
         variants: vec![IntendedVariant {
             key: key("base"),
             names: vec!["a.wic".to_owned()],

@@ -14,7 +14,7 @@ use crate::steps::gates::{freshness_gate, inspection};
 use crate::steps::result::StepResult;
 use crate::store::copy::{CopyError, Dest, Stop};
 use crate::store::hashing::Want;
-use crate::store::{Captured, Hold, Taking, copy};
+use crate::store::{CaptureWay, Captured, Hold, copy};
 
 /// Copies all sources and runs the gates on the copies, or leaves nothing.
 pub(super) async fn take(
@@ -36,7 +36,7 @@ pub(super) async fn take(
     };
     let (want, stop) = (job.store.want(), Arc::new(cx.killed()));
     // A file in the store directory is worth nothing without its row in the database, so it needs no sync.
-    let synced = !matches!(job.store.taking(&cx.run), Taking::Staged(Some(_)));
+    let synced = !matches!(job.store.capture_way(&cx.run), CaptureWay::Staged(Some(_)));
     let copy = {
         let (cx, staging) = (cx.clone(), staging.clone());
         move |source: SourceFile| {

@@ -21,7 +21,7 @@ use crate::steps::result::StepResult;
 use crate::steps::step::{Step, StepFuture};
 use crate::steps::variant_state::{Captures, VariantState};
 use crate::store::copy::CopyError;
-use crate::store::{Captured, Store, StoreError, Taking, copy};
+use crate::store::{CaptureWay, Captured, Store, StoreError, copy};
 
 /// The step's entry in plans. It uses no build directory.
 pub static INFO: StepInfo = StepInfo {
@@ -202,7 +202,7 @@ impl EntryTaker<'_> {
         if !is_link || is_registered(store, &captured)? {
             return Ok(captured);
         }
-        if let Taking::InPlace(_) = store.taking(&cx.run) {
+        if let CaptureWay::InPlace = store.capture_way(&cx.run) {
             return Ok(captured);
         }
         // The store has to add it again, from a file with the unique name.

@@ -6,11 +6,10 @@
 //! a file when all gates have passed. A file that the store has, with the stamp that it had at its registration, is not
 //! read.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::event::ArtifactOrigin;
-use crate::state::journal::{Entry, StorePlace};
+use crate::state::journal::Entry;
 use crate::steps::capture::job::{CaptureJob, SourceFile, TakenFile, for_each_source};
 use crate::steps::capture::policy::Provenance;
 use crate::steps::context::StepContext;
@@ -21,8 +20,8 @@ use crate::steps::gates::inspection::InspectedFile;
 use crate::steps::gates::{freshness_gate, inspection};
 use crate::steps::result::StepResult;
 use crate::store::hashing::{Sums, Want};
-use crate::store::in_place::Go;
-use crate::store::{Captured, Hold, NixStore, Store, StoreError, copy, in_place};
+use crate::store::in_place::{FileInPlace, Go};
+use crate::store::{Captured, Hold, Store, StoreError, copy};
 
 /// A source, and its hash where the store has it already.
 type KnownFile = (SourceFile, Option<[u8; 32]>);
@@ -31,17 +30,11 @@ type KnownFile = (SourceFile, Option<[u8; 32]>);
 pub(super) async fn take(
     job: &CaptureJob,
     sources: Vec<SourceFile>,
-    program: &Path,
 ) -> Result<(Vec<TakenFile>, Arc<Hold>), StepResult> {
-    let Store::Nix(nix) = &*job.store else {
-        return Err(StepResult::failed(
-            "internal fault: this store takes no files in place",
-        ));
-    };
     let cx = &job.cx;
     let (known, hold) = {
-        let (job, nix) = (job.clone(), nix.clone());
-        cx.blocking(move || look_up(&job, &nix, sources)).await??
+        let job = job.clone();
+        cx.blocking(move || look_up(&job, sources)).await??
     };
     let files: Vec<InspectedFile> = known.iter().map(|(source, _)| inspected(source)).collect();
     let (unknown, known): (Vec<KnownFile>, Vec<KnownFile>) =
@@ -50,7 +43,7 @@ pub(super) async fn take(
     cx.intend(Entry::Adding {
         run: cx.run.clone(),
         variant: cx.variant.key.clone(),
-        store: StorePlace::of(&job.store),
+        store: job.store.place(),
         // Unknown before the files are hashed; the registration names them.
         store_paths: Vec::new(),
     })
@@ -69,8 +62,7 @@ pub(super) async fn take(
     };
     let adder = Adder {
         cx: cx.clone(),
-        nix: nix.clone(),
-        program: program.to_owned(),
+        store: Arc::clone(&job.store),
         hold: Arc::clone(&hold),
         go,
     };
@@ -103,13 +95,12 @@ pub(super) async fn take(
 /// of their registration. Blocking.
 fn look_up(
     job: &CaptureJob,
-    nix: &NixStore,
     sources: Vec<SourceFile>,
 ) -> Result<(Vec<KnownFile>, Arc<Hold>), StepResult> {
     let hold = Arc::new(job.store.hold_until(job.cx.killed()).map_err(of_store)?);
     let mut known = Vec::with_capacity(sources.len());
     for source in sources {
-        let sha256 = registered(job, nix, &hold, &source)?;
+        let sha256 = registered(job, &hold, &source)?;
         known.push((source, sha256));
     }
     if let Provenance::Built(records) = &job.provenance {
@@ -130,7 +121,6 @@ fn look_up(
 /// The hash of a file that was registered with this stamp and that the store has.
 fn registered(
     job: &CaptureJob,
-    nix: &NixStore,
     hold: &Hold,
     source: &SourceFile,
 ) -> Result<Option<[u8; 32]>, StepResult> {
@@ -144,7 +134,7 @@ fn registered(
     else {
         return Ok(None);
     };
-    let is_there = nix.has_whole(hold, &sha256, name, source.stamp.bytes);
+    let is_there = job.store.has_whole(hold, &sha256, name, source.stamp.bytes);
     Ok(is_there.map_err(of_store)?.then_some(sha256))
 }
 
@@ -181,24 +171,19 @@ fn inspected(source: &SourceFile) -> InspectedFile {
 #[derive(Clone)]
 struct Adder {
     cx: StepContext,
-    nix: NixStore,
-    program: std::path::PathBuf,
+    store: Arc<Store>,
     hold: Arc<Hold>,
     go: Arc<Go>,
 }
 
 impl Adder {
     fn add(&self, source: &SourceFile) -> Result<TakenFile, StepResult> {
-        let added = in_place::add(
-            &self.nix,
-            &self.program,
-            &self.hold,
-            &source.path,
-            &source.artifact.unique_name,
-            &source.stamp,
-            &self.go,
-        );
-        match added {
+        let file = FileInPlace {
+            source: &source.path,
+            name: &source.artifact.unique_name,
+            before: &source.stamp,
+        };
+        match self.store.add_in_place(&self.hold, &file, &self.go) {
             Ok((hashed, how)) => {
                 let captured = captured(source, hashed.sums, how);
                 Ok((captured, ArtifactOrigin::InPlace))

@@ -9,15 +9,15 @@ use crate::state::journal::Entry;
 use crate::steps::context::StepContext;
 use crate::steps::errors::of_store;
 use crate::steps::result::StepResult;
-use crate::store::{Captured, Hold, Store, Taking};
+use crate::store::{CaptureWay, Captured, Hold, Store};
 
 /// The staging directory: of this run, so that two runs cannot mix their captures; of this variant, so that the end of
 /// another one does not remove it; and on the file system where the files end.
 pub(in crate::steps) fn staging_dir(cx: &StepContext) -> PathBuf {
     let key = &cx.variant.key;
-    match cx.services.registry.store.taking(&cx.run) {
-        Taking::Staged(Some(dir)) => dir.join(&key.machine).join(&key.id),
-        Taking::Staged(None) | Taking::InPlace(_) => cx
+    match cx.services.registry.store.capture_way(&cx.run) {
+        CaptureWay::Staged(Some(dir)) => dir.join(&key.machine).join(&key.id),
+        CaptureWay::Staged(None) | CaptureWay::InPlace => cx
             .output_dir()
             .join(".captured")
             .join(&cx.run)
@@ -31,12 +31,12 @@ pub(super) fn hold_staging(
     cx: &StepContext,
     store: &Store,
 ) -> Result<Option<Arc<Hold>>, StepResult> {
-    match store.taking(&cx.run) {
-        Taking::Staged(Some(_)) => {
+    match store.capture_way(&cx.run) {
+        CaptureWay::Staged(Some(_)) => {
             let hold = store.hold_until(cx.killed()).map_err(of_store)?;
             Ok(Some(Arc::new(hold)))
         }
-        Taking::Staged(None) | Taking::InPlace(_) => Ok(None),
+        CaptureWay::Staged(None) | CaptureWay::InPlace => Ok(None),
     }
 }
 

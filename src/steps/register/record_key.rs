@@ -10,7 +10,6 @@ use crate::inputs::record::{KeyArtifact, KeyRecord, RegisteredFile};
 use crate::state::records::RecordsError;
 use crate::steps::register::prepared::PreparedVariant;
 use crate::steps::register::registry::Registry;
-use crate::store::Store;
 
 /// Records the inputs of a variant whose artifacts are all registered. Where a registered file cannot be read, nothing
 /// is recorded.
@@ -55,10 +54,7 @@ pub(super) fn record_key(
         key: inputs.key.clone(),
         unpinned: inputs.unpinned.clone(),
         artifacts: known,
-        store: match &*registry.store {
-            Store::Nix(nix) => format!("nix {}", nix.state_dir.display()),
-            Store::Local(_) => registry.store.kind().to_owned(),
-        },
+        store: registry.store.record(),
         run: prepared.cx.run.clone(),
         started: inputs.started,
     };

@@ -14,9 +14,7 @@ use crate::fs::lock::{Holder, LockError};
 use crate::fs::{PathError, create_dir};
 use crate::hashes_file::file::{HashesFile, HashesFileError, WAIT, read_text};
 use crate::hashes_file::{VariantHashes, parse};
-use crate::state::journal::{
-    Entry, IntendedArtifact, IntendedVariant, Journal, Registration, StorePlace,
-};
+use crate::state::journal::{Entry, IntendedArtifact, IntendedVariant, Journal, Registration};
 use crate::state::records::Registered;
 use crate::steps::errors::of_store;
 use crate::steps::gates::uniqueness;
@@ -129,7 +127,7 @@ impl Transaction<'_> {
             one.cx.intend_blocking(&Entry::Adding {
                 run: run.clone(),
                 variant: variant.clone(),
-                store: StorePlace::of(store),
+                store: store.place(),
                 store_paths: gone
                     .iter()
                     .map(|(_, added)| added.store_path.clone())
@@ -246,7 +244,7 @@ impl Transaction<'_> {
             hashes_file: std::path::absolute(self.hashes_file)
                 .map_err(PathError::on("read", self.hashes_file))
                 .map_err(of_path)?,
-            store: StorePlace::of(&self.registry.store),
+            store: self.registry.store.place(),
             variants,
         })
     }

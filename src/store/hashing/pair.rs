@@ -95,7 +95,7 @@ impl Pair {
 
 struct Message {
     state: [u32; 8],
-    /// What is not a whole block yet: the first `length % BLOCK` bytes of it.
+    /// The bytes of an incomplete block: the first `length % BLOCK` bytes of it.
     pending: Block,
     /// Its length up to here, in bytes.
     length: u64,
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// What is put before the second message, and then pieces of bytes (each from its seed) and of zeros.
+    /// The bytes before the second message, and then pieces of bytes (each from its seed) and of zeros.
     fn messages() -> impl Strategy<Value = (usize, Vec<(bool, usize, u8)>)> {
         let length = prop_oneof![0..200_usize, Just(BLOCK), Just(4096), 0..20_000_usize];
         (

@@ -1,4 +1,4 @@
-//! Runs Nix's programs. Knows nothing of what is asked of them.
+//! Runs Nix's programs. Knows nothing of their arguments.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::store::copy::{CopyError, Stop};
 use crate::store::error::StoreError;
 use crate::store::nix::{NixStore, POLL};
 
-/// What the directories begin with, in the store, that Nix writes a file into before it knows its hash:
+/// The starts of the names of the directories, in the store, into which Nix writes a file before it knows its hash:
 /// `add-<process>-<number>` up to 2.8, `tmp-…` later.
 const UNFINISHED: [&str; 2] = ["add-", "tmp-"];
 
@@ -22,7 +22,7 @@ const STILL: Duration = Duration::from_secs(3);
 /// The variable that names the run in the environment of the programs that write into a store for it.
 pub const WRITER_MARK: &str = "ISAR_BUILD_ALL_REGISTERS";
 
-/// What names a run there. Runs of two checkouts may begin in one second.
+/// The value that names a run. Runs of two checkouts may begin in one second.
 #[must_use]
 pub fn writer_mark(run: &str, state_dir: &Path) -> String {
     format!("{run}@{}", state_dir.display())
@@ -86,9 +86,9 @@ impl NixStore {
         Ok(printed.trim_end_matches('\n').to_owned())
     }
 
-    /// The directories in the store that a process of this user was writing a file into, and that nobody
-    /// writes to any more: it is gone, and as it may have been one of another process table, nothing has
-    /// come to it for a while. Where that cannot be said yet, it waits so long.
+    /// The directories in the store with files that dead processes of this user were writing: the process does not exist,
+    /// and because it may be alive in another process table, the directory has also been still for a while. Waits until
+    /// that is known.
     #[must_use]
     pub fn unfinished_of_the_dead(&self) -> Vec<PathBuf> {
         let until = Instant::now() + STILL + POLL;
@@ -122,7 +122,7 @@ impl NixStore {
         found
     }
 
-    /// Removes what a process of ours that was killed was writing: the collector would do it, some day.
+    /// Removes the unfinished files of a process that this one killed: the collector would do it later.
     fn remove_unfinished(&self, process: i32) {
         let names = UNFINISHED.map(|begin| format!("{begin}{process}-"));
         for entry in fs::read_dir(&self.store_dir)

@@ -2,7 +2,7 @@
 //! nothing of what is in the file.
 //!
 //! The database is Nix's own affair, so this is for who asks for it, only where its schema is the one that
-//! is known here, and what was written is asked for through `nix-store` afterwards. The order and the locks
+//! is known here, and `nix-store` checks the result afterwards. The order and the locks
 //! are those of `LocalStore::addToStoreFromDump` in Nix's `src/libstore/local-store.cc`: the collector is
 //! held back by a shared lock on `gc.lock` (our [`Hold`]), a change of the schema by one on `db/big-lock`,
 //! and who adds the same path by `<path>.lock`. Under these: is it valid by now? Else the file gets mode
@@ -81,11 +81,11 @@ impl NixStore {
                 "the collector is not held back, or the archive's hash is missing".to_owned(),
             ));
         };
-        let _schema = shared(&self.state_dir.join("db/big-lock"), &hold.stop)?;
+        let _schema = shared(&self.state_dir.join("db/big-lock"), &|| hold.is_stopped())?;
         if let Some(why) = self.not_direct() {
             return Err(StoreError::NotDirect(why));
         }
-        let lock = PathLock::take(store_path, &hold.stop)?;
+        let lock = PathLock::take(store_path, &|| hold.is_stopped())?;
         let mut database = self.database()?;
         let of_database = |source| StoreError::Database {
             path: self.database_path(),

@@ -19,18 +19,30 @@ use crate::store::path;
 const EXPRESSION: &str = "{ path, name, sha256 ? null }: builtins.path ({ inherit path name; recursive = false; } \
      // (if sha256 == null then { } else { inherit sha256; }))";
 
+/// A file to add by `builtins.path`.
+pub(in crate::store) struct PathAddition<'a> {
+    /// Its path.
+    pub(in crate::store) source: &'a Path,
+    /// Its name in the store.
+    pub(in crate::store) name: &'a str,
+    /// Its hash, if Nix is to refuse a file with another one.
+    pub(in crate::store) sha256: Option<&'a [u8; 32]>,
+}
+
 impl NixStore {
-    /// Adds `source` as `name`, and answers the path that it has now. With a hash Nix refuses a file
-    /// that has another.
+    /// Adds a file with `program`, and returns the store path that Nix printed.
     pub(in crate::store) fn add_path(
         &self,
         program: &Path,
         hold: &Hold,
-        source: &Path,
-        name: &str,
-        sha256: Option<&[u8; 32]>,
+        addition: &PathAddition<'_>,
         stop: Stop<'_>,
     ) -> Result<PathBuf, StoreError> {
+        let PathAddition {
+            source,
+            name,
+            sha256,
+        } = *addition;
         path::check_name(name)?;
         // Later versions refuse a path with links in it.
         let source = fs::canonicalize(source).map_err(PathError::on("read", source))?;

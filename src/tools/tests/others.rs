@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::host::identity::Host;
-use crate::settings::{CommandLine, ExecutorChoice, StoreChoice};
+use crate::settings::{CommandLine, ExecutorChoice};
 use crate::tools::tests::made::*;
-use crate::tools::{FoundStore, NixAccess, Runner, Version};
+use crate::tools::{Nix, NixAccess, Runner, Version};
 
 #[test]
 fn the_mode_flag_depends_on_the_version() {
@@ -67,67 +67,21 @@ fn root_is_refused_before_any_probe() {
 }
 
 #[test]
-fn a_usable_nix_is_chosen() {
+fn a_usable_nix_is_found() {
     let bin = Bin::new(&[("nix-store", NIX_STORE)]);
     for dir in ["store", "state/db"] {
         std::fs::create_dir_all(bin.path(dir)).unwrap();
     }
-    let FoundStore::Nix(nix) =
-        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
-    else {
-        panic!("no Nix")
-    };
+    let nix = Nix::find(&bin.environment()).unwrap();
     assert_eq!(nix.access, NixAccess::SingleUser);
     assert_eq!(nix.store_dir, bin.path("store"));
     assert_eq!(nix.version.to_string(), "2.8");
-    let local = bin.settings(|line| line.store = Some(StoreChoice::Local));
-    assert_eq!(
-        FoundStore::probe(&local, &bin.environment()),
-        Ok(FoundStore::Local { instead_of: None })
-    );
-
     // Nix treats an empty variable as unset.
     let bin = bin.with("NIX_REMOTE", "");
-    let FoundStore::Nix(nix) =
-        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
-    else {
-        panic!("no Nix")
-    };
+    let nix = Nix::find(&bin.environment()).unwrap();
     assert_eq!(nix.access, NixAccess::SingleUser);
 
     let bin = bin.with("NIX_REMOTE", "daemon");
-    let FoundStore::Nix(nix) =
-        FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap()
-    else {
-        panic!("no Nix")
-    };
+    let nix = Nix::find(&bin.environment()).unwrap();
     assert_eq!(nix.access, NixAccess::Daemon);
-}
-
-#[test]
-fn the_local_store_replaces_an_unusable_nix_unless_nix_is_configured() {
-    let unconnected = r#"case "$1" in
---version) echo "nix-store (Nix) 2.8.0" ;;
-*) echo "error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory" >&2; exit 1 ;;
-esac"#;
-    let mut said = String::new();
-    for (name, programs) in [
-        ("absent", &[][..]),
-        ("read-only and no daemon", &[("nix-store", NIX_STORE)]),
-        ("daemon stopped", &[("nix-store", unconnected)]),
-        ("no version", &[("nix-store", "echo hello")]),
-    ] {
-        let bin = Bin::new(programs);
-        let automatic = FoundStore::probe(&bin.settings(nothing), &bin.environment()).unwrap();
-        let FoundStore::Local {
-            instead_of: Some(why),
-        } = automatic
-        else {
-            panic!("{automatic:?}")
-        };
-        let forced = bin.settings(|line| line.store = Some(StoreChoice::Nix));
-        let error = FoundStore::probe(&forced, &bin.environment()).unwrap_err();
-        said += &bin.neutral(&format!("# {name}\n{why}\n{}\n\n", message(&error)));
-    }
-    insta::assert_snapshot!(said);
 }

@@ -77,7 +77,7 @@ pub async fn build_one(
     let clock: Clock = Arc::new(jiff::Timestamp::now);
     let services = StepServices {
         registry: Registry::new(
-            Store::Local(LocalStore::new(dir.join("store"))),
+            Store::from(LocalStore::new(dir.join("store"))),
             Arc::new(Records::in_memory().unwrap()),
             Arc::clone(&clock),
             "isar-build-all".to_owned(),
