@@ -15,12 +15,13 @@ use crate::host::identity::Host;
 use crate::project::arguments::WaitArgs;
 use crate::project::context::Context;
 use crate::recovery;
-use crate::recovery::{Line, Place, Report};
+use crate::recovery::{RecoveryLine, RecoveryPlace, RecoveryReport};
 use crate::run::lock;
 use crate::settings::Settings;
 use crate::settings::StoreWrite;
 use crate::state::StateDir;
 use crate::state::journal::JournalError;
+use crate::steps::step::Step;
 use crate::store::backend::StoreRun;
 use crate::store::choice::ChosenStore;
 use crate::tools::Engine;
@@ -44,7 +45,8 @@ impl Subcommand for RecoverCommand {
     }
 
     fn run(&self, call: &Invocation<'_>) -> Result<ExitCode, Failure> {
-        print_with(run(&call.context()?, &call.args()?)?)
+        let steps = &call.tool.parts.steps;
+        print_with(run(&call.context()?, &call.args()?, steps)?)
     }
 }
 
@@ -52,7 +54,11 @@ impl Subcommand for RecoverCommand {
 ///
 /// # Errors
 /// Faults of the settings; a run that is alive.
-fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failure> {
+fn run(
+    context: &Context,
+    args: &RecoverArgs,
+    steps: &[&'static dyn Step],
+) -> Result<(String, u8), Failure> {
     let settings = settings(context)?;
     let host = Host::capture(&context.environment);
     host.refuse_root()
@@ -79,12 +85,13 @@ fn run(context: &Context, args: &RecoverArgs) -> Result<(String, u8), Failure> {
     let store = ChosenStore::choose(&context.backends, &settings, &context.environment)
         .ok()
         .map(|store| store.open(&opening).store);
-    let place = Place {
+    let place = RecoveryPlace {
         settings: &settings,
         state: &state,
         environment: &context.environment,
         backends: &context.backends,
         engine: engine.as_ref().ok(),
+        steps,
         command: &command,
         now,
         dry_run: args.dry_run,
@@ -115,14 +122,14 @@ fn settings(context: &Context) -> Result<Settings, Failure> {
     }
 }
 
-fn text(report: &Report, dry_run: bool) -> String {
+fn text(report: &RecoveryReport, dry_run: bool) -> String {
     let mut out = String::new();
     for line in &report.lines {
         // Writing to a String cannot fail.
         let _ = match line {
-            Line::Done(what) => writeln!(out, "{what}"),
-            Line::Known(what) => writeln!(out, "note: {what}"),
-            Line::Failed { message, hint } => {
+            RecoveryLine::Done(what) => writeln!(out, "{what}"),
+            RecoveryLine::Known(what) => writeln!(out, "note: {what}"),
+            RecoveryLine::Failed { message, hint } => {
                 let _ = writeln!(out, "failed: {message}");
                 match hint {
                     Some(hint) => writeln!(out, "hint: {hint}"),

@@ -7,8 +7,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::exec::{UndoLimits, Undone, quiet};
-use crate::recovery::Place;
-use crate::recovery::report::{REMOVE, Report, Verb};
+use crate::recovery::RecoveryPlace;
+use crate::recovery::report::{REMOVE, RecoveryReport, Verb};
 use crate::state::journal::{OpenBuild, Unfinished};
 use crate::tools::container::STATE_LABEL;
 
@@ -27,7 +27,11 @@ const TOTAL: Duration = Duration::from_secs(45);
 const END: Verb = Verb("ended", "would end");
 
 /// Ends the builds that have a start and no end in the journal. Builds that cannot be ended stay in `runs`.
-pub(super) fn end_journalled(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+pub(super) fn end_journalled(
+    place: &RecoveryPlace<'_>,
+    runs: &mut [Unfinished],
+    report: &mut RecoveryReport,
+) {
     if runs.iter().all(|run| run.builds.is_empty()) {
         return;
     }
@@ -63,7 +67,7 @@ pub(super) fn end_journalled(place: &Place<'_>, runs: &mut [Unfinished], report:
 }
 
 /// Removes the containers that carry this state directory's label.
-pub(super) fn end_labelled(place: &Place<'_>, report: &mut Report) {
+pub(super) fn end_labelled(place: &RecoveryPlace<'_>, report: &mut RecoveryReport) {
     let Some(engine) = place.engine else { return };
     let label = format!("{STATE_LABEL}={}", place.state.root().display());
     let names = match engine.containers(place.environment, &label) {
@@ -99,7 +103,7 @@ fn command(words: &[String]) -> Option<String> {
 }
 
 /// A run that has just died may have requested a container that does not exist yet.
-fn limits(place: &Place<'_>) -> UndoLimits {
+fn limits(place: &RecoveryPlace<'_>) -> UndoLimits {
     let age = std::fs::metadata(place.state.journal())
         .and_then(|journal| journal.modified())
         .ok()

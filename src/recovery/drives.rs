@@ -2,8 +2,8 @@
 //! user has for runs of other projects.
 
 use crate::host::identity::Host;
-use crate::recovery::Place;
-use crate::recovery::report::{Report, Verb};
+use crate::recovery::RecoveryPlace;
+use crate::recovery::report::{RecoveryReport, Verb};
 use crate::state::journal::Unfinished;
 use crate::wsl::drive_keeper::settle_dead;
 use crate::wsl::ledger::peek;
@@ -12,7 +12,11 @@ use crate::wsl::{WindowsDrive, WslHost};
 const MOUNT: Verb = Verb("mounted", "would mount");
 
 /// Removes the drives that are mounted again from `runs`; others stay for the next start.
-pub(super) fn bring_back(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+pub(super) fn bring_back(
+    place: &RecoveryPlace<'_>,
+    runs: &mut [Unfinished],
+    report: &mut RecoveryReport,
+) {
     // A build that found no drive to unmount has none to mount.
     for run in runs.iter_mut() {
         run.drives.retain(|(_, _, drives)| !drives.is_empty());

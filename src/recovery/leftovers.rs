@@ -10,8 +10,8 @@ mod staging;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::recovery::Place;
-use crate::recovery::report::Report;
+use crate::recovery::RecoveryPlace;
+use crate::recovery::report::RecoveryReport;
 
 pub(super) use crate::recovery::leftovers::clones::unlock;
 pub(super) use crate::recovery::leftovers::entries::dangling;
@@ -20,7 +20,7 @@ pub(super) use crate::recovery::leftovers::locks::remove_of_caches as cache_lock
 pub(super) use crate::recovery::leftovers::staging::in_store;
 
 /// Removes the files of dead runs; `runs` are those in the journal.
-pub(super) fn remove(place: &Place<'_>, runs: &[String], report: &mut Report) {
+pub(super) fn remove(place: &RecoveryPlace<'_>, runs: &[String], report: &mut RecoveryReport) {
     staging::remove(place, runs, report);
     locks::remove(place, report);
     parts::remove(place, report);

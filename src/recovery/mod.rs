@@ -1,76 +1,81 @@
-//! Recovery: puts in order what runs left that did not reach their end. Knows nothing of the matrix,
-//! and nothing of how what it did is shown.
+//! Recovery: finishes or undoes the remains of killed runs. Does not know the matrix, and does not print.
 //!
-//! The caller holds the run lock: whatever belongs to a run of this state directory is then a dead
-//! one's. First everything that still works is ended, then registrations are finished or rolled back,
-//! then what lies about is removed. To recover twice does no harm, and neither does to be killed while
-//! recovering: the journal is shortened last.
+//! The caller holds the run lock, so every run in the journal of this state directory is dead. Recovery first ends
+//! builds that still run, then finishes or rolls back registrations and interrupted steps, then removes leftovers.
+//! Recovering twice is harmless, and so is a kill in the middle: the journal is shortened last.
 
 mod builds;
 mod drives;
+mod interrupted_steps;
 mod leftovers;
 mod registrations;
 mod report;
 
 use jiff::Timestamp;
 
-pub use crate::recovery::report::{Line, Report};
+pub use crate::recovery::report::{RecoveryLine, RecoveryReport};
 
 use crate::fs::lock::Holder;
 use crate::settings::{Environment, Settings};
 use crate::state::StateDir;
 use crate::state::journal;
 use crate::state::journal::{Entry, JournalError, Unfinished, unfinished};
+use crate::steps::step::Step;
 use crate::store::choice::reopen;
 use crate::store::{Backend, Store};
 use crate::tools::Engine;
 
-/// Where and how to recover.
-pub struct Place<'a> {
+/// The place of a recovery: its directories, tools and options.
+pub struct RecoveryPlace<'a> {
     /// The settings.
     pub settings: &'a Settings,
     /// The state directory, whose run lock is held.
     pub state: &'a StateDir,
-    /// What programs are run with.
+    /// The environment of programs.
     pub environment: &'a Environment,
     /// The stores that journals may name.
     pub backends: &'a [&'static dyn Backend],
-    /// The engine whose containers are looked through; none where none can be used.
+    /// The engine whose containers may be left; `None` without a usable one.
     pub engine: Option<&'a Engine>,
-    /// Our command line, for those who wait for our locks.
+    /// The command line, for processes that wait for a lock.
     pub command: &'a str,
+    /// The steps, which recover what they announced in the journal.
+    pub steps: &'a [&'static dyn Step],
     /// The time.
     pub now: Timestamp,
-    /// Only say what would be done.
+    /// Whether to change nothing and only report.
     pub dry_run: bool,
 }
 
-impl Place<'_> {
+impl RecoveryPlace<'_> {
     fn holder(&self) -> Holder {
         Holder::this(self.command, self.now)
     }
 }
 
-/// What every run does at its start: what the journal says was left open, and what lies about in
-/// directories that are quickly looked through. Without a run that died it starts no program.
+/// The recovery at the start of every run: open entries of the journal, and leftovers in directories that are quickly
+/// searched. Starts no program unless a run died.
 ///
 /// # Errors
 /// When the journal cannot be read or rewritten.
-pub fn at_start(place: &Place<'_>) -> Result<Report, JournalError> {
-    let mut report = Report::new(place.dry_run);
+pub fn at_start(place: &RecoveryPlace<'_>) -> Result<RecoveryReport, JournalError> {
+    let mut report = RecoveryReport::new(place.dry_run);
     let runs = unfinished(&journal::read(&place.state.journal())?);
     let any_died = !runs.is_empty();
     in_order(place, runs, any_died, &mut report)?;
     Ok(report)
 }
 
-/// Everything that can be found, whether or not the journal knows it. `store` is asked which entries
-/// of the hashes file it has.
+/// The recovery of everything that can be found, in the journal or not. `store` decides which entries of the hashes
+/// file dangle.
 ///
 /// # Errors
 /// As [`at_start`].
-pub fn everything(place: &Place<'_>, store: Option<&Store>) -> Result<Report, JournalError> {
-    let mut report = Report::new(place.dry_run);
+pub fn everything(
+    place: &RecoveryPlace<'_>,
+    store: Option<&Store>,
+) -> Result<RecoveryReport, JournalError> {
+    let mut report = RecoveryReport::new(place.dry_run);
     let runs = unfinished(&journal::read(&place.state.journal())?);
     in_order(place, runs, true, &mut report)?;
     if place.engine.is_none() {
@@ -82,10 +87,10 @@ pub fn everything(place: &Place<'_>, store: Option<&Store>) -> Result<Report, Jo
 }
 
 fn in_order(
-    place: &Place<'_>,
+    place: &RecoveryPlace<'_>,
     mut runs: Vec<Unfinished>,
     look_for_containers: bool,
-    report: &mut Report,
+    report: &mut RecoveryReport,
 ) -> Result<(), JournalError> {
     builds::end_journalled(place, &mut runs, report);
     if look_for_containers {
@@ -94,6 +99,9 @@ fn in_order(
     drives::bring_back(place, &mut runs, report);
     let names: Vec<String> = runs.iter().map(|run| run.run.clone()).collect();
     registrations::settle(place, &mut runs, report);
+    for run in &mut runs {
+        interrupted_steps::recover(place, run, report);
+    }
     for run in runs.iter_mut().filter(|run| !run.adding.is_empty()) {
         leftovers::end_writers(place, &run.run);
         run.adding.retain(
@@ -116,7 +124,7 @@ fn in_order(
         leftovers::in_store(&run.run, &run.staging, report);
     }
     leftovers::remove(place, &names, report);
-    // A journal without a run in it is one whose first entry was torn; it goes, too.
+    // A journal without a run is one whose first entry was torn; it is removed, too.
     if place.dry_run || !place.state.journal().exists() {
         return Ok(());
     }

@@ -12,8 +12,8 @@ use crate::base::nix32;
 use crate::event::ArtifactOrigin;
 use crate::hashes_file::file::{HashesFile, HashesFileError, read_text};
 use crate::hashes_file::{VariantHashes, parse};
-use crate::recovery::Place;
-use crate::recovery::report::{Report, Verb};
+use crate::recovery::RecoveryPlace;
+use crate::recovery::report::{RecoveryReport, Verb};
 use crate::state::journal::{IntendedArtifact, IntendedVariant, Registration, Unfinished};
 use crate::state::records::{Records, RecordsError, Registered};
 use crate::steps::product_files;
@@ -30,7 +30,11 @@ const FINISH: Verb = Verb("finished", "would finish");
 const ROLL_BACK: Verb = Verb("rolled back", "would roll back");
 
 /// Settles every registration; one that cannot be stays in `runs`.
-pub(super) fn settle(place: &Place<'_>, runs: &mut [Unfinished], report: &mut Report) {
+pub(super) fn settle(
+    place: &RecoveryPlace<'_>,
+    runs: &mut [Unfinished],
+    report: &mut RecoveryReport,
+) {
     for run in runs {
         run.registrations.retain(|registration| {
             let what = what(registration);
@@ -79,7 +83,7 @@ enum Settled {
 
 /// Why a registration is neither finished nor rolled back.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum SettleFault {
     #[error(transparent)]
     File(#[from] HashesFileError),
     #[error(transparent)]
@@ -92,20 +96,23 @@ enum Fault {
     Hash(String),
 }
 
-impl Fault {
+impl SettleFault {
     fn words(&self) -> (String, Option<String>) {
         let hint = match self {
-            Fault::File(error) => error.hint(),
-            Fault::Store(error) => error.hint(),
-            Fault::Path(error) => error.hint(),
-            Fault::Records(error) => error.hint(),
-            Fault::Hash(_) => None,
+            SettleFault::File(error) => error.hint(),
+            SettleFault::Store(error) => error.hint(),
+            SettleFault::Path(error) => error.hint(),
+            SettleFault::Records(error) => error.hint(),
+            SettleFault::Hash(_) => None,
         };
         (self.to_string(), hint)
     }
 }
 
-fn settle_one(place: &Place<'_>, registration: &Registration) -> Result<Settled, Fault> {
+fn settle_one(
+    place: &RecoveryPlace<'_>,
+    registration: &Registration,
+) -> Result<Settled, SettleFault> {
     let file = HashesFile::lock(&registration.hashes_file, &place.holder(), WAIT)?;
     let text = read_text(&registration.hashes_file)?;
     // A file that cannot be read, as in the middle of a merge, decides nothing: it is asked again later.
@@ -186,7 +193,7 @@ fn finish(store: &Store, hold: &Hold, artifact: &IntendedArtifact) -> Result<(),
     entries::turn(store, hold, &added, &artifact.link, &now)
 }
 
-fn hashes_of(variant: &IntendedVariant) -> Result<VariantHashes, Fault> {
+fn hashes_of(variant: &IntendedVariant) -> Result<VariantHashes, SettleFault> {
     let mut entries = Vec::with_capacity(variant.artifacts.len());
     for artifact in &variant.artifacts {
         entries.push((artifact.unique_name.clone(), sha256(artifact)?));
@@ -199,12 +206,12 @@ fn hashes_of(variant: &IntendedVariant) -> Result<VariantHashes, Fault> {
     })
 }
 
-fn sha256(artifact: &IntendedArtifact) -> Result<[u8; 32], Fault> {
-    nix32::decode(&artifact.nix32).map_err(|_| Fault::Hash(artifact.nix32.clone()))
+fn sha256(artifact: &IntendedArtifact) -> Result<[u8; 32], SettleFault> {
+    nix32::decode(&artifact.nix32).map_err(|_| SettleFault::Hash(artifact.nix32.clone()))
 }
 
-/// Takes away what was made of files that these replace. What was to be made of these is made anew.
-fn settle_products(records: &Records, variant: &IntendedVariant) -> Result<(), Fault> {
+/// Removes products of files that these replace. The next run makes the products of these.
+fn settle_products(records: &Records, variant: &IntendedVariant) -> Result<(), SettleFault> {
     let Some(dir) = variant.artifacts.first().and_then(|one| one.link.parent()) else {
         return Ok(());
     };
@@ -222,7 +229,7 @@ fn settle_products(records: &Records, variant: &IntendedVariant) -> Result<(), F
 }
 
 /// Commits the record, unless that was done.
-fn record(place: &Place<'_>, registration: &Registration) -> Result<(), Fault> {
+fn record(place: &RecoveryPlace<'_>, registration: &Registration) -> Result<(), SettleFault> {
     let records = Records::open(&place.state.records())?;
     for variant in &registration.variants {
         settle_products(&records, variant)?;

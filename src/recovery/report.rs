@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub enum RecoveryLine {
     /// It was recovered, or would be in a dry run.
     Done(String),
     /// It needs no action, or only a build repairs it.
@@ -26,15 +26,15 @@ pub(super) const REMOVE: Verb = Verb("removed", "would remove");
 
 /// All findings, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct RecoveryReport {
     dry_run: bool,
     /// The findings.
-    pub lines: Vec<Line>,
+    pub lines: Vec<RecoveryLine>,
 }
 
-impl Report {
-    pub(super) fn new(dry_run: bool) -> Report {
-        Report {
+impl RecoveryReport {
+    pub(super) fn new(dry_run: bool) -> RecoveryReport {
+        RecoveryReport {
             dry_run,
             lines: Vec::new(),
         }
@@ -45,26 +45,29 @@ impl Report {
     pub fn has_failures(&self) -> bool {
         self.lines
             .iter()
-            .any(|line| matches!(line, Line::Failed { .. }))
+            .any(|line| matches!(line, RecoveryLine::Failed { .. }))
     }
 
     /// Whether something was recovered, or would be.
     #[must_use]
     pub fn did_anything(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line, Line::Done(_)))
+        self.lines
+            .iter()
+            .any(|line| matches!(line, RecoveryLine::Done(_)))
     }
 
     pub(super) fn done(&mut self, verb: Verb, what: impl Display) {
         let word = if self.dry_run { verb.1 } else { verb.0 };
-        self.lines.push(Line::Done(format!("{word} {what}")));
+        self.lines
+            .push(RecoveryLine::Done(format!("{word} {what}")));
     }
 
     pub(super) fn known(&mut self, what: impl Into<String>) {
-        self.lines.push(Line::Known(what.into()));
+        self.lines.push(RecoveryLine::Known(what.into()));
     }
 
     pub(super) fn failed(&mut self, message: impl Display, hint: Option<String>) {
-        self.lines.push(Line::Failed {
+        self.lines.push(RecoveryLine::Failed {
             message: message.to_string(),
             hint,
         });

@@ -2,7 +2,7 @@
 //! of them stops the run.
 
 use crate::event::EventSink;
-use crate::recovery::{Line, Report};
+use crate::recovery::{RecoveryLine, RecoveryReport};
 use crate::run::prepare::PreparedRun;
 use crate::settings;
 use crate::steps::build;
@@ -41,13 +41,13 @@ pub(super) fn announce(run: &PreparedRun<'_>, notes: &[ToolNote], events: &Event
     }
 }
 
-fn recovered(report: &Report, events: &EventSink) {
+fn recovered(report: &RecoveryReport, events: &EventSink) {
     for line in &report.lines {
         match line {
-            Line::Done(what) | Line::Known(what) => {
+            RecoveryLine::Done(what) | RecoveryLine::Known(what) => {
                 events.warn(None, format!("recovered from an earlier run: {what}"), None);
             }
-            Line::Failed { message, hint } => {
+            RecoveryLine::Failed { message, hint } => {
                 let hint = hint
                     .clone()
                     .or_else(|| Some("isar-build-all recover".to_owned()));

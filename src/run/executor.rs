@@ -103,6 +103,7 @@ impl Work for StepExecutor {
         };
         let cx = StepContext {
             node: self.plan.id(node).to_string(),
+            kind: planned.step.kind,
             run: self.run.id.clone(),
             variant: Arc::new(self.plan.variant(planned.variant).clone()),
             settings: Arc::clone(&self.run.settings),

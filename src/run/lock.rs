@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::failure::Failure;
 use crate::fs::lock::{Holder, LockError, LockFile, read_holder};
-use crate::recovery::{Line, Report};
+use crate::recovery::{RecoveryLine, RecoveryReport};
 use crate::state::StateDir;
 
 /// The run lock, held until dropped.
@@ -17,13 +17,13 @@ pub(crate) struct RunLock {
 
 impl RunLock {
     /// Reports first that the lock of a dead process was taken over.
-    pub(crate) fn report_takeover(&self, report: &mut Report) {
+    pub(crate) fn report_takeover(&self, report: &mut RecoveryReport) {
         if let Some(holder) = &self.dead {
             let line = format!(
                 "took over the run lock of process {}, which is gone",
                 holder.pid
             );
-            report.lines.insert(0, Line::Done(line));
+            report.lines.insert(0, RecoveryLine::Done(line));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::inputs::record::KeyRecord;
 use crate::plan::skip::Skips;
 use crate::plan::{Scope, VariantIx, order};
 use crate::recovery;
-use crate::recovery::{Place, Report};
+use crate::recovery::{RecoveryPlace, RecoveryReport};
 use crate::run::caches;
 use crate::run::kas_schema::{self, LoadedSchema};
 use crate::run::lock::RunLock;
@@ -46,7 +46,7 @@ pub(super) struct PreparedRun<'a> {
     /// Held until the run ends.
     pub(super) lock: RunLock,
     /// The recovery before this run.
-    pub(super) recovered: Report,
+    pub(super) recovered: RecoveryReport,
     pub(super) records: Arc<Records>,
     /// Watches the inputs of builds; `None` where nothing is built.
     pub(super) observer: Option<Arc<InputObserver>>,
@@ -242,13 +242,14 @@ fn recover(
     planned: &PlannedRun<'_>,
     tools: &ProbedTools,
     lock: &RunLock,
-) -> Result<Report, Failure> {
-    let place = Place {
+) -> Result<RecoveryReport, Failure> {
+    let place = RecoveryPlace {
         settings: &planned.project.settings,
         state: &planned.identity.state,
         environment: &planned.context.environment,
         backends: &planned.context.backends,
         engine: tools.runner.as_ref().and_then(Runner::engine),
+        steps: &planned.parts.steps,
         command: &planned.identity.command,
         now: planned.identity.now(),
         dry_run: false,

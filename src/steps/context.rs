@@ -1,4 +1,4 @@
-//! Step context: what a step works with. Knows nothing of the order of steps.
+//! Step context: a step's variant, settings, events, journal and services. Does not know the order of steps.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::event::EventSink;
 use crate::exec::{StopLevel, StopSignal, blocking, blocking_within};
 use crate::matrix::Variant;
+use crate::plan::StepKind;
 use crate::settings::{Settings, VariantDirs, variant_dirs};
 use crate::state::journal::{Entry, Journal};
 use crate::steps::build_share::BuildShare;
@@ -22,6 +23,8 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 pub struct StepContext {
     /// The node's id, for events.
     pub node: String,
+    /// The kind of the step.
+    pub kind: StepKind,
     /// The run's id.
     pub run: String,
     /// The variant.
@@ -116,6 +119,31 @@ impl StepContext {
         self.journal
             .intend(entry)
             .map_err(|error| StepResult::error(&error, error.hint()))
+    }
+
+    /// Announces in the journal what the step's [`recover`](crate::steps::step::Step::recover) can finish or undo;
+    /// `payload` is its data. The entry is on the disk on return, and stays until [`StepContext::settle`].
+    ///
+    /// # Errors
+    /// The step's result: without the entry, the step must not go on.
+    pub async fn announce(&self, payload: serde_json::Value) -> Result<(), StepResult> {
+        self.intend(Entry::StepStarted {
+            run: self.run.clone(),
+            variant: self.variant.key.clone(),
+            step: self.kind.to_string(),
+            payload,
+        })
+        .await
+    }
+
+    /// Ends what the step announced: nothing of it is left to recover.
+    pub async fn settle(&self) {
+        self.note(Entry::StepEnded {
+            run: self.run.clone(),
+            variant: self.variant.key.clone(),
+            step: self.kind.to_string(),
+        })
+        .await;
     }
 
     /// Writes to the journal what is done. A failure is a warning: the next start then looks at it again, which is

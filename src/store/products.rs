@@ -23,7 +23,7 @@ use crate::fs::{PartFile, PathError};
 use crate::store::chunk::{CHUNK, next_chunk, zeros};
 use crate::store::copy::{CopyError, Stop, open, read_at};
 use crate::store::product::Method;
-use crate::store::products::bmap::BlockMap;
+use crate::store::products::bmap::BmapCopy;
 use crate::store::products::zst::ZstdCopy;
 
 /// The blocks of block maps, in bytes: those that bmaptool itself uses.
@@ -155,7 +155,7 @@ fn start(
     };
     Ok(match method {
         Method::Zst(level) => Box::new(ZstdCopy::start(output, level, (bytes, dest), threads)?),
-        Method::Bmap => Box::new(BlockMap::new(output, bytes)),
+        Method::Bmap => Box::new(BmapCopy::new(output, bytes)),
     })
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod ci;
+mod contributing;
 mod prose;
 mod schema;
 mod settings;

@@ -9,4 +9,5 @@
     reason = "test code"
 )]
 
+mod added_step;
 mod clearing;

@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod added;
 mod choice;
 mod ci;
 mod hub;

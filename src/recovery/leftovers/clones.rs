@@ -3,14 +3,14 @@
 use std::fs;
 
 use crate::fs::PathError;
-use crate::recovery::Place;
+use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::directories;
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::steps::git_locks;
 
 /// Removes git locks in the work directories of all variants and in shared clones. Another checkout may build in the
 /// same directories, so locks that a live git may need stay.
-pub(in crate::recovery) fn unlock(place: &Place<'_>, report: &mut Report) {
+pub(in crate::recovery) fn unlock(place: &RecoveryPlace<'_>, report: &mut RecoveryReport) {
     let machines = directories(&place.settings.build_root.value);
     let mut repositories = directories(&place.settings.repo_ref_dir.value);
     let variants = machines.iter().flat_map(|machine| directories(machine));

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::hashes_file::file::read_text;
 use crate::hashes_file::parse;
-use crate::recovery::Place;
+use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::{children, directories};
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::store::Store;
 use crate::store::entries::Before;
 
@@ -14,7 +14,11 @@ use crate::store::entries::Before;
 const LISTED: usize = 5;
 
 /// Removes output entries whose target is gone, and says which hashes no store path stands behind.
-pub(in crate::recovery) fn dangling(place: &Place<'_>, store: Option<&Store>, report: &mut Report) {
+pub(in crate::recovery) fn dangling(
+    place: &RecoveryPlace<'_>,
+    store: Option<&Store>,
+    report: &mut RecoveryReport,
+) {
     let path = &place.settings.hashes_file.value;
     let text = match read_text(path) {
         Ok(text) if text.trim().is_empty() => return,

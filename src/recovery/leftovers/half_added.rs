@@ -7,29 +7,29 @@ use std::time::Duration;
 use crate::exec::end_marked;
 use crate::fs::PathError;
 use crate::matrix::VariantKey;
-use crate::recovery::Place;
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::RecoveryPlace;
+use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::store::{Store, WRITER_MARK, writer_mark};
 
 /// How long a process that was killed may take to be gone.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Ends who still writes into a store for a dead run: its watcher is about to, where it has not been killed too.
-pub(in crate::recovery) fn end_writers(place: &Place<'_>, run: &str) {
+pub(in crate::recovery) fn end_writers(place: &RecoveryPlace<'_>, run: &str) {
     if !place.dry_run {
         let mark = writer_mark(run, place.state.root());
         end_marked(&format!("{WRITER_MARK}={mark}"), WAIT);
     }
 }
 
-/// Removes what was being written, and says which store paths a death left half added: nobody writes for the
-/// run any more. A file at a store path of Nix is no proof that it is
-/// complete; to add it again repairs it. In a store of ours a path appears complete or not at all.
+/// Removes half-written directories and reports the store paths that a death left half added; no process writes for
+/// the run any more. A file at a store path of Nix may be incomplete, and adding it again repairs it. The local store's
+/// paths appear complete or not at all.
 pub(in crate::recovery) fn half_added(
     variant: &VariantKey,
     store: &Store,
     store_paths: &[PathBuf],
-    report: &mut Report,
+    report: &mut RecoveryReport,
 ) {
     for dir in store.half_written() {
         let what = format!("{}, which a Nix that was killed was writing", dir.display());

@@ -6,12 +6,12 @@ use crate::caches::Cache;
 use crate::fs::lock::{LockError, LockFile, read_holder};
 use crate::fs::use_lock::{Sharing, holders};
 use crate::hashes_file::file::HashesFile;
-use crate::recovery::Place;
+use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::children;
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::report::{REMOVE, RecoveryReport};
 
 /// Removes lock files of dead holders. They block no process, but name one that is gone.
-pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
+pub(super) fn remove(place: &RecoveryPlace<'_>, report: &mut RecoveryReport) {
     let run = place.state.lock("run");
     let hashes = HashesFile::lock_path(&place.settings.hashes_file.value).ok();
     let files = children(&place.state.locks())
@@ -36,7 +36,10 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
 }
 
 /// Removes lock files of caches that dead runs left. They block no process.
-pub(in crate::recovery) fn remove_of_caches(place: &Place<'_>, report: &mut Report) {
+pub(in crate::recovery) fn remove_of_caches(
+    place: &RecoveryPlace<'_>,
+    report: &mut RecoveryReport,
+) {
     let settings = place.settings;
     for cache in Cache::present(&settings.dl_dir.value, &settings.sstate_dir.value) {
         let path = cache.lock();

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::fs::{try_lock, with_suffix};
 use crate::hashes_file::file::HashesFile;
-use crate::recovery::Place;
+use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::{children, directories};
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::store::product::SUFFIXES;
 
 /// How long to wait for a living process that changes output entries. It does so for moments.
@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// Files that were being written. The run lock keeps living writers out of the state directory, the
 /// lock of the hashes file out of the output entries and the hashes.
-pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
+pub(super) fn remove(place: &RecoveryPlace<'_>, report: &mut RecoveryReport) {
     let state = place.state;
     let local = state.store();
     let mut ours = parts_in(state.root(), &[".part"]);
@@ -58,8 +58,8 @@ pub(super) fn remove(place: &Place<'_>, report: &mut Report) {
     }
 }
 
-/// Those that no living process writes: whoever has another state directory and this output directory locks what
-/// it writes.
+/// The part files that no living process writes: a run with another state directory and the same output directory locks
+/// its part files.
 fn dead(mut parts: Vec<PathBuf>) -> Vec<PathBuf> {
     parts.retain(|part| {
         part.symlink_metadata().is_ok_and(|there| there.is_file())
@@ -68,7 +68,7 @@ fn dead(mut parts: Vec<PathBuf>) -> Vec<PathBuf> {
     parts
 }
 
-fn remove_part(part: &Path, report: &mut Report) {
+fn remove_part(part: &Path, report: &mut RecoveryReport) {
     report.attempt(REMOVE, part.display(), || crate::fs::remove(part));
 }
 

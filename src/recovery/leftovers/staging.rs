@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::fs::PathError;
-use crate::recovery::Place;
+use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::directories;
-use crate::recovery::report::{REMOVE, Report};
+use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::store::STAGING;
 
 /// Removes the captures of a dead run in the store itself.
-pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut Report) {
+pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut RecoveryReport) {
     let own = format!("{STAGING}{run}");
     let mut dirs: Vec<&Path> = staging
         .iter()
@@ -27,7 +27,7 @@ pub(in crate::recovery) fn in_store(run: &str, staging: &[PathBuf], report: &mut
 
 /// Removes the captures of dead runs beside the output entries. A run that this state directory does not know may be
 /// a live run of another checkout; its captures stay.
-pub(super) fn remove(place: &Place<'_>, runs: &[String], report: &mut Report) {
+pub(super) fn remove(place: &RecoveryPlace<'_>, runs: &[String], report: &mut RecoveryReport) {
     for machine in directories(&place.settings.output_dir.value) {
         let all = machine.join(".captured");
         for dir in directories(&all) {

@@ -36,7 +36,7 @@ pub(super) enum Leftovers {
     OwnBuild,
 }
 
-/// Cleans the variant's build directory where its content could get into the image, or where a rebuild is asked for.
+/// Cleans the variant's build directory if its content could get into the image, or on request.
 ///
 /// # Errors
 /// The step's result where the directory cannot be cleaned.

@@ -17,7 +17,7 @@ use crate::tools::{Engine, Runner};
 /// The time between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the engine is asked for the container's first process.
+/// The number of questions to the engine for the container's first process.
 const ATTEMPTS: u32 = 5;
 
 /// The sampler of one build.

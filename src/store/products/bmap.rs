@@ -10,7 +10,7 @@ use crate::fs::PathError;
 use crate::store::products::{BLOCK, Output, ProductMaker};
 
 /// A block map, of format version 2.0: what bmap-tools says in the comments of those that it writes.
-pub(super) struct BlockMap {
+pub(super) struct BmapCopy {
     output: Output,
     /// The image's size in bytes.
     image: u64,
@@ -20,10 +20,10 @@ pub(super) struct BlockMap {
     range: Sha256,
 }
 
-impl BlockMap {
+impl BmapCopy {
     /// The map of an image of `bytes` bytes.
-    pub(super) fn new(output: Output, bytes: u64) -> BlockMap {
-        BlockMap {
+    pub(super) fn new(output: Output, bytes: u64) -> BmapCopy {
+        BmapCopy {
             output,
             image: bytes,
             ranges: Vec::new(),
@@ -59,8 +59,8 @@ impl BlockMap {
                  <MappedBlocksCount> {mapped} </MappedBlocksCount>\n    \
                  <ChecksumType> sha256 </ChecksumType>\n    \
                  <BmapFileChecksum> {checksum} </BmapFileChecksum>\n    \
-                 <BlockMap>\n\
-                 {ranges}    </BlockMap>\n\
+                 <BmapCopy>\n\
+                 {ranges}    </BmapCopy>\n\
                  </bmap>\n",
                 image = self.image,
                 blocks = self.image.div_ceil(BLOCK),
@@ -72,7 +72,7 @@ impl BlockMap {
     }
 }
 
-impl ProductMaker for BlockMap {
+impl ProductMaker for BmapCopy {
     fn hole(&mut self, _: &[u8]) -> Result<(), PathError> {
         Ok(())
     }

@@ -8,6 +8,7 @@ use isar_build_all::event::{Clock, Hub, Reporter};
 use isar_build_all::event::{Event, EventKind};
 use isar_build_all::exec::StopLevel;
 use isar_build_all::matrix::Variant;
+use isar_build_all::plan::StepKind;
 use isar_build_all::settings::{LayerInput, Settings};
 use isar_build_all::state::journal::Journal;
 use isar_build_all::steps::context::StepContext;
@@ -54,6 +55,7 @@ impl Stage<'_> {
         let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(collected.clone())];
         let (hub, events) = Hub::start("run", self.clock, reporters).unwrap();
         let ctx = StepContext {
+            kind: StepKind::new("tested"),
             node: self.node,
             run: "run".to_owned(),
             variant: Arc::new(self.variant),
