@@ -10,6 +10,7 @@ use isar_build_all::plan::json;
 use isar_build_all::plan::skip::Skips;
 use isar_build_all::plan::{Plan, Resources, Scope};
 use isar_build_all::store::path::check_name;
+use isar_build_all::store::product::{BMAP, ZST};
 
 /// Parses any text.
 pub fn variants(data: &[u8]) {
@@ -20,6 +21,7 @@ pub fn variants(data: &[u8]) {
         host: Some(Arch::Amd64),
         overlays: vec!["kas/overlay.yml".to_owned()],
         release_version: None,
+        products: vec![&ZST, &BMAP],
     };
     let reading = parse(source, &options);
     for fault in reading.faults.iter() {

@@ -236,6 +236,7 @@ impl Invocation<'_> {
             self.arguments.clone(),
             self.words,
             &self.tool.parts.backends,
+            &self.tool.parts.products,
         )?;
         if let Some(filter) = context.environment.text("ISAR_BUILD_ALL_LOG") {
             // It fails only where a subscriber is installed already, which then serves.

@@ -89,6 +89,7 @@ fn run(
         settings: &settings,
         state: &state,
         environment: &context.environment,
+        products: &context.products,
         backends: &context.backends,
         engine: engine.as_ref().ok(),
         steps,

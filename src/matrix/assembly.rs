@@ -19,7 +19,7 @@ use crate::matrix::naming::{NameTemplate, Naming};
 use crate::matrix::variables::{AllowedVariables, VariableValues};
 use crate::matrix::variant::{Artifact, Variant, VariantKey};
 use crate::matrix::{expansion, naming};
-use crate::store::product::Product;
+use crate::store::product::DeclaredProduct;
 
 /// A variant and the combination that it was assembled from.
 #[derive(Debug)]
@@ -271,7 +271,7 @@ impl<'a> Assembler<'a> {
                     products: artifact
                         .products
                         .iter()
-                        .map(|&method| Product::of(&unique_name, method))
+                        .map(|&method| DeclaredProduct::of(&unique_name, method))
                         .collect(),
                     format: artifact
                         .format

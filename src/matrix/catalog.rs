@@ -14,7 +14,7 @@ use crate::matrix::document;
 use crate::matrix::document::{ArtifactDecl, CatalogDecl, Text};
 use crate::matrix::name_rules;
 use crate::store::product;
-use crate::store::product::Method;
+use crate::store::product::{Method, ProductInfo, ProductLevels};
 
 /// Words that cannot be axis names, because variables, conditions or keys of an entry have them.
 pub const RESERVED_NAMES: &[&str] = &[
@@ -141,18 +141,23 @@ impl Catalog {
     }
 
     /// Resolves and checks the definitions of a file. `types_known` is false if `[artifacts]` has
-    /// faults itself, so that unknown types are not reported.
-    pub fn new(decl: CatalogDecl, types_known: bool, faults: &mut Faults) -> Catalog {
+    /// faults itself, so that unknown types are not reported. `products` can be made of artifacts.
+    pub fn new(
+        decl: CatalogDecl,
+        types_known: bool,
+        products: &[&'static ProductInfo],
+        faults: &mut Faults,
+    ) -> Catalog {
         let mut catalog = Catalog::default();
         for axis in decl.axes {
             catalog.add_axis(axis, faults);
         }
-        let mut types = ArtifactTypes::new(&decl.artifacts, types_known);
+        let mut types = ArtifactTypes::new(&decl.artifacts, types_known, products);
         for machine in decl.machines {
             catalog.add_machine(machine, &mut types, faults);
         }
         for keys in &decl.artifacts {
-            check_words(keys, faults);
+            check_words(keys, products, faults);
             types.check_used(keys, faults);
         }
         catalog
@@ -164,6 +169,7 @@ impl Catalog {
         types: &mut ArtifactTypes<'_>,
         faults: &mut Faults,
     ) {
+        let products = types.products;
         let name = &machine.name.value;
         let mut artifacts: Vec<MachineArtifact> = Vec::new();
         let is_empty = machine.artifacts.is_empty();
@@ -183,8 +189,8 @@ impl Catalog {
                 );
                 continue;
             }
-            check_words(&own, faults);
-            artifacts.extend(merge(own, base));
+            check_words(&own, products, faults);
+            artifacts.extend(merge(own, base, products));
         }
         let listed = machine.artifacts_span.clone();
         if let Some(span) = listed.filter(|_| is_empty && types.all_known) {
@@ -291,10 +297,16 @@ struct ArtifactTypes<'d> {
     by_name: HashMap<&'d str, (&'d ArtifactDecl, bool)>,
     names: Vec<&'d str>,
     all_known: bool,
+    /// The products that can be made of artifacts.
+    products: &'d [&'static ProductInfo],
 }
 
 impl<'d> ArtifactTypes<'d> {
-    fn new(types: &'d [ArtifactDecl], all_known: bool) -> ArtifactTypes<'d> {
+    fn new(
+        types: &'d [ArtifactDecl],
+        all_known: bool,
+        products: &'d [&'static ProductInfo],
+    ) -> ArtifactTypes<'d> {
         ArtifactTypes {
             by_name: types
                 .iter()
@@ -302,6 +314,7 @@ impl<'d> ArtifactTypes<'d> {
                 .collect(),
             names: types.iter().map(|keys| keys.kind.value.as_str()).collect(),
             all_known,
+            products,
         }
     }
 
@@ -350,16 +363,24 @@ impl<'d> ArtifactTypes<'d> {
 
 /// The artifact type `base` with the overrides of a machine; `None` without an extension, which
 /// was reported.
-fn merge(own: ArtifactDecl, base: &ArtifactDecl) -> Option<MachineArtifact> {
+fn merge(
+    own: ArtifactDecl,
+    base: &ArtifactDecl,
+    products: &[&'static ProductInfo],
+) -> Option<MachineArtifact> {
     let format = own.format.as_ref().or(base.format.as_ref());
     let compress = own.compress.as_ref().or(base.compress.as_ref());
     let compress = compress.and_then(|text| product::compression(&text.value).ok().flatten());
     let bmap = own.bmap.or(base.bmap).unwrap_or(false);
+    let further = own.products.as_ref().or(base.products.as_ref());
+    let further = further.into_iter().flatten();
+    let further = further.filter_map(|text| Method::parse(&text.value, products).ok());
     Some(MachineArtifact {
         format: format.and_then(|text| text.value.parse().ok()),
         products: compress
             .into_iter()
-            .chain(bmap.then_some(Method::Bmap))
+            .chain(bmap.then(Method::bmap))
+            .chain(further)
             .collect(),
         extension: own.extension.or_else(|| base.extension.clone())?,
         attr: own
@@ -403,8 +424,8 @@ fn arch(text: &Text, faults: &mut Faults) -> Option<Arch> {
     }
 }
 
-/// Checks the format and the compression of an artifact type or of an override.
-fn check_words(keys: &ArtifactDecl, faults: &mut Faults) {
+/// Checks the format and the products of an artifact type or of an override.
+fn check_words(keys: &ArtifactDecl, products: &[&'static ProductInfo], faults: &mut Faults) {
     if let Some(text) = &keys.format
         && let Err(error) = text.value.parse::<Format>()
     {
@@ -419,14 +440,24 @@ fn check_words(keys: &ArtifactDecl, faults: &mut Faults) {
     }
     if let Some(text) = &keys.compress
         && let Err(error) = product::compression(&text.value)
+        && let Some(ProductLevels { range: levels, .. }) = &product::ZST.levels
     {
         faults.push(
             Fault::at(text.span.clone(), error.to_string(), "not a compression").hint(format!(
                 "write `zst`, `zst:LEVEL` with a level from {} to {}, or `none`",
-                product::LEVELS.start(),
-                product::LEVELS.end()
+                levels.start(),
+                levels.end()
             )),
         );
+    }
+    for text in keys.products.iter().flatten() {
+        if let Err(error) = Method::parse(&text.value, products) {
+            let known = products.iter().map(|info| info.word);
+            faults.push(
+                Fault::at(text.span.clone(), error.to_string(), "not a product")
+                    .hint(suggest::hint(&text.value, "the products are", known)),
+            );
+        }
     }
 }
 

@@ -100,6 +100,8 @@ pub struct ArtifactDecl {
     pub compress: Option<Text>,
     /// `bmap`.
     pub bmap: Option<bool>,
+    /// `products`.
+    pub products: Option<Vec<Text>>,
     /// `deploy_name`.
     pub deploy_name: Option<Text>,
 }
@@ -362,6 +364,7 @@ impl DocumentReader<'_> {
             format: self.text(table.get("format")),
             compress: self.text(table.get("compress")),
             bmap: boolean(table.get("bmap")),
+            products: table.get("products").map(|value| self.texts(Some(value))),
             deploy_name: self.text(table.get("deploy_name")),
         }
     }
@@ -378,6 +381,7 @@ impl DocumentReader<'_> {
                 format: None,
                 compress: None,
                 bmap: None,
+                products: None,
                 deploy_name: None,
             }),
         };

@@ -17,6 +17,7 @@ use crate::matrix::releases::ReleaseRequest;
 use crate::matrix::structure::StructureReport;
 use crate::matrix::variant::Matrix;
 use crate::matrix::{collisions, document, expansion, releases, structure, toml_syntax};
+use crate::store::product::ProductInfo;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "variants.toml";
@@ -31,6 +32,8 @@ pub struct ParseOptions {
     pub overlays: Vec<String>,
     /// The release version. `None`: that of the file, else `dev`.
     pub release_version: Option<String>,
+    /// The products that `products` of an artifact type may name.
+    pub products: Vec<&'static ProductInfo>,
 }
 
 /// The outcome of parsing one file.
@@ -71,7 +74,8 @@ pub fn parse(source: &str, options: &ParseOptions) -> ParsedMatrix {
         None => version.unwrap_or_else(|| Text::implied("dev", naming.span.clone())),
     };
 
-    let catalog = Catalog::new(catalog, !broken.contains("artifacts"), &mut faults);
+    let types_known = !broken.contains("artifacts");
+    let catalog = Catalog::new(catalog, types_known, &options.products, &mut faults);
     // Faulty axes or machines would make everything that names them look faulty, too.
     let quiet = broken.contains("axes") || broken.contains("machines");
     let naming = Naming::new(&naming, &catalog, quiet, &mut faults);

@@ -153,6 +153,11 @@ static ARTIFACT: Type = table(&[
         "Makes a block map for bmaptool, named as the artifact with `.bmap`, unless the build deploys one. Default `false`.",
     ),
     optional(
+        "products",
+        Type::List(&Type::Text),
+        "Further products that are made of the artifact: `bmap`, `zst`, `zst:LEVEL`.",
+    ),
+    optional(
         "deploy_name",
         Type::Text,
         "Template of the file name in the deploy directory, if it differs from `naming.deploy_name`.",
@@ -197,6 +202,11 @@ static MACHINE_ARTIFACT: Type = Type::Either(&[
             "bmap",
             Type::Boolean,
             "Whether a block map is made, on this machine.",
+        ),
+        optional(
+            "products",
+            Type::List(&Type::Text),
+            "Further products, on this machine.",
         ),
         optional(
             "deploy_name",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::arch::Arch;
 use crate::inspect::format::Format;
-use crate::store::product::Product;
+use crate::store::product::DeclaredProduct;
 
 /// The name of a variant: its machine, and an id that is unique on that machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ pub struct Artifact {
     pub format: Format,
     /// The products that are made of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub products: Vec<Product>,
+    pub products: Vec<DeclaredProduct>,
 }
 
 /// One image to build.
@@ -110,7 +110,7 @@ impl Variant {
     }
 
     /// The products of all artifacts.
-    pub fn products(&self) -> impl Iterator<Item = &Product> {
+    pub fn products(&self) -> impl Iterator<Item = &DeclaredProduct> {
         self.artifacts
             .iter()
             .flat_map(|artifact| &artifact.products)
@@ -118,7 +118,7 @@ impl Variant {
 
     /// The product that corresponds to a file of this name in the deploy directory, if any.
     #[must_use]
-    pub fn product_for(&self, deploy_name: &str) -> Option<&Product> {
+    pub fn product_for(&self, deploy_name: &str) -> Option<&DeclaredProduct> {
         self.artifacts.iter().find_map(|artifact| {
             let ending = deploy_name.strip_prefix(&artifact.deploy_name)?;
             let mut products = artifact.products.iter();

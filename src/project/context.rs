@@ -12,6 +12,7 @@ use crate::settings::{
 use crate::base::failure::{Failure, FailureKind};
 use crate::store::Backend;
 use crate::store::choice::words;
+use crate::store::products::Product;
 
 /// The context of a command.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Context {
     pub working_dir: PathBuf,
     /// The stores to choose from.
     pub backends: Vec<&'static dyn Backend>,
+    /// The products that variants.toml may name.
+    pub products: Vec<&'static dyn Product>,
 }
 
 impl Context {
@@ -41,6 +44,7 @@ impl Context {
         arguments: Arguments,
         words: &[OsString],
         backends: &[&'static dyn Backend],
+        products: &[&'static dyn Product],
     ) -> Result<Context, Failure> {
         let environment = Environment::capture();
         let surroundings = Surroundings::capture(&environment);
@@ -56,6 +60,7 @@ impl Context {
             surroundings,
             working_dir,
             backends: backends.to_vec(),
+            products: products.to_vec(),
         })
     }
 

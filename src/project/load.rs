@@ -12,6 +12,7 @@ use crate::matrix::name_rules;
 use crate::matrix::parse;
 use crate::matrix::parse::ParseOptions;
 use crate::matrix::{FILE_NAME, Matrix};
+use crate::store::product::{BMAP, ProductInfo, ZST};
 
 /// The inputs of a matrix besides its file.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct LoadOptions {
     pub overlays: Vec<PathBuf>,
     /// The version of the release, if the command line sets it.
     pub release_version: Option<String>,
+    /// The products that variants.toml may name.
+    pub products: Vec<&'static ProductInfo>,
 }
 
 impl LoadOptions {
@@ -35,6 +38,7 @@ impl LoadOptions {
             host: None,
             overlays: Vec::new(),
             release_version: None,
+            products: vec![&ZST, &BMAP],
         }
     }
 }
@@ -192,6 +196,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
                 .map(|overlay| overlay.file.clone())
                 .collect(),
             release_version: options.release_version.clone(),
+            products: options.products.clone(),
         },
     );
     let prefix = Path::new(&file_name).parent().unwrap_or(Path::new(""));

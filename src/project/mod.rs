@@ -123,6 +123,7 @@ impl Project {
             host,
             overlays: words.overlays.clone(),
             release_version,
+            products: context.products.iter().map(|one| one.info()).collect(),
         };
         let faulty = |error: &load::LoadError| {
             Failure::report(FailureKind::Configuration, error.render(color))

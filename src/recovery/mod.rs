@@ -22,6 +22,7 @@ use crate::state::journal;
 use crate::state::journal::{Entry, JournalError, Unfinished, unfinished};
 use crate::steps::step::Step;
 use crate::store::choice::reopen;
+use crate::store::products::Product;
 use crate::store::{Backend, Store};
 use crate::tools::Engine;
 
@@ -33,6 +34,8 @@ pub struct RecoveryPlace<'a> {
     pub state: &'a StateDir,
     /// The environment of programs.
     pub environment: &'a Environment,
+    /// The products whose half-written files may be left.
+    pub products: &'a [&'static dyn Product],
     /// The stores that journals may name.
     pub backends: &'a [&'static dyn Backend],
     /// The engine whose containers may be left; `None` without a usable one.

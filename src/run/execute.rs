@@ -206,6 +206,7 @@ fn executor(run: &PreparedRun<'_>, begun: &BegunRun) -> StepExecutor {
             slots: CaptureSlots::for_cores(host.cores()),
         },
         build: build_services(run, begun),
+        products: planned.parts.products.clone(),
         threads: host.cores(),
     };
     StepExecutor::new(

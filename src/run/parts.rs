@@ -1,4 +1,4 @@
-//! The parts of which a run is assembled: steps, stores and reporters.
+//! The parts of which a run is assembled: steps, products, stores and reporters.
 //!
 //! The tool passes [`Parts::standard`]; a test adds a part of its own to the list.
 
@@ -6,6 +6,7 @@ use crate::plan::StepInfo;
 use crate::report::{REPORTERS, ReporterEntry};
 use crate::steps::STEPS;
 use crate::steps::step::Step;
+use crate::store::products::{PRODUCTS, Product};
 use crate::store::{BACKENDS, Backend};
 
 /// The parts of a run, each list in the order in which its entries count.
@@ -13,6 +14,8 @@ use crate::store::{BACKENDS, Backend};
 pub struct Parts {
     /// The steps, in the order in which they run for a variant.
     pub steps: Vec<&'static dyn Step>,
+    /// The products that can be made of artifacts.
+    pub products: Vec<&'static dyn Product>,
     /// The stores, in the order in which `auto` tries them.
     pub backends: Vec<&'static dyn Backend>,
     /// The reporters to choose from.
@@ -25,6 +28,7 @@ impl Parts {
     pub fn standard() -> Parts {
         Parts {
             steps: STEPS.to_vec(),
+            products: PRODUCTS.to_vec(),
             backends: BACKENDS.to_vec(),
             reporters: REPORTERS.to_vec(),
         }

@@ -247,6 +247,7 @@ fn recover(
         settings: &planned.project.settings,
         state: &planned.identity.state,
         environment: &planned.context.environment,
+        products: &planned.context.products,
         backends: &planned.context.backends,
         engine: tools.runner.as_ref().and_then(Runner::engine),
         steps: &planned.parts.steps,

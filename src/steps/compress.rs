@@ -21,8 +21,8 @@ use crate::steps::product_files::{FinishedProduct, kept};
 use crate::steps::result::StepResult;
 use crate::steps::step::{Step, StepFuture};
 use crate::steps::variant_state::{Captures, VariantState};
-use crate::store::product::Product;
-use crate::store::products::Source;
+use crate::store::product::DeclaredProduct;
+use crate::store::products::{Source, WantedProducts};
 use crate::store::{Captured, Store, products};
 
 /// The step's entry in plans. One at a time: it uses several threads, and memory that must not add up.
@@ -144,7 +144,7 @@ impl ArtifactProducts<'_> {
     fn make(
         &self,
         captures: &Captures,
-        wanted: &[&Product],
+        wanted: &[&DeclaredProduct],
     ) -> Result<Vec<FinishedProduct>, StepResult> {
         let (cx, one) = (self.cx, self.captured);
         let (path, known) = lasting(one, &cx.services.registry.store)?;
@@ -162,7 +162,11 @@ impl ArtifactProducts<'_> {
             .iter()
             .map(|product| (product.method, self.dir.join(&product.unique_name)))
             .collect();
-        let made = products::make(source, &places, cx.services.threads, &cx.killed())
+        let wanted_products = WantedProducts {
+            places: &places,
+            known: &cx.services.products,
+        };
+        let made = products::make(source, wanted_products, cx.services.threads, &cx.killed())
             .map_err(|error| of_copy(&error))?;
         let finished = wanted.iter().zip(made).map(|(product, made)| {
             let record = ProductRecord {

@@ -14,7 +14,7 @@ use crate::state::records::{Records, RecordsError};
 use crate::steps::context::StepContext;
 use crate::store::copy::Stop;
 use crate::store::hashing::Want;
-use crate::store::product::Product;
+use crate::store::product::DeclaredProduct;
 use crate::store::{Captured, copy};
 
 /// A product that waits for the registration of its artifact.
@@ -96,7 +96,7 @@ impl FinishedProduct {
 /// The existing file of a product, where it need not be made again. The file is hashed: a damaged one is made again.
 /// Blocking.
 pub(super) fn kept(
-    (artifact, product): (&Artifact, &Product),
+    (artifact, product): (&Artifact, &DeclaredProduct),
     captured: &Captured,
     known: &[ProductRecord],
     dir: &Path,

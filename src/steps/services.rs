@@ -1,8 +1,9 @@
-//! Step services: what the steps of a run share, in parts by the step that needs them.
+//! Step services: shared by the steps of a run, in parts by the step that needs them.
 
 use crate::steps::build::services::BuildServices;
 use crate::steps::capture::policy::CapturePolicy;
 use crate::steps::register::registry::Registry;
+use crate::store::products::Product;
 
 /// The services that the steps of a run share.
 pub struct StepServices {
@@ -12,6 +13,8 @@ pub struct StepServices {
     pub capture: CapturePolicy,
     /// The services of builds; absent in a run that builds nothing.
     pub build: Option<BuildServices>,
+    /// The products that the compression step can make.
+    pub products: Vec<&'static dyn Product>,
     /// The number of threads of a step that computes alone, such as a compression.
     pub threads: u32,
 }

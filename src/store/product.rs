@@ -1,50 +1,137 @@
-//! Products: what is made here of an artifact that a build deployed, to be released beside it. Knows
-//! nothing of how they are made.
+//! Products: files that the tool makes of a deployed artifact, to be released beside it. Pure: their words, names and
+//! levels. [`crate::store::products`] makes them.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// The levels of zstd that `compress` accepts. Higher levels need more memory to decompress.
-pub const LEVELS: RangeInclusive<u8> = 1..=19;
+/// The entry of a product in variants.toml, plans and records.
+#[derive(Debug)]
+pub struct ProductInfo {
+    /// Its word in variants.toml, unique; records have it, too.
+    pub word: &'static str,
+    /// The end of its name, after the name of its artifact.
+    pub suffix: &'static str,
+    /// The levels that may follow the word, as in `zst:9`; `None` for a product without levels.
+    pub levels: Option<ProductLevels>,
+}
 
-/// The level of `zst` alone: zstd's own default.
-const LEVEL: u8 = 3;
+/// The levels of a product.
+#[derive(Debug)]
+pub struct ProductLevels {
+    /// The valid levels.
+    pub range: RangeInclusive<u8>,
+    /// The level of the word alone.
+    pub default: u8,
+}
 
-const ZST: &str = ".zst";
-const BMAP: &str = ".bmap";
+/// A copy compressed by zstd. Levels above 19 need more memory to decompress; 3 is zstd's own default.
+pub static ZST: ProductInfo = ProductInfo {
+    word: "zst",
+    suffix: ".zst",
+    levels: Some(ProductLevels {
+        range: 1..=19,
+        default: 3,
+    }),
+};
 
-/// The ends of the names of all products.
-pub const SUFFIXES: [&str; 2] = [ZST, BMAP];
+/// A block map for bmaptool.
+pub static BMAP: ProductInfo = ProductInfo {
+    word: "bmap",
+    suffix: ".bmap",
+    levels: None,
+};
 
-/// How a product is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Compressed by zstd at this level.
-    Zst(u8),
-    /// A block map for bmaptool.
-    Bmap,
+/// A product with its level.
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    /// The product.
+    pub info: &'static ProductInfo,
+    /// The level; `None` exactly where the product has none.
+    pub level: Option<u8>,
 }
 
 impl Method {
+    /// A product at its default level.
+    #[must_use]
+    pub fn of(info: &'static ProductInfo) -> Method {
+        Method {
+            info,
+            level: info.levels.as_ref().map(|levels| levels.default),
+        }
+    }
+
+    /// zstd at this level, which must be valid.
+    #[must_use]
+    pub fn zst(level: u8) -> Method {
+        Method {
+            level: Some(level),
+            ..Method::of(&ZST)
+        }
+    }
+
+    /// A block map.
+    #[must_use]
+    pub fn bmap() -> Method {
+        Method::of(&BMAP)
+    }
+
+    /// Reads `WORD` or `WORD:LEVEL` of one of the `known` products.
+    ///
+    /// # Errors
+    /// When the word is unknown, or the level is not one of its product.
+    pub fn parse(text: &str, known: &[&'static ProductInfo]) -> Result<Method, UnknownProduct> {
+        let unknown = || UnknownProduct(text.to_owned());
+        let (word, level) = match text.split_once(':') {
+            Some((word, level)) => (word, Some(level)),
+            None => (text, None),
+        };
+        let info = known.iter().find(|info| info.word == word);
+        let method = info.map(|info| Method::of(info)).ok_or_else(unknown)?;
+        let Some(level) = level else {
+            return Ok(method);
+        };
+        let levels = method.info.levels.as_ref().ok_or_else(unknown)?;
+        u8::from_str(level)
+            .ok()
+            .filter(|level| levels.range.contains(level))
+            .map(|level| Method {
+                level: Some(level),
+                ..method
+            })
+            .ok_or_else(unknown)
+    }
+
     /// The end of a product's name, after the name of its artifact.
     #[must_use]
     pub fn suffix(self) -> &'static str {
-        match self {
-            Method::Zst(_) => ZST,
-            Method::Bmap => BMAP,
-        }
+        self.info.suffix
+    }
+}
+
+impl PartialEq for Method {
+    fn eq(&self, other: &Method) -> bool {
+        (self.info.word, self.level) == (other.info.word, other.level)
+    }
+}
+
+impl Eq for Method {}
+
+impl Hash for Method {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.info.word, self.level).hash(state);
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Method::Zst(level) => write!(f, "zst:{level}"),
-            Method::Bmap => f.write_str("bmap"),
+        match self.level {
+            Some(level) => write!(f, "{}:{level}", self.info.word),
+            None => f.write_str(self.info.word),
         }
     }
 }
@@ -57,44 +144,44 @@ impl Serialize for Method {
 
 /// A file that is made of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Product {
+pub struct DeclaredProduct {
     /// Its name in the output directory.
     pub unique_name: String,
     /// How it is made.
     pub method: Method,
 }
 
-impl Product {
+impl DeclaredProduct {
     /// That of the artifact with this unique name.
     #[must_use]
-    pub fn of(unique_name: &str, method: Method) -> Product {
-        Product {
+    pub fn of(unique_name: &str, method: Method) -> DeclaredProduct {
+        DeclaredProduct {
             unique_name: [unique_name, method.suffix()].concat(),
             method,
         }
     }
 }
 
+/// A text that names no product.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not a known product")]
+pub struct UnknownProduct(pub String);
+
 /// A text that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no compression that is known here")]
+#[error("`{0}` is not a known compression")]
 pub struct UnknownCompression(pub String);
 
-/// Parses `compress` of variants.toml: `zst`, `zst:LEVEL`, or `none`.
+/// The product that `compress` in variants.toml names: `zst`, `zst:LEVEL`, or `none`.
 ///
 /// # Errors
 /// When it is something else.
 pub fn compression(text: &str) -> Result<Option<Method>, UnknownCompression> {
-    let unknown = || UnknownCompression(text.to_owned());
-    match text.split_once(':') {
-        None if text == "none" => Ok(None),
-        None if text == "zst" => Ok(Some(Method::Zst(LEVEL))),
-        Some(("zst", level)) => u8::from_str(level)
-            .ok()
-            .filter(|level| LEVELS.contains(level))
-            .map(|level| Some(Method::Zst(level)))
-            .ok_or_else(unknown),
-        _ => Err(unknown()),
+    match text {
+        "none" => Ok(None),
+        _ => Method::parse(text, &[&ZST])
+            .map(Some)
+            .map_err(|_| UnknownCompression(text.to_owned())),
     }
 }
 
@@ -106,9 +193,9 @@ mod tests {
     fn a_compression_is_a_word_and_perhaps_a_level() {
         for (text, method) in [
             ("none", None),
-            ("zst", Some(Method::Zst(3))),
-            ("zst:1", Some(Method::Zst(1))),
-            ("zst:19", Some(Method::Zst(19))),
+            ("zst", Some(Method::zst(3))),
+            ("zst:1", Some(Method::zst(1))),
+            ("zst:19", Some(Method::zst(19))),
         ] {
             assert_eq!(compression(text), Ok(method), "{text}");
         }
@@ -121,8 +208,20 @@ mod tests {
 
     #[test]
     fn a_product_has_its_artifacts_name_and_an_ending() {
-        let name = |method| Product::of("isar-base-m.wic", method).unique_name;
-        assert_eq!(name(Method::Zst(9)), "isar-base-m.wic.zst");
-        assert_eq!(name(Method::Bmap), "isar-base-m.wic.bmap");
+        let name = |method| DeclaredProduct::of("isar-base-m.wic", method).unique_name;
+        assert_eq!(name(Method::zst(9)), "isar-base-m.wic.zst");
+        assert_eq!(name(Method::bmap()), "isar-base-m.wic.bmap");
+    }
+
+    #[test]
+    fn a_product_without_levels_accepts_none() {
+        let known = [&ZST, &BMAP];
+
+        assert_eq!(Method::parse("bmap", &known), Ok(Method::bmap()));
+        assert_eq!(Method::parse("zst:9", &known), Ok(Method::zst(9)));
+        for text in ["bmap:1", "sum", "zst:20", ""] {
+            let unknown = Err(UnknownProduct(text.to_owned()));
+            assert_eq!(Method::parse(text, &known), unknown);
+        }
     }
 }

@@ -1,17 +1,19 @@
-//! Makes products of a file, all in one read: a copy compressed by zstd, and a block map. Knows nothing of
-//! what is in the file.
+//! The products, one file each. [`make`] makes several of a file in one read.
 //!
-//! Holes cost no reads: products get zeros without one. zstd compresses in threads of its own, in
-//! jobs of a fixed size, so that what comes out depends neither on how many there are nor on where the holes
-//! lie. A block map tells exactly the holes: zeros that were written may have to lie on the medium.
+//! To add one, write a file with a type that implements [`Product`], and add a line to [`PRODUCTS`].
 //!
-//! Blocking; memory is bounded: for each thread a few jobs.
+//! Holes cost no reads: products get zeros without one. zstd compresses in threads of its own, in jobs of a fixed size,
+//! so that the output depends neither on their number nor on the place of the holes. A block map lists exactly the data
+//! ranges: written zeros may have to be on the medium.
+//!
+//! Blocking; memory is bounded: some jobs for each thread.
 
 mod bmap;
 #[cfg(test)]
 mod tests;
 mod zst;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,9 +24,39 @@ use crate::fs::stamp::Stamp;
 use crate::fs::{PartFile, PathError};
 use crate::store::chunk::{CHUNK, next_chunk, zeros};
 use crate::store::copy::{CopyError, Stop, open, read_at};
-use crate::store::product::Method;
-use crate::store::products::bmap::BmapCopy;
-use crate::store::products::zst::ZstdCopy;
+use crate::store::product::{Method, ProductInfo};
+
+/// The products, in the order of messages.
+pub static PRODUCTS: &[&dyn Product] = &[&zst::Zst, &bmap::Bmap];
+
+/// A kind of product.
+pub trait Product: Send + Sync + fmt::Debug {
+    /// Its entry in variants.toml, plans and records.
+    fn info(&self) -> &'static ProductInfo;
+
+    /// Starts the product of one file, which is written into `output`. It gets the bytes of the file in order.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    fn start(
+        &self,
+        output: ProductOutput,
+        job: &ProductJob<'_>,
+    ) -> Result<Box<dyn ProductMaker>, PathError>;
+}
+
+/// The job of making one product.
+#[derive(Debug, Clone, Copy)]
+pub struct ProductJob<'a> {
+    /// The product's level, where it has levels.
+    pub level: Option<u8>,
+    /// The size of the source in bytes.
+    pub bytes: u64,
+    /// The place of the product.
+    pub dest: &'a Path,
+    /// The threads that it may use.
+    pub threads: u32,
+}
 
 /// The blocks of block maps, in bytes: those that bmaptool itself uses.
 pub const BLOCK: u64 = 4096;
@@ -53,13 +85,22 @@ pub struct Made {
     pub sha256: [u8; 32],
 }
 
-/// Makes of `source` what is wanted: for each method where its product will be.
+/// The products to make of one file.
+#[derive(Clone, Copy)]
+pub struct WantedProducts<'a> {
+    /// Each method, and the place of its product.
+    pub places: &'a [(Method, PathBuf)],
+    /// The products that there are.
+    pub known: &'a [&'static dyn Product],
+}
+
+/// Makes the wanted products of `source`.
 ///
 /// # Errors
 /// See [`CopyError`]; nothing is left then.
 pub fn make(
     source: Source<'_>,
-    wanted: &[(Method, PathBuf)],
+    wanted: WantedProducts<'_>,
     threads: u32,
     stop: Stop<'_>,
 ) -> Result<Vec<Made>, CopyError> {
@@ -81,8 +122,17 @@ pub fn make(
         return Err(changed("its state, since it was hashed"));
     }
     let mut makers = wanted
+        .places
         .iter()
-        .map(|(method, dest)| start(*method, dest, bytes, threads))
+        .map(|(method, dest)| {
+            let job = ProductJob {
+                level: method.level,
+                bytes,
+                dest,
+                threads,
+            };
+            start(wanted.known, method.info, &job)
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let stopped = || CopyError::Stopped(path.to_owned());
     let mut buffer = vec![0; CHUNK];
@@ -125,11 +175,17 @@ pub fn make(
 }
 
 /// A product that is being made, from the bytes of its source in order.
-trait ProductMaker {
+pub trait ProductMaker {
     /// Zeros of a hole.
+    ///
+    /// # Errors
+    /// What keeps the product from being written; also below.
     fn hole(&mut self, zeros: &[u8]) -> Result<(), PathError>;
 
     /// Bytes of a data range.
+    ///
+    /// # Errors
+    /// As [`ProductMaker::hole`].
     fn data(&mut self, data: &[u8]) -> Result<(), PathError>;
 
     /// The end of a data range.
@@ -138,25 +194,28 @@ trait ProductMaker {
     }
 
     /// Writes the rest of the product, which is not synced yet.
-    fn finish(self: Box<Self>) -> Result<Output, PathError>;
+    ///
+    /// # Errors
+    /// As [`ProductMaker::hole`].
+    fn finish(self: Box<Self>) -> Result<ProductOutput, PathError>;
 }
 
-/// Starts the product at `dest` of a source of `bytes` bytes.
 fn start(
-    method: Method,
-    dest: &Path,
-    bytes: u64,
-    threads: u32,
+    known: &[&'static dyn Product],
+    info: &ProductInfo,
+    job: &ProductJob<'_>,
 ) -> Result<Box<dyn ProductMaker>, PathError> {
-    let output = Output {
-        part: PartFile::create(dest)?,
+    let product = known.iter().find(|one| one.info().word == info.word);
+    let product = product.ok_or_else(|| {
+        let missing = format!("there is no product `{}`", info.word);
+        PathError::on("make", job.dest)(io::Error::other(missing))
+    })?;
+    let output = ProductOutput {
+        part: PartFile::create(job.dest)?,
         bytes: 0,
         sha256: Sha256::new(),
     };
-    Ok(match method {
-        Method::Zst(level) => Box::new(ZstdCopy::start(output, level, (bytes, dest), threads)?),
-        Method::Bmap => Box::new(BmapCopy::new(output, bytes)),
-    })
+    product.start(output, job)
 }
 
 /// Completes a product on the disk.
@@ -173,14 +232,23 @@ fn finish(maker: Box<dyn ProductMaker>) -> Result<Made, PathError> {
     })
 }
 
-/// A file that is hashed while it is written.
-struct Output {
+/// The file of a product, hashed while it is written.
+#[derive(Debug)]
+pub struct ProductOutput {
     part: PartFile,
     bytes: u64,
     sha256: Sha256,
 }
 
-impl Write for Output {
+impl ProductOutput {
+    /// The present path of the file, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.part.path()
+    }
+}
+
+impl Write for ProductOutput {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let mut file = self.part.file();
         let length = file.write(data)?;

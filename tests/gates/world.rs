@@ -113,6 +113,7 @@ impl World {
                 ..CapturePolicy::new(Provenance::Adopted)
             },
             build: None,
+            products: isar_build_all::store::products::PRODUCTS.to_vec(),
             threads: 2,
         };
         let stage = Stage {

@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod added_product;
 mod compress;
 mod hashes_file;
 mod hashes_nix;

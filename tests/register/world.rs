@@ -24,7 +24,7 @@ use isar_build_all::steps::result::StepResult;
 use isar_build_all::steps::services::StepServices;
 use isar_build_all::steps::step::Step;
 use isar_build_all::steps::variant_state::VariantState;
-use isar_build_all::store::product::{Method, Product};
+use isar_build_all::store::product::{DeclaredProduct, Method};
 use isar_build_all::store::{LocalStore, NixStore, Store};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -124,6 +124,7 @@ impl World {
             registry: self.registry.clone(),
             capture,
             build: None,
+            products: isar_build_all::store::products::PRODUCTS.to_vec(),
             threads: 2,
         };
         let stage = Stage {
@@ -274,8 +275,8 @@ pub(crate) fn variant(id: &str) -> Variant {
         unique: false,
         // A variant of which something is made says so by its id.
         products: match kind {
-            "wic" if id.starts_with("packed") => [Method::Zst(3), Method::Bmap]
-                .map(|method| Product::of(&format!("isar-{id}-qemuamd64{suffix}"), method))
+            "wic" if id.starts_with("packed") => [Method::zst(3), Method::bmap()]
+                .map(|method| DeclaredProduct::of(&format!("isar-{id}-qemuamd64{suffix}"), method))
                 .to_vec(),
             _ => Vec::new(),
         },

@@ -1,6 +1,6 @@
 use crate::inputs::key::*;
 use crate::inspect::format::Format;
-use crate::store::product::{Method, Product};
+use crate::store::product::{DeclaredProduct, Method};
 
 fn artifact(name: &str) -> Artifact {
     Artifact {
@@ -48,7 +48,7 @@ fn inputs() -> Inputs {
         artifacts: vec![
             artifact("one.wic"),
             Artifact {
-                products: vec![Product::of("two.wic", Method::Zst(3))],
+                products: vec![DeclaredProduct::of("two.wic", Method::zst(3))],
                 ..artifact("two.wic")
             },
         ],
@@ -113,8 +113,8 @@ differs! {
     an_optional_artifact_differs: |inputs| inputs.artifacts[0].optional = true;
     a_unique_artifact_differs: |inputs| inputs.artifacts[0].unique = true;
     a_format_differs: |inputs| inputs.artifacts[0].format = Format::Any;
-    a_product_differs: |inputs| inputs.artifacts[0].products = vec![Product::of("one.wic", Method::Bmap)];
-    a_level_differs: |inputs| inputs.artifacts[1].products = vec![Product::of("two.wic", Method::Zst(4))];
+    a_product_differs: |inputs| inputs.artifacts[0].products = vec![DeclaredProduct::of("one.wic", Method::bmap())];
+    a_level_differs: |inputs| inputs.artifacts[1].products = vec![DeclaredProduct::of("two.wic", Method::zst(4))];
     an_artifact_less_differs: |inputs| drop(inputs.artifacts.pop());
 }
 

@@ -9,7 +9,6 @@ use crate::hashes_file::file::HashesFile;
 use crate::recovery::RecoveryPlace;
 use crate::recovery::leftovers::{children, directories};
 use crate::recovery::report::{REMOVE, RecoveryReport};
-use crate::store::product::SUFFIXES;
 
 /// How long to wait for a living process that changes output entries. It does so for moments.
 const WAIT: Duration = Duration::from_secs(10);
@@ -30,8 +29,10 @@ pub(super) fn remove(place: &RecoveryPlace<'_>, report: &mut RecoveryReport) {
         remove_part(&part, report);
     }
     let hashes_file = &place.settings.hashes_file.value;
-    let products = SUFFIXES.map(|suffix| [suffix, ".part"].concat());
-    let products = products.each_ref().map(String::as_str);
+    let products = place.products.iter();
+    let products = products.map(|one| [one.info().suffix, ".part"].concat());
+    let products: Vec<String> = products.collect();
+    let products: Vec<&str> = products.iter().map(String::as_str).collect();
     let of_output = || {
         let mut found: Vec<PathBuf> = directories(&place.settings.output_dir.value)
             .iter()

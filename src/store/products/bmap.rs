@@ -7,11 +7,30 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::hex;
 use crate::fs::PathError;
-use crate::store::products::{BLOCK, Output, ProductMaker};
+use crate::store::product::{BMAP, ProductInfo};
+use crate::store::products::{BLOCK, Product, ProductJob, ProductMaker, ProductOutput};
+
+/// The product: a block map.
+#[derive(Debug)]
+pub(super) struct Bmap;
+
+impl Product for Bmap {
+    fn info(&self) -> &'static ProductInfo {
+        &BMAP
+    }
+
+    fn start(
+        &self,
+        output: ProductOutput,
+        job: &ProductJob<'_>,
+    ) -> Result<Box<dyn ProductMaker>, PathError> {
+        Ok(Box::new(BmapCopy::new(output, job.bytes)))
+    }
+}
 
 /// A block map, of format version 2.0: what bmap-tools says in the comments of those that it writes.
-pub(super) struct BmapCopy {
-    output: Output,
+struct BmapCopy {
+    output: ProductOutput,
     /// The image's size in bytes.
     image: u64,
     /// Blocks with data, and the SHA-256 of their bytes.
@@ -22,7 +41,7 @@ pub(super) struct BmapCopy {
 
 impl BmapCopy {
     /// The map of an image of `bytes` bytes.
-    pub(super) fn new(output: Output, bytes: u64) -> BmapCopy {
+    fn new(output: ProductOutput, bytes: u64) -> BmapCopy {
         BmapCopy {
             output,
             image: bytes,
@@ -59,8 +78,8 @@ impl BmapCopy {
                  <MappedBlocksCount> {mapped} </MappedBlocksCount>\n    \
                  <ChecksumType> sha256 </ChecksumType>\n    \
                  <BmapFileChecksum> {checksum} </BmapFileChecksum>\n    \
-                 <BmapCopy>\n\
-                 {ranges}    </BmapCopy>\n\
+                 <BlockMap>\n\
+                 {ranges}    </BlockMap>\n\
                  </bmap>\n",
                 image = self.image,
                 blocks = self.image.div_ceil(BLOCK),
@@ -90,7 +109,7 @@ impl ProductMaker for BmapCopy {
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<Output, PathError> {
+    fn finish(self: Box<Self>) -> Result<ProductOutput, PathError> {
         let text = self.text();
         let mut output = self.output;
         output

@@ -42,6 +42,13 @@ fn image(dir: &TempDir, sparse: bool) -> PathBuf {
     path
 }
 
+fn all(places: &[(Method, PathBuf)]) -> WantedProducts<'_> {
+    WantedProducts {
+        places,
+        known: PRODUCTS,
+    }
+}
+
 fn made(path: &Path, dir: &TempDir, method: Method, threads: u32) -> Vec<u8> {
     let dest = dir.path().join("made");
     let data = data_of(path, None, BLOCK).unwrap();
@@ -52,7 +59,7 @@ fn made(path: &Path, dir: &TempDir, method: Method, threads: u32) -> Vec<u8> {
         known: Some(Stamp::of(&path.symlink_metadata().unwrap())),
     };
     let wanted = [(method, dest.clone())];
-    let mut made = make(source, &wanted, threads, &go_on).unwrap();
+    let mut made = make(source, all(&wanted), threads, &go_on).unwrap();
     let one = made.remove(0);
     one.part.commit(None).unwrap();
     let bytes = fs::read(&dest).unwrap();
@@ -75,7 +82,7 @@ fn the_same_bytes_are_compressed_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let (sparse, dense) = (image(&dir, true), image(&dir, false));
     for level in [1, 3, 12] {
-        let method = Method::Zst(level);
+        let method = Method::zst(level);
         let first = made(&sparse, &dir, method, 1);
         for threads in [0, 2, 4, 64] {
             assert_eq!(made(&sparse, &dir, method, threads), first, "{threads}");
@@ -90,7 +97,7 @@ fn the_same_bytes_are_compressed_to_the_same_bytes() {
 fn zstd_tells_the_size_and_finds_a_change() {
     let dir = tempfile::tempdir().unwrap();
     let sparse = image(&dir, true);
-    let mut bytes = made(&sparse, &dir, Method::Zst(3), 2);
+    let mut bytes = made(&sparse, &dir, Method::zst(3), 2);
     fs::rename(dir.path().join("made"), dir.path().join("made.zst")).unwrap();
     run("zstd", &["--test", "-q", "made.zst"], &dir);
     let list = run("zstd", &["--list", "-v", "made.zst"], &dir);
@@ -105,7 +112,7 @@ fn zstd_tells_the_size_and_finds_a_change() {
 fn a_block_map_is_what_bmaptool_makes_and_takes() {
     let dir = tempfile::tempdir().unwrap();
     let sparse = image(&dir, true);
-    made(&sparse, &dir, Method::Bmap, 1);
+    made(&sparse, &dir, Method::bmap(), 1);
     fs::rename(dir.path().join("made"), dir.path().join("sparse.bmap")).unwrap();
     run("bmaptool", &["create", "-o", "theirs", "sparse"], &dir);
     // All but the comments, the spaces between, and with them its own checksum.
@@ -130,7 +137,7 @@ fn a_block_map_is_what_bmaptool_makes_and_takes() {
     let ranges = essence("sparse.bmap");
     let ranges = ranges.iter().filter(|(tag, ..)| tag == "Range").count();
     assert_eq!(ranges, 4, "the zeros that were written are data");
-    made(&sparse, &dir, Method::Zst(3), 2);
+    made(&sparse, &dir, Method::zst(3), 2);
     fs::rename(dir.path().join("made"), dir.path().join("sparse.zst")).unwrap();
     for image in ["sparse", "sparse.zst"] {
         run(
@@ -171,7 +178,7 @@ fn where_a_file_is_in_another_state_all_of_it_is_data() {
 fn what_is_stopped_or_too_short_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let sparse = image(&dir, true);
-    let wanted = [Method::Zst(3), Method::Bmap]
+    let wanted = [Method::zst(3), Method::bmap()]
         .map(|method| (method, dir.path().join(format!("made{}", method.suffix()))));
     let source = |bytes| Source {
         path: &sparse,
@@ -179,7 +186,7 @@ fn what_is_stopped_or_too_short_leaves_nothing() {
         data: &[],
         known: None,
     };
-    let stopped = make(source(SIZE), &wanted, 2, &|| true).unwrap_err();
+    let stopped = make(source(SIZE), all(&wanted), 2, &|| true).unwrap_err();
     assert!(matches!(stopped, CopyError::Stopped(_)), "{stopped}");
     let known = Stamp {
         inode: 1,
@@ -189,9 +196,9 @@ fn what_is_stopped_or_too_short_leaves_nothing() {
         known: Some(known),
         ..source(SIZE)
     };
-    let changed = make(other, &wanted, 2, &go_on).unwrap_err();
+    let changed = make(other, all(&wanted), 2, &go_on).unwrap_err();
     assert!(matches!(changed, CopyError::Changed { .. }), "{changed}");
-    let short = make(source(SIZE + 1), &wanted, 2, &go_on).unwrap_err();
+    let short = make(source(SIZE + 1), all(&wanted), 2, &go_on).unwrap_err();
     assert!(matches!(short, CopyError::Changed { .. }), "{short}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }

@@ -1,13 +1,13 @@
 //! A product: a copy compressed by zstd.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use zstd::stream::write::Encoder;
 use zstd::zstd_safe::CParameter;
 
 use crate::fs::PathError;
-use crate::store::products::{Output, ProductMaker};
+use crate::store::product::{Method, ProductInfo, ZST};
+use crate::store::products::{Product, ProductJob, ProductMaker, ProductOutput};
 
 /// Threads of zstd at most. Each has three jobs in memory, and tables that grow with the level.
 fn most_threads(level: u8) -> u32 {
@@ -24,22 +24,29 @@ const JOB: u32 = 1 << 20;
 /// How far back zstd looks, as a power of two: what decompressing needs, whatever the level.
 const WINDOW: u32 = 21;
 
-/// A compressed copy that is being written.
-pub(super) struct ZstdCopy(Encoder<'static, Output>);
+/// The product: a compressed copy.
+#[derive(Debug)]
+pub(super) struct Zst;
 
-impl ZstdCopy {
-    /// Starts the copy of `bytes` bytes for the product at `dest`.
-    pub(super) fn start(
-        output: Output,
-        level: u8,
-        (bytes, dest): (u64, &Path),
-        threads: u32,
-    ) -> Result<ZstdCopy, PathError> {
-        encoder(output, level, bytes, threads)
-            .map(ZstdCopy)
-            .map_err(PathError::on("start zstd for", dest))
+impl Product for Zst {
+    fn info(&self) -> &'static ProductInfo {
+        &ZST
+    }
+
+    fn start(
+        &self,
+        output: ProductOutput,
+        job: &ProductJob<'_>,
+    ) -> Result<Box<dyn ProductMaker>, PathError> {
+        let level = job.level.or(Method::of(&ZST).level).unwrap_or_default();
+        let encoder = encoder(output, level, job.bytes, job.threads)
+            .map_err(PathError::on("start zstd for", job.dest))?;
+        Ok(Box::new(ZstdCopy(encoder)))
     }
 }
+
+/// A compressed copy that is being written.
+struct ZstdCopy(Encoder<'static, ProductOutput>);
 
 impl ProductMaker for ZstdCopy {
     fn hole(&mut self, zeros: &[u8]) -> Result<(), PathError> {
@@ -51,7 +58,7 @@ impl ProductMaker for ZstdCopy {
         written.map_err(PathError::on("write", self.0.get_ref().part.path()))
     }
 
-    fn finish(self: Box<Self>) -> Result<Output, PathError> {
+    fn finish(self: Box<Self>) -> Result<ProductOutput, PathError> {
         let part = self.0.get_ref().part.path().to_owned();
         self.0.finish().map_err(PathError::on("write", &part))
     }
@@ -60,11 +67,11 @@ impl ProductMaker for ZstdCopy {
 /// Says the size and a checksum in the frame, as the program zstd does. There is always a thread: without
 /// one, zstd compresses otherwise.
 fn encoder(
-    output: Output,
+    output: ProductOutput,
     level: u8,
     bytes: u64,
     threads: u32,
-) -> io::Result<Encoder<'static, Output>> {
+) -> io::Result<Encoder<'static, ProductOutput>> {
     let mut encoder = Encoder::new(output, level.into())?;
     encoder.set_pledged_src_size(Some(bytes))?;
     encoder.include_checksum(true)?;

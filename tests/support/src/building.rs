@@ -84,6 +84,7 @@ pub async fn build_one(
         ),
         capture: CapturePolicy::new(Provenance::Adopted),
         build: Some(BuildServices::new(tools.clone())),
+        products: isar_build_all::store::products::PRODUCTS.to_vec(),
         threads: 2,
     };
     let stage = Stage {
