@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::fs::error::PathError;
 
@@ -28,18 +29,26 @@ pub fn sync_dir(dir: &Path) -> Result<(), PathError> {
 }
 
 /// The number of attempts to create a directory while other processes remove its parents.
-const TRIES: usize = 100;
+const TRIES: u64 = 1_000;
+
+/// The attempts without a pause. Later ones wait for times that differ, so that they do not keep step with a process
+/// that removes parents in a loop.
+const QUICK_TRIES: u64 = 10;
 
 /// Creates a directory with its parents, even if other processes remove empty parents meanwhile.
 ///
 /// # Errors
 /// Errors of the file system.
 pub fn create_dir(dir: &Path) -> Result<(), PathError> {
-    let mut tries = 1..TRIES;
+    let mut tried = 0;
     loop {
+        tried += 1;
         match fs::create_dir_all(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tried < TRIES => {}
             answer => return answer.map_err(PathError::on("create directory", dir)),
+        }
+        if tried > QUICK_TRIES {
+            std::thread::sleep(Duration::from_micros(tried % 97));
         }
     }
 }

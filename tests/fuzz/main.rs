@@ -105,3 +105,23 @@ fn the_corpus_stays_small() {
     assert!(all.len() <= FILES, "{} files", all.len());
     assert!(bytes <= BYTES, "{bytes} bytes");
 }
+
+#[test]
+fn bmap() {
+    replay("bmap");
+}
+
+#[test]
+fn content() {
+    replay("content");
+}
+
+#[test]
+fn journal() {
+    replay("journal");
+}
+
+#[test]
+fn kas() {
+    replay("kas");
+}
