@@ -1,9 +1,8 @@
-//! Finishes or rolls back registrations that died half way.
+//! Interrupted registrations: finished or rolled back.
 //!
-//! The hashes file decides, because its replacement is one instant: where it has the new entries the
-//! registration holds, and what comes after is made up for; else the output entries go back to what
-//! they were. Where that is impossible because the store has thrown the old file away meanwhile, the
-//! registration is finished instead: its files were proven and in the store before it began.
+//! The hashes file decides, because its replacement is atomic. If it has the new entries, the registration holds and
+//! recovery does the rest; if not, the output entries return to their former targets. If the store has collected such a
+//! target meanwhile, the registration is finished instead: its files were proven and in the store before it began.
 
 use std::time::Duration;
 
@@ -115,7 +114,7 @@ fn settle_one(
 ) -> Result<Settled, SettleFault> {
     let file = HashesFile::lock(&registration.hashes_file, &place.holder(), WAIT)?;
     let text = read_text(&registration.hashes_file)?;
-    // A file that cannot be read, as in the middle of a merge, decides nothing: it is asked again later.
+    // A file that cannot be read, as in the middle of a merge, decides nothing; the next recovery reads it again.
     let known = match text.trim() {
         "" => None,
         _ => Some(parse(&text).map_err(|source| HashesFileError::Text {
@@ -180,7 +179,7 @@ fn cannot_turn_back(artifact: &IntendedArtifact) -> bool {
     }
 }
 
-/// Turns an entry to the new path and roots it. One that somebody has changed since is left.
+/// Turns an entry to the new path and roots it. An entry that was changed since stays.
 fn finish(store: &Store, hold: &Hold, artifact: &IntendedArtifact) -> Result<(), StoreError> {
     let now = Before::of(&artifact.link)?;
     if now != artifact.before && !now.is_link_to(&artifact.store_path) {

@@ -1,4 +1,4 @@
-//! Output entries without a target, and hashes that no store path stands behind.
+//! Output entries without a target, and hashes without a store path.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::store::entries::Before;
 /// Names that a line lists before it counts the rest.
 const LISTED: usize = 5;
 
-/// Removes output entries whose target is gone, and says which hashes no store path stands behind.
+/// Removes output entries without a target, and reports hashes without a store path.
 pub(in crate::recovery) fn dangling(
     place: &RecoveryPlace<'_>,
     store: Option<&Store>,

@@ -11,10 +11,10 @@ use crate::recovery::RecoveryPlace;
 use crate::recovery::report::{REMOVE, RecoveryReport};
 use crate::store::{Store, WRITER_MARK, writer_mark};
 
-/// How long a process that was killed may take to be gone.
+/// The time that a killed process has to end.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Ends who still writes into a store for a dead run: its watcher is about to, where it has not been killed too.
+/// Ends processes that still write into a store for a dead run. The run's watcher does so too, unless it was killed.
 pub(in crate::recovery) fn end_writers(place: &RecoveryPlace<'_>, run: &str) {
     if !place.dry_run {
         let mark = writer_mark(run, place.state.root());
